@@ -1,0 +1,52 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+PYTHON ?= python3
+ARGS ?=
+RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install search test test-fast lint format report clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED)  ## make .venv and install the project with its test extras
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || \
+		{ echo "$(PYTHON) is not here: install Python 3.11 or newer, or give its path: make PYTHON=..." >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11" >&2; exit 2; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $(INSTALLED)
+
+search: install  ## run the main search: mnist5k, LeNet-5 (more options: make search ARGS="--trials 20")
+	$(BIN)/python -m search.run $(ARGS)
+
+test: lint  ## lint, types, import contracts and all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+test-fast: install  ## the tests that need no Ray, no browser and no real training
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: install  ## format, lint, types and import contracts, checked only
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+format: install  ## rewrite the code in the house's format
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+report: install  ## write the report of the newest run again (another run: make report RUN=runs/NAME)
+	@test -n "$(RUN)" || { echo "there is no run in runs/: make search, or make report RUN=FOLDER" >&2; exit 2; }
+	$(BIN)/python -m analysis.report "$(RUN)"
+
+clean:  ## remove .venv and the caches; runs/ stays
+	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist prune_privacy.egg-info
+	find analysis search tests trainables -name __pycache__ -type d -prune -exec rm -rf {} +
