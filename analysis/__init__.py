@@ -1,0 +1,1 @@
+"""Reads what a run measured: tables in, statistics, pictures and the report out."""

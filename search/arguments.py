@@ -1,0 +1,270 @@
+"""The command line of `python -m search.run`: words -> SearchConfig and what is asked of the machine."""
+
+import argparse
+import dataclasses
+import datetime
+import difflib
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from search.config import SearchConfig
+from search.presets import recipe, smoke
+from search.searcher import SAMPLERS
+from search.space import default_kind
+from trainables.config import InvalidInput
+from trainables.data.registry import DATASETS
+from trainables.models import MODELS, layer_sizes
+
+DEFENSES = ("pruning",)
+PRUNERS = ("admm",)
+AUDITS = ("none",)
+SPACES = ("layer", "cluster", "global")
+PRESETS = ("default", "smoke")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What is asked of the machine; none of it changes what a trial measures."""
+
+    out: Path
+    resume: Path | None
+    address: str
+    concurrency: int | None
+    cpus_per_trial: float | None
+    gpus_per_trial: float | None
+    data_dir: Path | None
+    study_storage: str | None
+    dry_run: bool
+    quiet: bool
+    preset: str
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(f"{message} (see python -m search.run --help)")
+
+
+def known(value: str, choices: Sequence[str], option: str) -> str:
+    """`value`, or InvalidInput that names the nearest of `choices`."""
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+    hint = f": did you mean {near[0]}?" if near else ";"
+    raise InvalidInput(f"{option} {value!r} is unknown{hint} There are {', '.join(choices)}")
+
+
+def duration(text: str) -> float:
+    """Seconds in `90s`, `30m`, `1.5h`, `2d` or a plain number of seconds.
+
+    >>> duration("30m")
+    1800.0
+    """
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if match is None:
+        raise InvalidInput(f"--time-budget {text!r} is no duration: write 90s, 30m, 1.5h or 2d")
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    if not 0 < seconds < math.inf:
+        raise InvalidInput(f"--time-budget {text!r} must be longer than 0")
+    return seconds
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every option, with its default in the help."""
+    parser = _Parser(
+        prog="python -m search.run",
+        description="Search the per-layer non-zero counts {n_i} that leak least about who was in "
+        "the training set while accuracy holds. Without options: LeNet-5 on 5,000 MNIST images.",
+        epilog="Exit status: 0 a feasible, confirmed winner; 2 bad input; 3 no feasible trial; "
+        "130 interrupted (the resume command is printed); 1 a fault, with the place of its log.",
+        allow_abbrev=False,
+    )
+    _add_what(parser.add_argument_group("what is pruned"))
+    _add_search(parser.add_argument_group("the search"))
+    _add_confirmation(parser.add_argument_group("the confirmation"))
+    _add_machine(parser.add_argument_group("the run and the machine"))
+    return parser
+
+
+def _add_what(group: Any) -> None:
+    group.add_argument("--dataset", metavar="NAME", help=f"{' | '.join(DATASETS)} [mnist5k]")
+    group.add_argument(
+        "--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]"
+    )
+    group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(DEFENSES)} [pruning]")
+    group.add_argument("--pruner", metavar="NAME", help=f"{' | '.join(PRUNERS)} [admm]")
+    group.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="default: the data set's full recipe; smoke: the same path with budgets of a minute, "
+        "whose figures mean nothing [default]",
+    )
+    group.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where data sets lie or are downloaded [data]"
+    )
+
+
+def _add_search(group: Any) -> None:
+    group.add_argument("--sampler", metavar="NAME", help=f"{' | '.join(SAMPLERS)} [tpe]")
+    group.add_argument(
+        "--space",
+        metavar="KIND",
+        help="layer | cluster | global: one keep ratio per layer, per group of layers, or in all "
+        "[layer up to 8 layers, else cluster]",
+    )
+    group.add_argument(
+        "--trials", type=int, metavar="N", help="anchors and suggested trials together [40]"
+    )
+    group.add_argument(
+        "--time-budget", metavar="TIME", help="start no trial after this long: 30m, 2h [no limit]"
+    )
+    group.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        metavar="FRACTION",
+        help="feasible: validation accuracy >= dense - this, in [0, 1) [0.01]",
+    )
+    group.add_argument(
+        "--min-compression",
+        type=float,
+        metavar="RATIO",
+        help="feasible: prunable weights / non-zero ones >= this [no bound]",
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="of the whole run [0]")
+
+
+def _add_confirmation(group: Any) -> None:
+    group.add_argument(
+        "--confirm-top", type=int, metavar="N", help="vectors that are measured again [3]"
+    )
+    group.add_argument("--confirm-seeds", type=int, metavar="N", help="fresh seeds of each [3]")
+    group.add_argument(
+        "--references",
+        type=int,
+        metavar="N",
+        help="reference models of the matched attack, an even number; 0 turns it off [8]",
+    )
+    group.add_argument("--audit", metavar="NAME", help=f"{' | '.join(AUDITS)} [none]")
+
+
+def _add_machine(group: Any) -> None:
+    group.add_argument(
+        "--out", type=Path, metavar="DIR", help="the run's folder [runs/DATASET-MODEL-TIME]"
+    )
+    group.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run; takes no other "
+        "option that decides its results",
+    )
+    group.add_argument(
+        "--address", metavar="ADDRESS", help="of a Ray cluster, or local or auto [local]"
+    )
+    group.add_argument(
+        "--concurrency", type=int, metavar="N", help="trials at a time [fills the cluster]"
+    )
+    group.add_argument("--cpus-per-trial", type=float, metavar="N", help="[1]")
+    group.add_argument(
+        "--gpus-per-trial", type=float, metavar="N", help="may be a fraction [1 if there is any]"
+    )
+    group.add_argument(
+        "--study-storage",
+        metavar="URL",
+        help="mirror finished trials to an Optuna storage (sqlite:///study.db), for optuna-dashboard",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print plan, cost and resources; train nothing"
+    )
+    group.add_argument("--quiet", action="store_true", help="print only the result")
+
+
+def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
+    """The settings that `words` ask for; None instead of settings when a run is resumed.
+
+    Raises InvalidInput, one line, for everything a user can get wrong.
+    """
+    given = vars(build_parser().parse_args(words))
+    options = _options(given)
+    if options.resume is not None:
+        clash = [f"--{k.replace('_', '-')}" for k in _DECIDING if given[k] is not None]
+        if clash or given["out"] is not None:
+            raise InvalidInput(
+                f"--resume takes its settings from the run; leave out {', '.join(clash or ['--out'])}"
+            )
+        return None, options
+    return _config(given), options
+
+
+_DECIDING = (
+    "dataset model defense pruner preset sampler space trials time_budget max_accuracy_drop "
+    "min_compression seed confirm_top confirm_seeds references audit"
+).split()
+
+
+def _config(given: dict[str, Any]) -> SearchConfig:
+    dataset = known(given["dataset"] or "mnist5k", list(DATASETS), "--dataset")
+    model = known(given["model"] or DATASETS[dataset].default_model, list(MODELS), "--model")
+    spec = DATASETS[dataset]
+    layers = layer_sizes(model, spec.n_classes, spec.image_shape)
+    config = recipe(dataset, model)
+    if known(given["preset"] or "default", PRESETS, "--preset") == "smoke":
+        config = smoke(config)
+    choices = {
+        "defense": DEFENSES,
+        "pruner": PRUNERS,
+        "audit": AUDITS,
+        "sampler": tuple(SAMPLERS),
+        "space": SPACES,
+    }
+    changes: dict[str, Any] = {"space": default_kind(len(layers))}
+    for name in _DECIDING:
+        value = given[name]
+        if value is None or name in ("dataset", "model", "preset"):
+            continue
+        if name == "time_budget":
+            changes["time_budget_s"] = duration(value)
+        else:
+            option = f"--{name.replace('_', '-')}"
+            changes[name] = known(value, choices[name], option) if name in choices else value
+    return dataclasses.replace(config, **changes)
+
+
+def _options(given: dict[str, Any]) -> Options:
+    for name in ("concurrency", "cpus_per_trial"):
+        if given[name] is not None and not 0 < given[name] < math.inf:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} must be greater than 0, got {given[name]}"
+            )
+    gpus = given["gpus_per_trial"]
+    if gpus is not None and not 0 <= gpus < math.inf:
+        raise InvalidInput(f"--gpus-per-trial must be 0 or more, got {gpus}")
+    return Options(
+        out=given["out"] or default_out(given["dataset"], given["model"]),
+        resume=given["resume"],
+        address=given["address"] or "local",
+        concurrency=given["concurrency"],
+        cpus_per_trial=given["cpus_per_trial"],
+        gpus_per_trial=gpus,
+        data_dir=None if given["data_dir"] is None else given["data_dir"].absolute(),
+        study_storage=given["study_storage"],
+        dry_run=given["dry_run"],
+        quiet=given["quiet"],
+        preset=given["preset"] or "default",
+    )
+
+
+def default_out(dataset: str | None, model: str | None) -> Path:
+    """runs/DATASET-MODEL-TIME; unknown names are refused later, with a better message."""
+    dataset = dataset or "mnist5k"
+    spec = DATASETS.get(dataset)
+    model = model or (spec.default_model if spec else "unknown")
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{dataset}-{model}-{now}"
+
+
+def words() -> list[str]:
+    """The process's own arguments."""
+    return sys.argv[1:]

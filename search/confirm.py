@@ -1,0 +1,164 @@
+"""Measures the best vectors again, honestly: fresh seeds, fresh folds, matched references."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from search.config import SearchConfig
+from search.launch import Stage, require_all, run_stage
+from trainables.config import TrialConfig
+from trainables.records import COMPLETE
+from trainables.seeding import derive_seed
+from trainables.trial import LOGITS_FILE, Job, Shared
+
+log = logging.getLogger(__name__)
+
+MAX_ROUNDS = 3
+"""The winner of a noisy search may fail; the next best get their chance this many times."""
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What a confirmation needs from the run around it."""
+
+    config: SearchConfig
+    base: Job
+    """The job of a search trial; confirmations change its kind, seed and vector."""
+
+    stage: Callable[[str, list[Job], Shared, bool], Stage]
+    """(name, jobs, shared, recorded) -> a stage of this run."""
+
+    shared: Shared
+    say: Callable[[str], None]
+
+
+def best_vectors(rows: Sequence[Row]) -> list[tuple[int, ...]]:
+    """Distinct {n_i} of the feasible searched trials, least excess gain first."""
+    feasible = [
+        row
+        for row in rows
+        if row["kind"] in ("anchor", "search") and row["state"] == COMPLETE and row["feasible"]
+    ]
+    ranked = sorted(feasible, key=lambda row: (row["excess_gain"], row["number"]))
+    return list(dict.fromkeys(tuple(row["n"]) for row in ranked))
+
+
+def confirm(
+    confirmation: Confirmation,
+    vectors: Sequence[tuple[int, ...]],
+    has_winner: Callable[[], bool],
+) -> dict[str, tune.Result]:
+    """Re-run the best `confirm_top` vectors, then the next ones while none stays feasible.
+
+    has_winner: reads the rows written so far.  Returns the confirm trials' results by trial id.
+    """
+    config, results = confirmation.config, {}
+    for round_number in range(MAX_ROUNDS):
+        first = round_number * config.confirm_top
+        chosen = vectors[first : first + config.confirm_top]
+        if not chosen:
+            break
+        if round_number:
+            confirmation.say(
+                "None of the confirmed vectors kept the accuracy bound; trying the next best."
+            )
+        results |= _round(confirmation, round_number, first, chosen)
+        if has_winner():
+            break
+    return results
+
+
+def _round(
+    confirmation: Confirmation, number: int, first: int, vectors: Sequence[tuple[int, ...]]
+) -> dict[str, tune.Result]:
+    shared = confirmation.shared
+    if confirmation.config.references:
+        shared = _with_references(confirmation, number, first, vectors)
+    jobs = [
+        _confirm_job(confirmation, first + position, vector, seed)
+        for position, vector in enumerate(vectors)
+        for seed in range(confirmation.config.confirm_seeds)
+    ]
+    return run_stage(confirmation.stage(f"confirm-{number}", jobs, shared, True))
+
+
+def _confirm_job(
+    confirmation: Confirmation, rank: int, vector: tuple[int, ...], seed: int
+) -> Job:
+    config = confirmation.config
+    trial = dataclasses.replace(
+        confirmation.base.trial,
+        kind="confirm",
+        number=rank * config.confirm_seeds + seed,
+        seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every vector: paired
+        n=vector,
+    )
+    return dataclasses.replace(
+        confirmation.base,
+        trial=trial,
+        vector=vector_name(rank) if config.references else None,
+        keep_model=True,
+    )
+
+
+def vector_name(rank: int) -> str:
+    """Name of the references of the `rank`-th best vector."""
+    return f"vector-{rank:02d}"
+
+
+def _with_references(
+    confirmation: Confirmation, number: int, first: int, vectors: Sequence[tuple[int, ...]]
+) -> Shared:
+    """Prune the run's dense references with each vector; their logits join what trials share."""
+    jobs = [
+        _reference_job(confirmation, first + position, vector, reference)
+        for position, vector in enumerate(vectors)
+        for reference in range(confirmation.config.references)
+    ]
+    results = run_stage(
+        confirmation.stage(f"references-{number}", jobs, confirmation.shared, False)
+    )
+    require_all(results, jobs, "reference model")
+    logits = [kept_logits(results[job.trial.trial_id]) for job in jobs]
+    count = confirmation.config.references
+    groups = {
+        vector_name(first + position): np.stack(logits[position * count : (position + 1) * count])
+        for position in range(len(vectors))
+    }
+    return dataclasses.replace(confirmation.shared, references=groups)
+
+
+def _reference_job(
+    confirmation: Confirmation, rank: int, vector: tuple[int, ...], reference: int
+) -> Job:
+    config = confirmation.config
+    trial: TrialConfig = dataclasses.replace(
+        confirmation.base.trial,
+        kind="reference",
+        number=rank * config.references + reference,
+        seed=derive_seed(config.seed, f"reference-pruning-{reference}"),
+        n=vector,
+    )
+    return dataclasses.replace(
+        confirmation.base,
+        trial=trial,
+        dense=f"reference-{reference:02d}",
+        reference=reference,
+        keep_model=True,
+    )
+
+
+def kept_logits(result: tune.Result) -> np.ndarray:
+    """(|D| + |D'|, classes) logits that a finished job left in its checkpoint."""
+    if result.checkpoint is None:
+        raise RuntimeError(f"{result.path} left no checkpoint")
+    with result.checkpoint.as_directory() as folder:
+        logits: np.ndarray = np.load(Path(folder) / LOGITS_FILE, allow_pickle=False)
+    return logits

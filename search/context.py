@@ -1,0 +1,142 @@
+"""What the stages of one run share: settings, data, folder, ledger, resources."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from ray import tune
+
+from search.arguments import Options
+from search.config import SearchConfig
+from search.launch import Resources, Stage
+from search.ledger import Ledger
+from search.progress import LiveView
+from search.recorder import Recorder, RunIdentity
+from search.runfolder import RunFolder
+from search.space import Space
+from trainables.config import TrialConfig
+from trainables.data.cohort import reference_halves
+from trainables.data.images import Images
+from trainables.data.registry import load_images, DATASETS
+from trainables.data.split import PARTS, Split, five_way_split, split_hashes
+from trainables.models import layer_sizes
+from trainables.seeding import derive_seed
+from trainables.trial import Job, Shared
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The data of a run, loaded and split before anything is written."""
+
+    images: Images
+    split: Split
+    layers: dict[str, int]
+    """Prunable layer -> number of weights, in the model's order."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images in each part of the split."""
+        return {part: len(getattr(self.split, part)) for part in PARTS}
+
+    def describe(self) -> dict[str, object]:
+        """The part of config.json that says which images were which."""
+        return {
+            "split_hashes": split_hashes(self.split),
+            "split_sizes": self.sizes,
+            "layer_names": list(self.layers),
+            "layer_weights": list(self.layers.values()),
+        }
+
+
+def load_inputs(config: SearchConfig, options: Options) -> Inputs:
+    """Load and split the images. Raises InvalidInput when they are absent or damaged."""
+    spec = DATASETS[config.dataset]
+    images = load_images(config.dataset, options.data_dir)
+    split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
+    layers = layer_sizes(config.model, spec.n_classes, spec.image_shape)
+    return Inputs(images=images, split=split, layers=layers)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """One run in progress."""
+
+    config: SearchConfig
+    options: Options
+    folder: RunFolder
+    run_id: str
+    inputs: Inputs
+    resources: Resources
+    ledger: Ledger
+    say: Callable[[str], None]
+
+    @property
+    def space(self) -> Space:
+        """The space that the searcher draws from."""
+        return Space(
+            kind=self.config.space,
+            layer_names=tuple(self.inputs.layers),
+            layer_weights=tuple(self.inputs.layers.values()),
+            minimum_keep=self.config.minimum_keep,
+        )
+
+    def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
+        """What the trials of a stage read."""
+        inputs = self.inputs
+        audited = inputs.sizes["members"] + inputs.sizes["non_members"]
+        return Shared(
+            images=inputs.images,
+            split=inputs.split,
+            dense=dense,
+            halves=reference_halves(audited, self.config.references, self.config.seed),
+            references={},
+        )
+
+    def trial(self, kind: str, number: int, seed: int, n: tuple[int, ...]) -> TrialConfig:
+        """A trial of this run."""
+        config = self.config
+        return TrialConfig(
+            kind=kind,
+            number=number,
+            run_seed=config.seed,
+            seed=seed,
+            dataset=config.dataset,
+            model=config.model,
+            n=n,
+            training=config.training,
+            admm=config.admm,
+            attack=config.attack,
+        )
+
+    def recorder(self, *, mirrored: bool = False) -> Recorder:
+        """The callback that writes this run's rows."""
+        layers = self.inputs.layers
+        identity = RunIdentity(
+            run_id=self.run_id,
+            defense=self.config.defense,
+            sampler=self.config.sampler,
+            layer_names=tuple(layers),
+            layer_weights=tuple(layers.values()),
+        )
+        storage = self.options.study_storage if mirrored else None
+        return Recorder(self.ledger, identity, self.space, storage)
+
+    def live_view(self, title: str, total: int, *, searching: bool = False) -> LiveView:
+        """The progress bar of a stage."""
+        ledger = self.ledger if searching else None
+        return LiveView(title, total, quiet=self.options.quiet, ledger=ledger)
+
+    def stage(self, name: str, jobs: list[Job], shared: Shared, recorded: bool) -> Stage:
+        """A stage with a fixed list of jobs."""
+        title = name.partition("-")[0].capitalize()
+        callbacks: list[tune.Callback] = [self.live_view(title, len(jobs))]
+        if recorded:
+            callbacks.append(self.recorder())
+        return Stage(
+            name=name,
+            folder=self.folder.tune,
+            shared=shared,
+            resources=self.resources,
+            callbacks=callbacks,
+            jobs=jobs,
+        )

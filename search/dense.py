@@ -1,0 +1,101 @@
+"""The dense stage: the model that every trial starts from, its references, and its own record."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from ray import tune
+from safetensors.numpy import load_file
+
+from search.confirm import kept_logits
+from search.context import Context
+from search.launch import StageFailed, require_all, run_stage
+from trainables.records import COMPLETE, EpochRecord
+from trainables.seeding import derive_seed
+from trainables.trial import MODEL_FILE, Job, Shared
+
+BASELINE = "baseline"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dense:
+    """What the dense stage leaves for the search and the confirmation."""
+
+    shared: Shared
+    """With the dense model and the references' dense models."""
+
+    val_accuracy: float
+    row: dict[str, object]
+    """The baseline's row of trials.parquet."""
+
+
+def train_dense(context: Context) -> Dense:
+    """Train and measure the dense model and its references, once per run."""
+    jobs = _dense_jobs(context)
+    results = run_stage(context.stage("dense", jobs, context.shared({}), False))
+    require_all(results, jobs, "dense model")
+    states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}
+    shared = context.shared(states)
+    trained = results[jobs[0].trial.trial_id]
+    _keep_baseline(context, trained)
+    row = _measure(context, shared, jobs, results)
+    return Dense(shared=shared, val_accuracy=float(row["val_accuracy"]), row=row)
+
+
+def _dense_jobs(context: Context) -> list[Job]:
+    seed = context.config.seed
+    target = context.trial("baseline", 0, derive_seed(seed, "dense"), ())
+    references = [
+        Job(
+            trial=context.trial("reference", index, derive_seed(seed, f"reference-{index}"), ()),
+            reference=index,
+            keep_model=True,
+        )
+        for index in range(context.config.references)
+    ]
+    return [Job(trial=target, keep_model=True), *references]
+
+
+def _dense_name(job: Job) -> str:
+    return BASELINE if job.reference is None else f"reference-{job.reference:02d}"
+
+
+def _weights(result: tune.Result) -> dict[str, np.ndarray]:
+    if result.checkpoint is None:
+        raise StageFailed(f"the dense model in {result.path} left no checkpoint")
+    with result.checkpoint.as_directory() as folder:
+        return dict(load_file(Path(folder) / MODEL_FILE))
+
+
+def _keep_baseline(context: Context, trained: tune.Result) -> None:
+    context.folder.baseline.mkdir(exist_ok=True)
+    with trained.checkpoint.as_directory() as folder:
+        shutil.copyfile(Path(folder) / MODEL_FILE, context.folder.baseline / MODEL_FILE)
+    history = [EpochRecord(**epoch) for epoch in trained.metrics["history"]]
+    context.ledger.write_epochs(history[0].trial_id, history)
+
+
+def _measure(
+    context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
+) -> dict[str, object]:
+    """Attack the dense model, its references included, as confirmed trials are attacked."""
+    references = [kept_logits(results[job.trial.trial_id]) for job in jobs[1:]]
+    if references:
+        shared = dataclasses.replace(shared, references={BASELINE: np.stack(references)})
+    trained = results[jobs[0].trial.trial_id]
+    sizes = tuple(context.inputs.layers.values())
+    job = Job(
+        trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
+        dense=BASELINE,
+        vector=BASELINE if references else None,
+        before_s=float(trained.metrics["duration_s"]),
+    )
+    measured = run_stage(context.stage("baseline", [job], shared, True))
+    require_all(measured, [job], "the attack on the dense model")
+    row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
+    if row["state"] != COMPLETE:
+        raise StageFailed(f"the dense model could not be measured: {row['error']}")
+    (context.folder.baseline / "record.json").write_text(json.dumps(row, default=str, indent=2))
+    return row

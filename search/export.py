@@ -1,0 +1,36 @@
+"""The winner's folder: weights, masks and a card that says what was measured and what was not."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from search.runfolder import RunFolder, write_atomically
+from trainables.trial import MASKS_FILE, MODEL_FILE
+
+
+def export_winner(
+    folder: RunFolder, trial_ids: list[str], results: dict[str, tune.Result], card: str
+) -> str:
+    """Copy the model of the confirm trial with the median excess gain; returns its trial id.
+
+    trial_ids: the winner's confirm trials.  The median seed is taken because the best of the
+    seeds would be chosen by the noise that the confirmation is there to remove.
+    """
+    ranked = sorted(trial_ids, key=lambda name: _excess(results[name]))
+    chosen = ranked[(len(ranked) - 1) // 2]
+    checkpoint = results[chosen].checkpoint
+    if checkpoint is None:
+        raise RuntimeError(f"{chosen} left no model")
+    folder.winner.mkdir(exist_ok=True)
+    with checkpoint.as_directory() as source:
+        for name in (MODEL_FILE, MASKS_FILE):
+            shutil.copyfile(Path(source) / name, folder.winner / name)
+    write_atomically(folder.winner / "card.md", card.replace("{trial_id}", chosen))
+    return chosen
+
+
+def _excess(result: tune.Result) -> float:
+    metrics: dict[str, Any] = result.metrics or {}
+    return float(metrics["excess_gain"])

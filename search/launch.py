@@ -1,0 +1,189 @@
+"""Builds and runs one stage of a run as a Ray Tune experiment: cluster, resources, resume."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from trainables.config import InvalidInput
+from trainables.trial import Job, Shared, Trial, job_of
+
+log = logging.getLogger(__name__)
+
+MAX_FAILURES = 2
+"""Retries of a trial whose process or machine died; from its last checkpoint."""
+
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own table; ours is search/progress.py
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger holds the results
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # its handler marks running trials ended: not resumable
+    "TUNE_GLOBAL_CHECKPOINT_S": "2",  # the default forgets up to 10 s of trials on kill -9
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",  # checked below, before anything starts
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class StageFailed(RuntimeError):
+    """A part that the run cannot do without has failed; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What one trial takes and how many run at a time."""
+
+    cpus_per_trial: float
+    gpus_per_trial: float
+    concurrency: int
+
+
+@contextlib.contextmanager
+def cluster(address: str | None) -> Iterator[dict[str, float]]:
+    """Join the Ray cluster at `address`, or start one on this machine; yields its resources.
+
+    Raises InvalidInput when no cluster answers at `address`.
+    """
+    os.environ.update(_ENVIRONMENT)
+    try:
+        ray.init(
+            address=None if address in (None, "local") else address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=None if address in (None, "local") else False,
+        )
+    except (ConnectionError, ValueError) as error:
+        raise InvalidInput(
+            f"no Ray cluster answers at --address {address!r}: start one with `ray up "
+            "cluster.yaml`, or leave the option out to use this machine"
+        ) from error
+    try:
+        yield {name: float(count) for name, count in ray.cluster_resources().items()}
+    finally:
+        ray.shutdown()
+
+
+def plan_resources(
+    available: dict[str, float],
+    *,
+    cpus_per_trial: float | None,
+    gpus_per_trial: float | None,
+    concurrency: int | None,
+) -> Resources:
+    """Fill the cluster: by default one GPU a trial where there are GPUs, else one core.
+
+    Raises InvalidInput when not a single trial fits: Tune would wait for ever.
+    """
+    cores, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
+    cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
+    if gpu_share > gpus:
+        raise InvalidInput(
+            f"--gpus-per-trial {gpu_share:g} but the cluster has {gpus:g} GPUs: lower it, or use 0 "
+            "to run on the CPU"
+        )
+    if cpu_share > cores:
+        raise InvalidInput(
+            f"--cpus-per-trial {cpu_share:g} but the cluster has {cores:g} CPU cores: lower it"
+        )
+    slots = int(cores // cpu_share)
+    if gpu_share > 0:
+        slots = min(slots, int(gpus / gpu_share + 1e-9))
+    return Resources(
+        cpus_per_trial=cpu_share,
+        gpus_per_trial=gpu_share,
+        concurrency=max(1, min(concurrency or slots, slots)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One Tune experiment of a run."""
+
+    name: str
+    folder: Path
+    """The run's `tune/` folder; the stage gets a folder in it."""
+
+    shared: Shared
+    resources: Resources
+    callbacks: list[tune.Callback]
+    jobs: list[Job] | None = None
+    """A fixed list of jobs; None when a searcher suggests them."""
+
+    base: Job | None = None
+    """What every suggested job has in common."""
+
+    searcher: Searcher | None = None
+    stopper: tune.Stopper | None = None
+
+
+def trial_name(trial: Any) -> str:
+    """Our own stable name; Tune's would hold the whole vector and a random part."""
+    return job_of(trial.config).trial.trial_id
+
+
+def run_stage(stage: Stage) -> dict[str, tune.Result]:
+    """Run the stage, or what a killed driver left of it; trial id -> Tune's result.
+
+    Finished trials are not run again; interrupted ones go on from their last checkpoint.
+    """
+    trainable = tune.with_resources(
+        tune.with_parameters(Trial, shared=stage.shared),
+        {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
+    )
+    path = str(stage.folder / stage.name)
+    if tune.Tuner.can_restore(path):
+        tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, resume_errored=False)
+    else:
+        tuner = _new_tuner(stage, trainable)
+    results = tuner.fit()
+    return {job_of(result.config).trial.trial_id: result for result in results if result.config}
+
+
+def _new_tuner(stage: Stage, trainable: Any) -> tune.Tuner:
+    if stage.jobs is not None:
+        space: dict[str, Any] = {"job": tune.grid_search([job.to_dict() for job in stage.jobs])}
+        samples, concurrent = 1, None
+    else:
+        if stage.base is None:
+            raise ValueError("a stage needs jobs, or a base and a searcher")
+        space = {"job": stage.base.to_dict()}
+        samples, concurrent = -1, stage.resources.concurrency  # the searcher knows when to end
+    return tune.Tuner(
+        trainable,
+        param_space=space,
+        tune_config=tune.TuneConfig(
+            search_alg=stage.searcher,
+            num_samples=samples,
+            max_concurrent_trials=concurrent or stage.resources.concurrency,
+            reuse_actors=True,
+            trial_name_creator=trial_name,
+            trial_dirname_creator=trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=stage.name,
+            storage_path=str(stage.folder),
+            stop=stage.stopper,
+            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            callbacks=stage.callbacks,
+            verbose=0,
+        ),
+    )
+
+
+def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> None:
+    """Raise StageFailed unless every job finished its full budget."""
+    for job in jobs:
+        result = results.get(job.trial.trial_id)
+        if result is None or result.error is not None:
+            cause = "no result" if result is None else str(result.error).strip().splitlines()[-1]
+            raise StageFailed(f"{what} {job.trial.trial_id} failed: {cause}")
+        if not (result.metrics or {}).get("finished"):
+            cause = (result.metrics or {}).get("trial_error") or "it was stopped early"
+            raise StageFailed(f"{what} {job.trial.trial_id} failed: {cause}")

@@ -1,0 +1,119 @@
+"""Tune callback: every trial that ends becomes one row of trials.parquet and its epochs."""
+
+import dataclasses
+import datetime
+import logging
+from typing import Any
+
+from ray.tune import Callback
+
+from search.ledger import Ledger
+from search.mirror import mirror
+from search.space import Space
+from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
+from trainables.trial import Job, job_of
+
+log = logging.getLogger(__name__)
+
+MEASURED = (
+    "nonzero compression flops_ratio train_accuracy val_accuracy test_accuracy attack_gain "
+    "attack_gain_se excess_gain js_divergence attack_accuracy attack_auc tpr_at_1pct_fpr "
+    "tpr_at_01pct_fpr strongest_attack attack_gains"
+).split()
+"""Columns that only a trial with its full budget fills."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """The columns that every row of a run shares."""
+
+    run_id: str
+    defense: str
+    sampler: str
+    layer_names: tuple[str, ...]
+    layer_weights: tuple[int, ...]
+
+
+def to_record(
+    identity: RunIdentity, job: Job, result: dict[str, Any], error: str | None = None
+) -> TrialRecord:
+    """The row of a trial that ended with `result`, its last report; empty if it never reported."""
+    trial = job.trial
+    error = error or result.get("trial_error")
+    state = FAILED if error else COMPLETE if result.get("finished") else PRUNED
+    bounds = [result.get("accuracy_violation"), result.get("compression_violation")]
+    measured = {key: result.get(key) for key in MEASURED} if state == COMPLETE else {}
+    if state == PRUNED:
+        measured["val_accuracy"] = result.get("val_accuracy")
+    started = result.get("started_at")
+    return TrialRecord(
+        run_id=identity.run_id,
+        trial_id=trial.trial_id,
+        number=trial.number,
+        kind=trial.kind,
+        state=state,
+        feasible=state == COMPLETE and all(bound is None or bound <= 0 for bound in bounds),
+        seed=trial.seed,
+        dataset=trial.dataset,
+        model=trial.model,
+        defense=identity.defense,
+        sampler=identity.sampler,
+        started_at=(
+            datetime.datetime.fromisoformat(started)
+            if started
+            else datetime.datetime.now(datetime.UTC)
+        ),
+        duration_s=float(result.get("duration_s", 0.0)),
+        node=str(result.get("node", "")),
+        device=str(result.get("device", "")),
+        layer_names=list(identity.layer_names),
+        layer_weights=list(identity.layer_weights),
+        n=list(trial.n) or list(identity.layer_weights),
+        weights=sum(identity.layer_weights),
+        accuracy_violation=bounds[0] if state != FAILED else None,
+        compression_violation=bounds[1] if state != FAILED else None,
+        epochs=int(result.get("epochs", 0)),
+        images_seen=int(result.get("images_seen", 0)),
+        error=error,
+        **measured,
+    )
+
+
+class Recorder(Callback):  # type: ignore[misc]  # ray ships no types
+    """Writes the ledger; holds only what pickles, since Tune saves its callbacks for a restore."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        identity: RunIdentity,
+        space: Space | None = None,
+        study_storage: str | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._identity = identity
+        self._space = space
+        self._study_storage = study_storage
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial finished its budget or was stopped."""
+        self._write(trial, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial failed for good, all retries used."""
+        self._write(trial, last_line(trial.get_error()))
+
+    def _write(self, trial: Any, error: str | None) -> None:
+        result = trial.last_result or {}
+        record = to_record(self._identity, job_of(trial.config), result, error)
+        history = [EpochRecord(**epoch) for epoch in result.get("history", [])]
+        if history:
+            self._ledger.write_epochs(record.trial_id, history)
+        self._ledger.write(record)
+        if self._study_storage is not None and self._space is not None:
+            mirror(self._study_storage, self._identity.run_id, self._ledger.rows(), self._space)
+
+
+def last_line(error: BaseException | str | None) -> str:
+    """The line of a traceback that says what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "the trial ended without saying why"

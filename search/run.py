@@ -1,0 +1,219 @@
+"""`python -m search.run`: arguments -> settings -> dense, search, confirm -> report; thin."""
+
+import contextlib
+import dataclasses
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from analysis.load import load_run
+from analysis.report import write_report
+from analysis.statistics import hardest_bound, winner
+from analysis.summary import card, headline
+from search.arguments import Options, parse, words
+from search.config import SearchConfig
+from search.confirm import Confirmation, best_vectors, confirm
+from search.context import Context, load_inputs
+from search.dense import train_dense
+from search.export import export_winner
+from search.launch import cluster, plan_resources
+from search.ledger import Ledger
+from search.plan import plan
+from search.runfolder import RunFolder, describe
+from search.searching import base_job, search
+from trainables.config import InvalidInput
+
+log = logging.getLogger("search")
+
+OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    folder: RunFolder | None = None
+    try:
+        config, options = parse(arguments)
+        folder = RunFolder(options.resume or options.out)
+        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice is a Ctrl-C
+        return run(config, options, folder)
+    except InvalidInput as error:
+        console.print(f"error: {error}", markup=False)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        console.print(_how_to_resume(folder), markup=False)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the process's boundary: one line, traceback in the log
+        log.exception("the run failed")
+        where = f"the log is {folder.log}" if folder and folder.log.exists() else "there is no log"
+        cause = " ".join(str(error).split()) or type(error).__name__
+        console.print(f"fault: {cause}; {where}", markup=False)
+        return FAULT
+
+
+def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int:
+    """One run from its settings to its report; raises InvalidInput before anything is written."""
+    say = _speaker(options)
+    stored = folder.read_config() if options.resume else None
+    if stored is not None:
+        config = SearchConfig.from_dict(stored["search"])
+        options = _with_data_dir(options, stored)
+    if config is None:
+        raise InvalidInput("there is nothing to run")
+    inputs = load_inputs(config, options)
+    if stored is not None and stored["split_hashes"] != inputs.describe()["split_hashes"]:
+        raise InvalidInput(
+            f"--resume {folder.path}: the data are not those of the run (their split hashes "
+            "differ); give the same --data-dir"
+        )
+    with cluster(options.address) as available:
+        resources = plan_resources(
+            available,
+            cpus_per_trial=options.cpus_per_trial,
+            gpus_per_trial=options.gpus_per_trial,
+            concurrency=options.concurrency,
+        )
+        if options.dry_run:
+            Console().print(plan(config, inputs, resources), highlight=False)
+            return OK
+        if stored is None:
+            folder.create()
+            stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
+            folder.write_config(stored)
+        with _logging_to(folder.log):
+            return _stages(
+                Context(
+                    config=config,
+                    options=options,
+                    folder=folder,
+                    run_id=stored["run_id"],
+                    inputs=inputs,
+                    resources=resources,
+                    ledger=Ledger(folder.path),
+                    say=say,
+                )
+            )
+
+
+def _stages(context: Context) -> int:
+    config, say, folder = context.config, context.say, context.folder
+    say(f"Run {folder.path}")
+    if not config.references:
+        say("Matched references are off (--references 0): the leak of pruned models is understated")
+    dense = train_dense(context)
+    folder.write_config({**folder.read_config(), "dense_val_accuracy": dense.val_accuracy})
+    say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
+    search(context, dense)
+    vectors = best_vectors(context.ledger.rows())
+    if not vectors:
+        return _nothing_feasible(context, "No trial was feasible")
+
+    confirmation = Confirmation(
+        config=config,
+        base=base_job(context, dense),
+        stage=context.stage,
+        shared=dense.shared,
+        say=say,
+    )
+    results = confirm(confirmation, vectors, lambda: _winner(folder) is not None)
+    best = _winner(folder)
+    if best is None:
+        return _nothing_feasible(context, "No confirmed vector kept the bounds")
+    found = load_run(folder.path)
+    if tuple(best["n"]) != vectors[0]:
+        say("The search's own favourite was dropped: another vector leaks less when measured again")
+    export_winner(folder, list(best["trial_ids"]), results, card(found))
+    report = write_report(folder.path)
+    Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
+    return OK
+
+
+def _winner(folder: RunFolder) -> "object":
+    found = load_run(folder.path)
+    return winner(found.trials, found.config)
+
+
+def _nothing_feasible(context: Context, what: str) -> int:
+    found = load_run(context.folder.path)
+    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
+    report = write_report(context.folder.path)
+    Console(stderr=True).print(
+        f"{what}. The bound hardest to meet: {hardest}. Allow a larger --max-accuracy-drop, a "
+        f"smaller --min-compression or more --trials. Report: {report}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return NOTHING_FEASIBLE
+
+
+def _speaker(options: Options) -> Callable[[str], None]:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(text: str) -> None:
+        log.info(text)
+        if not options.quiet:
+            console.print(text, markup=False)
+
+    return say
+
+
+def _recorded(options: Options) -> dict[str, object]:
+    """Options for config.json; a storage's URL may hold a password and stays out."""
+    values = dataclasses.asdict(options)
+    del values["study_storage"]
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in values.items()
+        if name not in ("resume", "dry_run", "quiet")
+    }
+
+
+def _with_data_dir(options: Options, stored: dict[str, object]) -> Options:
+    """A resumed run reads its data where it did, unless told otherwise."""
+    before = stored.get("options")
+    if options.data_dir is None and isinstance(before, dict) and before.get("data_dir"):
+        return dataclasses.replace(options, data_dir=Path(before["data_dir"]))
+    return options
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path):  # noqa: ANN202 - a context manager of nothing
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except Exception:
+        log.exception("the run failed")
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _how_to_resume(folder: RunFolder | None) -> str:
+    if folder is None or not folder.config.exists():
+        return "interrupted; nothing was started"
+    return (
+        "interrupted; everything finished is on disk. Continue with: "
+        f"python -m search.run --resume {folder.path}"
+    )
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    sys.exit(main(words()))

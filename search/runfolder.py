@@ -1,0 +1,136 @@
+"""The run folder: where each file lies, what config.json says, and who may use it."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from search.config import SearchConfig
+from trainables.config import InvalidInput
+
+VERSION = 1
+"""Of the folder's layout; a folder of another version is refused, not guessed at."""
+
+PACKAGES = ("ray", "torch", "torchvision", "optuna", "pyarrow", "pandas", "scikit-learn", "numpy")
+
+
+class RunFolder:
+    """Paths of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()  # Tune's workers have another working directory
+        self.config = self.path / "config.json"
+        self.baseline = self.path / "baseline"
+        self.winner = self.path / "winner"
+        self.tune = self.path / "tune"
+        self.log = self.path / "run.log"
+
+    def create(self) -> None:
+        """Make the folder. Raises InvalidInput when it holds a run already or cannot be written."""
+        if self.config.exists():
+            raise InvalidInput(
+                f"--out {self.path} already holds a run: continue it with --resume {self.path}, or "
+                "choose another folder"
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InvalidInput(f"--out {self.path} is not an empty folder: choose another")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)  # membership results are about people
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise InvalidInput(
+                f"--out {self.path} cannot be written ({error.strerror}): choose another folder"
+            ) from error
+
+    def write_config(self, values: dict[str, Any]) -> None:
+        """Replace config.json in one step."""
+        write_atomically(self.config, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+    def read_config(self) -> dict[str, Any]:
+        """What config.json says. Raises InvalidInput when this is no run, or of another version."""
+        if not self.path.is_dir():
+            raise InvalidInput(f"--resume {self.path}: there is no such folder")
+        if not self.config.is_file():
+            raise InvalidInput(f"--resume {self.path} is not a run: it has no config.json")
+        try:
+            values = json.loads(self.config.read_text())
+            version = values["version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"--resume {self.path}: config.json cannot be read ({error}); restore the file or "
+                "start a new run"
+            ) from error
+        if version != VERSION:
+            raise InvalidInput(
+                f"--resume {self.path} was written by layout version {version!r}, this program "
+                f"writes {VERSION}: resume it with the release that wrote it"
+            )
+        return dict(values)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside and rename: a reader, or a crash, sees the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def describe(
+    config: SearchConfig, run_id: str, options: dict[str, Any], data: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of config.json at the start of a run.
+
+    options: what was asked of the machine.  data: split hashes and sizes, layers.
+    """
+    return {
+        "version": VERSION,
+        "run_id": run_id,
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command(config, options),
+        "config_hash": config.key,
+        "search": config.to_dict(),
+        "options": options,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "hardware": {
+            "platform": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "dense_val_accuracy": None,
+        **data,
+    }
+
+
+def command(config: SearchConfig, options: dict[str, Any]) -> str:
+    """The shell command that asks for the same run again."""
+    arguments = {
+        "dataset": config.dataset,
+        "model": config.model,
+        "defense": config.defense,
+        "sampler": config.sampler,
+        "space": config.space,
+        "trials": config.trials,
+        "time-budget": None if config.time_budget_s is None else f"{config.time_budget_s:g}s",
+        "max-accuracy-drop": config.max_accuracy_drop,
+        "min-compression": config.min_compression,
+        "confirm-top": config.confirm_top,
+        "confirm-seeds": config.confirm_seeds,
+        "references": config.references,
+        "seed": config.seed,
+        "preset": options.get("preset"),
+        "concurrency": options.get("concurrency"),
+        "data-dir": options.get("data_dir"),
+    }
+    words = ["python", "-m", "search.run"]
+    for name, value in arguments.items():
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)

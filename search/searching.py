@@ -1,0 +1,71 @@
+"""The search stage: Optuna suggests {n_i}, Ray Tune prunes and attacks, the ledger remembers."""
+
+import torch
+
+from search.context import Context
+from search.dense import BASELINE, Dense
+from search.launch import Stage, run_stage
+from search.searcher import FeasibleSearcher
+from search.stopping import InfeasibleStopper
+from trainables.pruning.allocation import erk, lamp, uniform
+from trainables.seeding import derive_seed
+from trainables.trial import Job
+
+ANCHOR_LEVELS = (0.2, 0.1, 0.4)
+"""Keep ratios of the published allocations that are tried first, the most promising first."""
+
+ANCHOR_SHARE = 3
+"""At most one trial in this many is an anchor, so that a short search still searches."""
+
+
+def base_job(context: Context, dense: Dense) -> Job:
+    """What all searched trials have in common: one start, one recipe, one seed (common numbers)."""
+    sizes = tuple(context.inputs.layers.values())
+    seed = derive_seed(context.config.seed, "search")
+    return Job(
+        trial=context.trial("search", 0, seed, sizes),
+        dense=BASELINE,
+        accuracy_bound=dense.val_accuracy - context.config.max_accuracy_drop,
+        compression_bound=context.config.min_compression,
+    )
+
+
+def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
+    """Dense, then uniform, ERK and LAMP level by level; Algorithm 1's grid has no anchors."""
+    if context.config.sampler == "grid":
+        return []
+    weights = {
+        name: torch.from_numpy(dense.shared.dense[BASELINE][f"{name}.weight"].copy())
+        for name in context.inputs.layers
+    }
+    vectors = [tuple(context.inputs.layers.values())]
+    for level in ANCHOR_LEVELS:
+        vectors += [rule(weights, level) for rule in (uniform, erk, lamp)]
+    return vectors[: max(1, context.config.trials // ANCHOR_SHARE)]
+
+
+def search(context: Context, dense: Dense) -> None:
+    """Run `trials` trials; every one that ends is in the ledger when this returns."""
+    config, space = context.config, context.space
+    searcher = FeasibleSearcher(
+        space=space,
+        sampler_name=config.sampler,
+        seed=derive_seed(config.seed, "sampler") % 2**32,
+        n_trials=config.trials,
+        anchors=space.anchors(anchor_vectors(context, dense)),
+    )
+    run_stage(
+        Stage(
+            name="search",
+            folder=context.folder.tune,
+            shared=dense.shared,
+            resources=context.resources,
+            callbacks=[
+                context.recorder(mirrored=True),
+                context.live_view("Search", config.trials, searching=True),
+            ],
+            base=base_job(context, dense),
+            searcher=searcher,
+            stopper=InfeasibleStopper(),
+        )
+    )

@@ -1,0 +1,121 @@
+"""The dense model of a run and of its references: trained once, shared by every trial."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.data.cohort import Cohort
+from trainables.data.registry import DATASETS
+from trainables.models import build_model
+from trainables.records import EpochRecord
+from trainables.seeding import torch_generator
+from trainables.training import Epoch, accuracy, cosine, make_optimizer
+
+
+class DenseRun:
+    """Training from scratch on the cohort's members, one epoch per `advance`; resumable."""
+
+    def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
+        spec = DATASETS[config.dataset]
+        self.config = config
+        self._cohort = cohort
+        device = cohort.members.device
+        self.model: nn.Module = build_model(
+            config.model,
+            n_classes=spec.n_classes,
+            image_shape=spec.image_shape,
+            seed=config.seed,
+        ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        training = config.training
+        self._optimizer = make_optimizer(
+            self.model, training.optimizer, training.learning_rate, training.weight_decay
+        )
+        self._generator = torch_generator(config.seed, "dense-batches")
+        self._epoch = Epoch(
+            cohort.images,
+            cohort.members,
+            batch_size=training.batch_size,
+            augment=training.augment,
+            generator=self._generator,
+        )
+        self._done = 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained so far."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole budget is spent."""
+        return self._done == self.config.training.epochs
+
+    def advance(self) -> EpochRecord:
+        """Train one epoch."""
+        training = self.config.training
+        steps = self._epoch.steps
+
+        def learning_rate(step: int) -> float:
+            position = self._done * steps + step
+            return cosine(training.learning_rate, position, training.epochs * steps)
+
+        loss, train_accuracy = self._epoch.train(
+            self.model, self._optimizer, learning_rate=learning_rate
+        )
+        self._done += 1
+        return EpochRecord(
+            trial_id=self.config.trial_id,
+            phase="dense",
+            epoch=self._done,
+            loss=loss,
+            train_accuracy=train_accuracy,
+            val_accuracy=accuracy(self.model, self._cohort.images, self._cohort.validation),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `advance` depends on; loads with `weights_only=True`."""
+        return {
+            "done": self._done,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self._done = state["done"]
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"].cpu())
+
+
+class LoadedDense:
+    """A dense model that was trained before: nothing to train, only to be measured."""
+
+    finished = True
+
+    def __init__(self, config: TrialConfig, cohort: Cohort, weights: Mapping[str, Tensor]) -> None:
+        """weights: the model's state dict."""
+        spec = DATASETS[config.dataset]
+        self.epochs = config.training.epochs
+        self.model: nn.Module = build_model(
+            config.model,
+            n_classes=spec.n_classes,
+            image_shape=spec.image_shape,
+            seed=config.seed,
+        ).to(cohort.members.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        self.model.load_state_dict(weights)
+
+    def advance(self) -> EpochRecord:
+        """Raise RuntimeError: there is no epoch left."""
+        raise RuntimeError("a loaded dense model has nothing left to train")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the weights come from the run."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to take back."""

@@ -1,0 +1,165 @@
+"""Frozen settings that decide a trial's result, and the one exception a user can cause."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, Self
+
+
+class InvalidInput(ValueError):
+    """Something the user gave cannot be used; the message is one line that names it and the remedy."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InvalidInput(message)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How the dense model is trained. Members only; no label smoothing, it raises leakage."""
+
+    epochs: int
+    """Passes over the members."""
+
+    batch_size: int
+    """Images per step."""
+
+    optimizer: str = "adam"
+    """adam | sgd (Nesterov momentum 0.9)."""
+
+    learning_rate: float = 1e-3
+    """At the start; follows a cosine to zero over the epochs."""
+
+    weight_decay: float = 0.0
+    """Decoupled for adam (AdamW), L2 for sgd; on the prunable weights only."""
+
+    augment: bool = False
+    """Random crop and horizontal flip on the device; fixed per run because it changes the gain."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"training epochs must be at least 1, got {self.epochs}")
+        _require(self.batch_size >= 1, f"batch size must be at least 1, got {self.batch_size}")
+        _require(
+            self.optimizer in ("adam", "sgd"),
+            f"optimizer must be adam or sgd, got {self.optimizer!r}",
+        )
+        _require(self.learning_rate > 0, f"learning rate must be > 0, got {self.learning_rate}")
+        _require(self.weight_decay >= 0, f"weight decay must be >= 0, got {self.weight_decay}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ADMMConfig:
+    """How a trial prunes. Every candidate of a run shares one, or its gains are not comparable."""
+
+    iterations: int
+    """Z and U are updated this often."""
+
+    epochs_per_iteration: int
+    """W-step: passes over the members between two updates of Z and U."""
+
+    rho: float
+    """Penalty of (rho / 2) ||W - Z + U||^2 in the first iteration."""
+
+    rho_growth: float = 1.0
+    """rho is multiplied by this after each iteration (U is rescaled by its inverse)."""
+
+    learning_rate: float = 1e-3
+    """W-step; reset at each iteration, as in Zhang et al. 2018."""
+
+    retrain_epochs: int
+    """Passes over the members after the hard prune, masks fixed."""
+
+    retrain_learning_rate: float = 1e-3
+    """Start of the masked retraining; follows a cosine to zero."""
+
+    weight_decay: float = 0.0
+    """As in TrainingConfig, in the W-step and in the retraining."""
+
+    def __post_init__(self) -> None:
+        _require(self.iterations >= 1, f"ADMM iterations must be at least 1, got {self.iterations}")
+        _require(
+            self.epochs_per_iteration >= 1,
+            f"epochs per ADMM iteration must be at least 1, got {self.epochs_per_iteration}",
+        )
+        _require(self.rho > 0, f"ADMM penalty rho must be > 0, got {self.rho}")
+        _require(self.rho_growth > 0, f"rho growth must be > 0, got {self.rho_growth}")
+        _require(
+            self.retrain_epochs >= 1,
+            f"retraining epochs must be at least 1, got {self.retrain_epochs}",
+        )
+        for rate in (self.learning_rate, self.retrain_learning_rate):
+            _require(rate > 0, f"learning rate must be > 0, got {rate}")
+        _require(self.weight_decay >= 0, f"weight decay must be >= 0, got {self.weight_decay}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class AttackConfig:
+    """How the attack family is cross-fitted."""
+
+    folds: int = 5
+    """Cross-fitting folds, stratified by membership and class."""
+
+    neural_epochs: int = 12
+    """Passes of the neural f_A over its training folds."""
+
+    def __post_init__(self) -> None:
+        _require(self.folds >= 2, f"attack folds must be at least 2, got {self.folds}")
+        _require(
+            self.neural_epochs >= 1,
+            f"epochs of the neural attack must be at least 1, got {self.neural_epochs}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrialConfig:
+    """Everything that decides one trial's record; the data split follows from `run_seed`."""
+
+    kind: str
+    """baseline | anchor | search | confirm | reference."""
+
+    number: int
+    """Counts the trials of a kind within a run; with the kind it names the trial."""
+
+    run_seed: int
+    """Fixes the split and the dense model."""
+
+    seed: int
+    """Fixes this trial's batches and its attack folds; shared by all trials of the search."""
+
+    dataset: str
+    model: str
+    n: tuple[int, ...]
+    """{n_i}: allowed non-zero weights of each prunable layer, in the model's order."""
+
+    training: TrainingConfig
+    admm: ADMMConfig
+    attack: AttackConfig
+
+    @property
+    def trial_id(self) -> str:
+        """Stable across resumes: `search-0007`."""
+        return f"{self.kind}-{self.number:04d}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; the inverse of `from_dict`."""
+        return {**dataclasses.asdict(self), "n": list(self.n)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Rebuild what `to_dict` wrote."""
+        return cls(
+            **{
+                **values,
+                "n": tuple(values["n"]),
+                "training": TrainingConfig(**values["training"]),
+                "admm": ADMMConfig(**values["admm"]),
+                "attack": AttackConfig(**values["attack"]),
+            }
+        )
+
+
+def config_hash(values: dict[str, Any]) -> str:
+    """Sixteen hex digits over all values, defaults included, so a changed default changes the key."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

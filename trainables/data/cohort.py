@@ -1,0 +1,70 @@
+"""What every trial of a run shares: the images on the device and who is a member."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.data.device import DeviceImages
+from trainables.data.split import Split
+from trainables.seeding import numpy_generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Cohort:
+    """Images of one data set on one device, with the index tensor (int64, 1-d) of each part."""
+
+    images: DeviceImages
+    members: Tensor
+    """The target trains on these."""
+    non_members: Tensor
+    validation: Tensor
+    test: Tensor
+    audited: Tensor
+    """D then D': the images whose membership an attack guesses."""
+
+    @classmethod
+    def of(cls, images: DeviceImages, split: Split, device: torch.device) -> "Cohort":
+        """The parts of `split` as index tensors on `device`."""
+
+        def on_device(indices: np.ndarray) -> Tensor:
+            return torch.from_numpy(indices.copy()).to(device)
+
+        members, non_members = on_device(split.members), on_device(split.non_members)
+        return cls(
+            images=images,
+            members=members,
+            non_members=non_members,
+            validation=on_device(split.validation),
+            test=on_device(split.test),
+            audited=torch.cat([members, non_members]),
+        )
+
+    @property
+    def is_member(self) -> np.ndarray:
+        """(audited,) bool: True on D."""
+        return np.arange(len(self.audited)) < len(self.members)
+
+    def trained_on(self, half: np.ndarray) -> "Cohort":
+        """The cohort of a reference model whose members are `half`, (audited,) bool."""
+        chosen = torch.from_numpy(half).to(self.audited.device)
+        return dataclasses.replace(
+            self, members=self.audited[chosen], non_members=self.audited[~chosen]
+        )
+
+
+def reference_halves(size: int, count: int, seed: int) -> np.ndarray:
+    """Who each reference model trains on: (count, size) bool, `size` = |D| + |D'|.
+
+    References come in complementary pairs, so every image is IN exactly half of them
+    (Carlini et al. 2022, section IV).  Raises ValueError when `count` is odd.
+    """
+    if count % 2:
+        raise ValueError(f"references come in pairs, got {count}")
+    halves = np.zeros((count, size), dtype=bool)
+    for pair in range(count // 2):
+        order = numpy_generator(seed, f"reference-half-{pair}").permutation(size)
+        halves[2 * pair, order[: size // 2]] = True
+        halves[2 * pair + 1] = ~halves[2 * pair]
+    return halves

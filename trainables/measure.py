@@ -1,0 +1,80 @@
+"""What one finished model is worth: its size, its accuracies and what the attacks gain from it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.config import TrialConfig
+from trainables.data.cohort import Cohort
+from trainables.models import layer_macs, prunable_layers
+from trainables.privacy_audit import audit
+from trainables.training import accuracy, predict
+
+TEST_KINDS = ("baseline", "confirm")
+"""Only these rows may look at the test part; a search that saw it would fit it."""
+
+
+def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    """The record's size columns, counted on the weights as they are.
+
+    flops_ratio: multiply-accumulates with a non-zero weight / all of them, prunable layers only.
+    """
+    layers = prunable_layers(model)
+    sizes = [weight.numel() for weight in layers.values()]
+    nonzero = [int(torch.count_nonzero(weight)) for weight in layers.values()]
+    macs = np.array([layer_macs(model, image_shape)[name] for name in layers], dtype=np.float64)
+    return {
+        "layer_names": list(layers),
+        "layer_weights": sizes,
+        "nonzero": sum(nonzero),
+        "weights": sum(sizes),
+        "compression": sum(sizes) / max(sum(nonzero), 1),
+        "flops_ratio": float(macs @ (np.array(nonzero) / np.array(sizes)) / macs.sum()),
+    }
+
+
+def audited_logits(model: nn.Module, cohort: Cohort) -> np.ndarray:
+    """(|D| + |D'|, classes) float32: all that an attack sees of the model."""
+    return predict(model, cohort.images, cohort.audited).cpu().numpy()
+
+
+def evidence(
+    logits: np.ndarray, cohort: Cohort, reference: ReferenceEvidence | None = None
+) -> Evidence:
+    """The attacks' view of a model trained on the cohort's members."""
+    return Evidence(
+        logits=logits,
+        labels=cohort.images.labels[cohort.audited].cpu().numpy(),
+        is_member=cohort.is_member,
+        reference=reference,
+    )
+
+
+def measure(
+    model: nn.Module,
+    config: TrialConfig,
+    cohort: Cohort,
+    image_shape: tuple[int, int, int],
+    reference: ReferenceEvidence | None = None,
+) -> dict[str, Any]:
+    """Every measured column of trials.parquet for a model that had its full budget."""
+    images = cohort.images
+    found = audit(
+        evidence(audited_logits(model, cohort), cohort, reference),
+        config.attack,
+        config.seed,
+        device=cohort.members.device,
+    )
+    return {
+        **size(model, image_shape),
+        "train_accuracy": accuracy(model, images, cohort.members),
+        "val_accuracy": accuracy(model, images, cohort.validation),
+        "test_accuracy": (
+            accuracy(model, images, cohort.test) if config.kind in TEST_KINDS else None
+        ),
+        **dataclasses.asdict(found),
+    }

@@ -1,0 +1,1 @@
+"""Weight pruning to per-layer counts {n_i}: projection, ADMM, masks and allocation baselines."""

@@ -1,0 +1,99 @@
+"""Published rules that spread a total number of non-zeros over layers: anchors and baselines.
+
+Each takes name -> weight in layer order and the overall keep ratio, and returns {n_i} whose sum is
+round(keep * total), each at least 1.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Allocation = Callable[[Mapping[str, Tensor], float], tuple[int, ...]]
+
+
+def _capped(scores: np.ndarray, sizes: np.ndarray, total: int) -> tuple[int, ...]:
+    """Counts proportional to scores * sizes with 1 <= n_i <= sizes_i and the exact total.
+
+    Layers that would exceed their size are kept whole and the rest is spread again, as the fix-up
+    loop of Evci et al. 2020 does; largest remainders get the odd weights.
+    """
+    whole = np.zeros(len(sizes), dtype=bool)
+    while True:
+        share = np.where(whole, 0.0, scores * sizes)
+        wanted = share / max(share.sum(), np.finfo(float).tiny) * (total - sizes[whole].sum())
+        overfull = ~whole & (wanted >= sizes)
+        if not overfull.any():
+            break
+        whole |= overfull
+    exact = np.where(whole, sizes, np.clip(wanted, 1, sizes))
+    counts = np.floor(exact).astype(np.int64)
+    order = np.argsort(-(exact - counts), kind="stable")
+    while counts.sum() != total:
+        step = 1 if counts.sum() < total else -1
+        for layer in order if step > 0 else order[::-1]:
+            if 1 <= counts[layer] + step <= sizes[layer]:
+                counts[layer] += step
+                break
+    return tuple(int(count) for count in counts)
+
+
+def _sizes(weights: Mapping[str, Tensor]) -> np.ndarray:
+    return np.array([weight.numel() for weight in weights.values()], dtype=np.int64)
+
+
+def _total(sizes: np.ndarray, keep: float) -> int:
+    return int(min(max(round(keep * int(sizes.sum())), len(sizes)), int(sizes.sum())))
+
+
+def uniform(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
+    """The same keep ratio in every layer."""
+    sizes = _sizes(weights)
+    return _capped(np.ones(len(sizes)), sizes, _total(sizes, keep))
+
+
+def erk(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
+    """Erdos-Renyi-Kernel: keep ratio ~ (n_in + n_out + k_h + k_w) / (n_in n_out k_h k_w).
+
+    Source: Evci et al. 2020, section 3.
+    """
+    sizes = _sizes(weights)
+    scores = np.array([sum(weight.shape) / weight.numel() for weight in weights.values()])
+    return _capped(scores, sizes, _total(sizes, keep))
+
+
+def _by_score(scores: list[Tensor], keep: float) -> tuple[int, ...]:
+    """Counts of the highest scores over all layers, at least one per layer."""
+    sizes = np.array([score.numel() for score in scores], dtype=np.int64)
+    lifted = [score.flatten().double().clone() for score in scores]
+    for score in lifted:
+        score[score.argmax()] = torch.inf  # one weight per layer, or the network is cut in two
+    order = torch.cat(lifted).argsort(descending=True, stable=True)[: _total(sizes, keep)]
+    layer = np.repeat(np.arange(len(sizes)), sizes)[order.cpu().numpy()]
+    return tuple(int(count) for count in np.bincount(layer, minlength=len(sizes)))
+
+
+def global_magnitude(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
+    """The largest magnitudes of the whole network."""
+    return _by_score([weight.detach().abs() for weight in weights.values()], keep)
+
+
+def lamp(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
+    """Layer-adaptive magnitude: w_u^2 / sum of w_v^2 over v ranked at or above u (Lee et al. 2021)."""
+    scores = []
+    for weight in weights.values():
+        squares, order = weight.detach().flatten().double().square().sort()
+        tail = squares.flip(0).cumsum(0).flip(0)
+        score = torch.empty_like(squares)
+        score[order] = squares / tail.clamp_min(torch.finfo(torch.float64).tiny)
+        scores.append(score)
+    return _by_score(scores, keep)
+
+
+ALLOCATIONS: dict[str, Allocation] = {
+    "uniform": uniform,
+    "erk": erk,
+    "lamp": lamp,
+    "global-magnitude": global_magnitude,
+}

@@ -1,0 +1,157 @@
+"""The one training loop: data on the device, cosine learning rate, hooks around each step."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.data.device import DeviceImages
+from trainables.models import prunable_layers
+
+Hook = Callable[[], None]
+EVALUATION_BATCH = 2048
+"""Images per forward pass without gradients; bounds memory, decides no result."""
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer finite; the trial is recorded as FAILED."""
+
+
+def make_optimizer(
+    model: nn.Module, name: str, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW or Nesterov SGD; weight decay on the prunable weights only."""
+    decayed = list(prunable_layers(model).values())
+    known = {id(weight) for weight in decayed}
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": [p for p in model.parameters() if id(p) not in known], "weight_decay": 0.0},
+    ]
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=learning_rate)
+
+
+def cosine(start: float, step: int, steps: int) -> float:
+    """Learning rate at `step` of `steps`: from `start` down to almost zero.
+
+    >>> cosine(0.1, 0, 10), round(cosine(0.1, 5, 10), 3)
+    (0.1, 0.05)
+    """
+    return start * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bf16 on CUDA, whose tensor cores want it; float32 elsewhere, bit for bit repeatable."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+class Epoch:
+    """One shuffled pass over `indices`, `batch_size` images a step, one optimiser."""
+
+    def __init__(
+        self,
+        images: DeviceImages,
+        indices: Tensor,
+        *,
+        batch_size: int,
+        augment: bool,
+        generator: torch.Generator,
+    ) -> None:
+        """indices: (m,) positions in `images`.  generator: draws the order and the crops (CPU)."""
+        self._images = images
+        self._indices = indices
+        self._batch_size = batch_size
+        self._augment = augment
+        self._generator = generator
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in one pass."""
+        return math.ceil(len(self._indices) / self._batch_size)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self._indices), generator=self._generator)
+        for part in order.to(self._indices.device).split(self._batch_size):
+            chosen = self._indices[part]
+            batch = self._images.batch(chosen)
+            if self._augment:
+                batch = self._images.crop_and_flip(batch, self._generator)
+            yield batch, self._images.labels[chosen]
+
+    def train(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        learning_rate: Callable[[int], float],
+        before_step: Hook = lambda: None,
+        after_step: Hook = lambda: None,
+    ) -> tuple[float, float]:
+        """Train once over the images; the mean loss in nats and the accuracy while training.
+
+        learning_rate: step within this pass -> rate.  before_step sees the gradients, after_step
+        the new weights.  Raises DivergedError when the loss is not finite.
+        """
+        model.train()
+        total = torch.zeros((), device=self._indices.device)
+        correct = torch.zeros_like(total)
+        for step, (batch, labels) in enumerate(self._batches()):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step)
+            with _precision(batch.device):
+                logits = model(batch)
+                loss = functional.cross_entropy(logits, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            before_step()
+            optimizer.step()
+            after_step()
+            total += loss.detach() * len(labels)
+            correct += (logits.detach().argmax(1) == labels).sum()
+        mean = float(total) / len(self._indices)
+        if not math.isfinite(mean):
+            raise DivergedError(f"the training loss became {mean}")
+        return mean, float(correct) / len(self._indices)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: DeviceImages, indices: Tensor) -> Tensor:
+    """Logits (m, classes) float32 in evaluation mode, without augmentation."""
+    model.eval()
+    with _precision(indices.device):
+        parts = [model(images.batch(part)).float() for part in indices.split(EVALUATION_BATCH)]
+    return torch.cat(parts)
+
+
+def accuracy(model: nn.Module, images: DeviceImages, indices: Tensor) -> float:
+    """Fraction of `indices` classified correctly."""
+    correct = predict(model, images, indices).argmax(1) == images.labels[indices]
+    return float(correct.double().mean())
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: nn.Module, images: DeviceImages, indices: Tensor) -> None:
+    """Set the running statistics of every batch norm to those of `indices` under today's weights.
+
+    A hard prune moves every activation; stale statistics would cost accuracy that retraining
+    then has to win back.  Models without batch norm are left alone.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001 - torch's only common base class
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative average over the pass
+    model.train()
+    with _precision(indices.device):
+        for part in indices.split(EVALUATION_BATCH):
+            model(images.batch(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,258 @@
+"""The Tune adapter: one Ray actor runs one job after another; the only file here that knows Ray."""
+
+import dataclasses
+import datetime
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray import tune
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+from safetensors.torch import save_file
+
+from trainables.attacks.evidence import ReferenceEvidence
+from trainables.baseline import DenseRun, LoadedDense
+from trainables.config import TrialConfig
+from trainables.data.cohort import Cohort
+from trainables.data.device import DeviceImages
+from trainables.data.images import Images
+from trainables.data.registry import DATASETS
+from trainables.data.split import Split
+from trainables.measure import audited_logits, measure, size
+from trainables.pruning_run import PruningRun
+from trainables.records import EpochRecord
+from trainables.training import DivergedError
+
+STATE_FILE = "state.pt"
+MODEL_FILE = "model.safetensors"
+MASKS_FILE = "masks.safetensors"
+LOGITS_FILE = "audited_logits.npy"
+
+CHECKPOINT_EVERY_S = 20.0
+"""A crash costs about this much of a trial; shorter trials write no state at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What every job of a stage reads: once per node, through the object store, without copies."""
+
+    images: Images
+    split: Split
+    dense: dict[str, dict[str, np.ndarray]]
+    """Name of a dense model ("baseline", "reference-03") -> its state dict."""
+
+    halves: np.ndarray
+    """(references, |D| + |D'|) bool: who each reference trained on."""
+
+    references: dict[str, np.ndarray]
+    """Name of a vector -> (references, |D| + |D'|, classes): its matched references' logits."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One Tune trial: what to measure, from which start, and what to leave behind."""
+
+    trial: TrialConfig
+
+    dense: str | None = None
+    """The dense model to prune; None trains a dense model instead."""
+
+    reference: int | None = None
+    """Train on this reference's half instead of on the members."""
+
+    vector: str | None = None
+    """Name of the matched references to attack with; None for the family alone."""
+
+    keep_model: bool = False
+    """Leave the weights, masks and logits in the last checkpoint."""
+
+    before_s: float = 0.0
+    """Seconds that were spent on this model before this job, counted in its duration."""
+
+    accuracy_bound: float = 0.0
+    """Validation accuracy below which the trial is infeasible; the stopper reads it too."""
+
+    compression_bound: float | None = None
+    """Compression below which the trial is infeasible; None is no bound."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for Tune's configuration."""
+        return {**dataclasses.asdict(self), "trial": self.trial.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Job":
+        """Rebuild what `to_dict` wrote."""
+        return cls(**{**values, "trial": TrialConfig.from_dict(values["trial"])})
+
+
+def job_of(config: dict[str, Any]) -> Job:
+    """The job in a Tune configuration: either whole, or a base plus what the searcher suggests."""
+    values = config["job"]
+    suggested = {key: config[key] for key in ("kind", "number", "n") if key in config}
+    return Job.from_dict({**values, "trial": {**values["trial"], **suggested}})
+
+
+class Trial(tune.Trainable):
+    """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between."""
+
+    def setup(self, config: dict[str, Any], shared: Shared) -> None:
+        """Put the images on this actor's device, once; then start the job."""
+        torch.set_num_threads(1)  # one trial per core beats one trial on all of them
+        self._shared = shared
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._cohort: Cohort | None = None
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start the next job in the same process: no second import, no second upload."""
+        self._start(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Advance to the next stage end, or as long as a checkpoint may wait."""
+        began = time.monotonic()
+        error: str | None = None
+        try:
+            while not self._run.finished:
+                self._history.append(self._run.advance())
+                if self._at_stage_end():
+                    self._milestone = self._history[-1].val_accuracy, self._progress()
+                    break
+                if time.monotonic() - began > CHECKPOINT_EVERY_S:
+                    break
+        except DivergedError as diverged:
+            error = str(diverged)
+        return self._result(error)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """The run's state; for jobs that keep their model, the weights and what attacks see."""
+        folder = Path(checkpoint_dir)
+        state = {
+            "run": self._run.state_dict(),
+            "history": [dataclasses.asdict(record) for record in self._history],
+            "milestone": list(self._milestone),
+            "elapsed_s": self._elapsed_s(),
+        }
+        torch.save(state, folder / STATE_FILE)
+        if self._run.finished and self._job.keep_model:
+            save_model(self._run, folder)
+            np.save(folder / LOGITS_FILE, audited_logits(self._run.model, self._members_cohort()))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Continue from a folder that `save_checkpoint` filled."""
+        state = torch.load(
+            Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
+        )
+        self._run.load_state_dict(state["run"])
+        self._history = [EpochRecord(**record) for record in state["history"]]
+        self._milestone = tuple(state["milestone"])
+        self._before_s = state["elapsed_s"]
+
+    def _members_cohort(self) -> Cohort:
+        if self._cohort is None:
+            spec = DATASETS[self._job.trial.dataset]
+            images = DeviceImages.of(self._shared.images, spec).to(self._device)
+            self._cohort = Cohort.of(images, self._shared.split, self._device)
+        return self._cohort
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._job = job_of(config)
+        cohort = self._members_cohort()
+        if self._job.reference is not None:
+            cohort = cohort.trained_on(self._shared.halves[self._job.reference])
+        self._run = self._new_run(cohort)
+        self._history: list[EpochRecord] = []
+        self._milestone: tuple[float | None, float] = (None, 0.0)
+        self._started_at = datetime.datetime.now(datetime.UTC)
+        self._began = time.monotonic()
+        self._before_s = self._job.before_s
+
+    def _new_run(self, cohort: Cohort) -> DenseRun | LoadedDense | PruningRun:
+        job = self._job
+        if job.dense is None:
+            return DenseRun(job.trial, cohort)
+        weights = self._shared.dense[job.dense]
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+        if job.trial.kind == "baseline":
+            return LoadedDense(job.trial, cohort, tensors)
+        return PruningRun(job.trial, cohort, tensors)
+
+    def _elapsed_s(self) -> float:
+        return self._before_s + time.monotonic() - self._began
+
+    def _at_stage_end(self) -> bool:
+        """Fixed epochs, so that what the stopper sees does not depend on the machine's speed."""
+        return isinstance(self._run, PruningRun) and self._run.at_stage_end
+
+    def _progress(self) -> float:
+        return self._run.retrain_progress if isinstance(self._run, PruningRun) else 0.0
+
+    def _reference_evidence(self) -> ReferenceEvidence | None:
+        if self._job.vector is None:
+            return None
+        return ReferenceEvidence(
+            logits=self._shared.references[self._job.vector], trained_on=self._shared.halves
+        )
+
+    def _result(self, error: str | None) -> dict[str, Any]:
+        job, run, trial = self._job, self._run, self._job.trial
+        shape = DATASETS[trial.dataset].image_shape
+        finished = run.finished and error is None
+        if finished and job.reference is None and job.dense is not None:
+            measured = measure(
+                run.model, trial, self._members_cohort(), shape, self._reference_evidence()
+            )
+        else:
+            sizes = size(run.model, shape)
+            measured = {key: sizes[key] for key in ("layer_names", "layer_weights", "weights")}
+        val_accuracy, progress = self._milestone
+        val_accuracy = measured.get("val_accuracy", val_accuracy)
+        elapsed = self._elapsed_s()
+        checkpoint_due = not finished and elapsed - self._before_s > CHECKPOINT_EVERY_S
+        return {
+            **measured,
+            "val_accuracy": val_accuracy,
+            **violations(job, val_accuracy, sum(measured["layer_weights"])),
+            "finished": finished,
+            "phase": getattr(run, "phase", "dense"),
+            "progress": progress,
+            "accuracy_bound": job.accuracy_bound,
+            "started_at": self._started_at.isoformat(),
+            "duration_s": elapsed,
+            "node": socket.gethostname(),
+            "device": device_name(self._device),
+            "epochs": run.epochs,
+            "images_seen": run.epochs * len(self._members_cohort().members),
+            "trial_error": error,
+            "history": [dataclasses.asdict(record) for record in self._history],
+            DONE: finished or error is not None,
+            SHOULD_CHECKPOINT: checkpoint_due or (finished and job.keep_model),
+        }
+
+
+def violations(job: Job, val_accuracy: float | None, weights: int) -> dict[str, float | None]:
+    """How far the trial is beyond each bound; <= 0 is feasible, None where nothing is bound.
+
+    The compression is that of {n_i}, which the trial's weights meet exactly at its end.
+    """
+    accuracy = None if val_accuracy is None else job.accuracy_bound - val_accuracy
+    compression = None
+    if job.compression_bound is not None:
+        compression = job.compression_bound - weights / max(sum(job.trial.n), 1)
+    return {"accuracy_violation": accuracy, "compression_violation": compression}
+
+
+def device_name(device: torch.device) -> str:
+    """What the record calls the device: cpu, or the GPU's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def save_model(run: DenseRun | LoadedDense | PruningRun, folder: Path) -> None:
+    """Weights, and masks where the run pruned, as safetensors."""
+    weights = {name: value.contiguous() for name, value in run.model.state_dict().items()}
+    save_file(weights, folder / MODEL_FILE)
+    if isinstance(run, PruningRun):
+        save_file(dict(run.masks), folder / MASKS_FILE)
