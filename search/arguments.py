@@ -1,4 +1,4 @@
-"""The command line of `python -m search.run`: words -> SearchConfig and what is asked of the machine."""
+"""The command line of `python -m search.run`: words -> SearchConfig and Options."""
 
 import argparse
 import dataclasses
@@ -91,11 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_what(group: Any) -> None:
+def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dataset", metavar="NAME", help=f"{' | '.join(DATASETS)} [mnist5k]")
-    group.add_argument(
-        "--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]"
-    )
+    group.add_argument("--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]")
     group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(DEFENSES)} [pruning]")
     group.add_argument("--pruner", metavar="NAME", help=f"{' | '.join(PRUNERS)} [admm]")
     group.add_argument(
@@ -109,7 +107,7 @@ def _add_what(group: Any) -> None:
     )
 
 
-def _add_search(group: Any) -> None:
+def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sampler", metavar="NAME", help=f"{' | '.join(SAMPLERS)} [tpe]")
     group.add_argument(
         "--space",
@@ -138,7 +136,7 @@ def _add_search(group: Any) -> None:
     group.add_argument("--seed", type=int, metavar="N", help="of the whole run [0]")
 
 
-def _add_confirmation(group: Any) -> None:
+def _add_confirmation(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--confirm-top", type=int, metavar="N", help="vectors that are measured again [3]"
     )
@@ -152,13 +150,15 @@ def _add_confirmation(group: Any) -> None:
     group.add_argument("--audit", metavar="NAME", help=f"{' | '.join(AUDITS)} [none]")
 
 
-def _add_machine(group: Any) -> None:
+def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--out", type=Path, metavar="DIR", help="the run's folder [runs/DATASET-MODEL-TIME]"
     )
     group.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with an interrupted run; takes no other "
-        "option that decides its results",
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with an interrupted run; takes no other option that decides its results",
     )
     group.add_argument(
         "--address", metavar="ADDRESS", help="of a Ray cluster, or local or auto [local]"
@@ -173,7 +173,7 @@ def _add_machine(group: Any) -> None:
     group.add_argument(
         "--study-storage",
         metavar="URL",
-        help="mirror finished trials to an Optuna storage (sqlite:///study.db), for optuna-dashboard",
+        help="mirror finished trials to an Optuna storage for optuna-dashboard: sqlite:///study.db",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="print plan, cost and resources; train nothing"
@@ -192,16 +192,32 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
         clash = [f"--{k.replace('_', '-')}" for k in _DECIDING if given[k] is not None]
         if clash or given["out"] is not None:
             raise InvalidInput(
-                f"--resume takes its settings from the run; leave out {', '.join(clash or ['--out'])}"
+                "--resume takes its settings from the run; leave out "
+                f"{', '.join(clash or ['--out'])}"
             )
         return None, options
     return _config(given), options
 
 
 _DECIDING = (
-    "dataset model defense pruner preset sampler space trials time_budget max_accuracy_drop "
-    "min_compression seed confirm_top confirm_seeds references audit"
-).split()
+    "dataset",
+    "model",
+    "defense",
+    "pruner",
+    "preset",
+    "sampler",
+    "space",
+    "trials",
+    "time_budget",
+    "max_accuracy_drop",
+    "min_compression",
+    "seed",
+    "confirm_top",
+    "confirm_seeds",
+    "references",
+    "audit",
+)
+"""Options that decide results; a resumed run has them already."""
 
 
 def _config(given: dict[str, Any]) -> SearchConfig:

@@ -89,9 +89,7 @@ def _round(
     return run_stage(confirmation.stage(f"confirm-{number}", jobs, shared, True))
 
 
-def _confirm_job(
-    confirmation: Confirmation, rank: int, vector: tuple[int, ...], seed: int
-) -> Job:
+def _confirm_job(confirmation: Confirmation, rank: int, vector: tuple[int, ...], seed: int) -> Job:
     config = confirmation.config
     trial = dataclasses.replace(
         confirmation.base.trial,

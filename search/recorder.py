@@ -16,10 +16,23 @@ from trainables.trial import Job, job_of
 log = logging.getLogger(__name__)
 
 MEASURED = (
-    "nonzero compression flops_ratio train_accuracy val_accuracy test_accuracy attack_gain "
-    "attack_gain_se excess_gain js_divergence attack_accuracy attack_auc tpr_at_1pct_fpr "
-    "tpr_at_01pct_fpr strongest_attack attack_gains"
-).split()
+    "nonzero",
+    "compression",
+    "flops_ratio",
+    "train_accuracy",
+    "val_accuracy",
+    "test_accuracy",
+    "attack_gain",
+    "attack_gain_se",
+    "excess_gain",
+    "js_divergence",
+    "attack_accuracy",
+    "attack_auc",
+    "tpr_at_1pct_fpr",
+    "tpr_at_01pct_fpr",
+    "strongest_attack",
+    "attack_gains",
+)
 """Columns that only a trial with its full budget fills."""
 
 

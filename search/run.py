@@ -6,10 +6,11 @@ import logging
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+import pandas as pd
 from rich.console import Console
 
 from analysis.load import load_run
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the process's boundary: one line, traceback in the log
+    except Exception as error:
         log.exception("the run failed")
         where = f"the log is {folder.log}" if folder and folder.log.exists() else "there is no log"
         cause = " ".join(str(error).split()) or type(error).__name__
@@ -135,7 +136,7 @@ def _stages(context: Context) -> int:
     return OK
 
 
-def _winner(folder: RunFolder) -> "object":
+def _winner(folder: RunFolder) -> pd.Series | None:
     found = load_run(folder.path)
     return winner(found.trials, found.config)
 
@@ -185,7 +186,7 @@ def _with_data_dir(options: Options, stored: dict[str, object]) -> Options:
 
 
 @contextlib.contextmanager
-def _logging_to(path: Path):  # noqa: ANN202 - a context manager of nothing
+def _logging_to(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -210,7 +211,7 @@ def _how_to_resume(folder: RunFolder | None) -> str:
     )
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -5,7 +5,7 @@ import torch
 from search.context import Context
 from search.dense import BASELINE, Dense
 from search.launch import Stage, run_stage
-from search.searcher import FeasibleSearcher
+from search.searcher import FeasibleSearcher, Goal, constraint_units
 from search.stopping import InfeasibleStopper
 from trainables.pruning.allocation import erk, lamp, uniform
 from trainables.seeding import derive_seed
@@ -50,10 +50,14 @@ def search(context: Context, dense: Dense) -> None:
     searcher = FeasibleSearcher(
         space=space,
         sampler_name=config.sampler,
-        seed=derive_seed(config.seed, "sampler") % 2**32,
+        seed=config.seed,
         n_trials=config.trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
+        goal=Goal(units=constraint_units(config.max_accuracy_drop, config.min_compression)),
+        time_budget_s=config.time_budget_s,
     )
+    searcher.adopt(context.ledger.rows())  # of a run that was killed before Tune's first snapshot
+    searcher.adopt_on_restore(context.ledger.rows)
     run_stage(
         Stage(
             name="search",

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class InvalidInput(ValueError):
-    """Something the user gave cannot be used; the message is one line that names it and the remedy."""
+    """The user gave what cannot be used; the message is one line that names it and the remedy."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -160,6 +160,6 @@ class TrialConfig:
 
 
 def config_hash(values: dict[str, Any]) -> str:
-    """Sixteen hex digits over all values, defaults included, so a changed default changes the key."""
+    """Sixteen hex digits over all values, defaults included: a changed default changes the key."""
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

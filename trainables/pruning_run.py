@@ -16,6 +16,7 @@ from trainables.records import EpochRecord
 from trainables.seeding import torch_generator
 from trainables.training import (
     Epoch,
+    Hook,
     accuracy,
     cosine,
     make_optimizer,
@@ -181,7 +182,7 @@ class PruningRun:
         return self._record("retrain", loss, train_accuracy)
 
     def _train(
-        self, start_rate: float, position: tuple[int, int], **hooks: Any
+        self, start_rate: float, position: tuple[int, int], **hooks: Hook
     ) -> tuple[float, float]:
         """One epoch at `position` = (epoch, epochs) of a cosine from `start_rate` to zero."""
         epoch, epochs = position

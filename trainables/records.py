@@ -96,7 +96,7 @@ class EpochRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """One row of trials.parquet; what the columns mean is in DESIGN of the README's results section.
+    """One row of trials.parquet; README says what each column means.
 
     A PRUNED or FAILED trial leaves every attack figure null: it has memorised less than a full
     trial and would look private.

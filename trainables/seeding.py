@@ -23,9 +23,7 @@ def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, purpose))
 
 
-def torch_generator(
-    seed: int, purpose: str, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def torch_generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """The torch generator of one purpose, on the device that will draw from it."""
     generator = torch.Generator(device)
     generator.manual_seed(derive_seed(seed, purpose))

@@ -141,7 +141,7 @@ class Trial(tune.Trainable):
             save_model(self._run, folder)
             np.save(folder / LOGITS_FILE, audited_logits(self._run.model, self._members_cohort()))
 
-    def load_checkpoint(self, checkpoint: Any) -> None:
+    def load_checkpoint(self, checkpoint: str) -> None:
         """Continue from a folder that `save_checkpoint` filled."""
         state = torch.load(
             Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device

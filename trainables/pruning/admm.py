@@ -33,9 +33,7 @@ class Residuals:
 class ADMM:
     """Z, U and rho of one trial; W stays in the model."""
 
-    def __init__(
-        self, weights: Mapping[str, nn.Parameter], n: tuple[int, ...], rho: float
-    ) -> None:
+    def __init__(self, weights: Mapping[str, nn.Parameter], n: tuple[int, ...], rho: float) -> None:
         """weights: name -> W, in layer order.  n: {n_i}.  Z0 = projection of W, U0 = 0."""
         self._weights = dict(weights)
         self._n = dict(zip(weights, n, strict=True))

@@ -80,7 +80,7 @@ def global_magnitude(weights: Mapping[str, Tensor], keep: float) -> tuple[int, .
 
 
 def lamp(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
-    """Layer-adaptive magnitude: w_u^2 / sum of w_v^2 over v ranked at or above u (Lee et al. 2021)."""
+    """Layer-adaptive magnitude: w_u^2 / sum of w_v^2 over v ranked from u up (Lee et al. 2021)."""
     scores = []
     for weight in weights.values():
         squares, order = weight.detach().flatten().double().square().sort()

@@ -1,4 +1,4 @@
-"""Fixed sparsity during retraining: a pruned weight, its gradient and its optimiser state stay 0."""
+"""Fixed sparsity while retraining: a pruned weight, its gradient and its momenta stay 0."""
 
 from collections.abc import Mapping
 
@@ -46,7 +46,7 @@ class Masks:
                     value.mul_(self.masks[name])
 
     def assert_exact(self, n: tuple[int, ...]) -> None:
-        """Raise AssertionError unless each mask holds n_i entries and no other weight is non-zero."""
+        """Raise AssertionError unless each mask holds n_i entries and every other weight is 0."""
         for (name, weight), count in zip(self._weights.items(), n, strict=True):
             kept = int(self.masks[name].sum())
             revived = int(torch.count_nonzero(weight.detach() * ~self.masks[name]))

@@ -1,4 +1,4 @@
-"""Euclidean projection onto {W : card(W) <= n}, the Z-step of ADMM (eq. 2; Zhang et al. 2018, eq. 9)."""
+"""Euclidean projection onto {W : card(W) <= n}, the Z-step of ADMM (eq. 2; Zhang et al. 2018)."""
 
 import torch
 from torch import Tensor

@@ -1,0 +1,148 @@
+"""Writes what was measured to parquet: one part per trial, so a trial can only be there once.
+
+trials.parquet and epochs.parquet are folders of parts named by the trial. A part is written under
+a name that readers skip and then renamed (on an object store: one put, which is atomic by itself).
+Writing a trial costs the same however many there are, and writing it again replaces it.
+"""
+
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from trainables.config import InvalidInput
+from trainables.records import (
+    EPOCH_SCHEMA,
+    KINDS,
+    SCHEMA_VERSION,
+    STATES,
+    TRIAL_SCHEMA,
+    EpochRecord,
+    TrialRecord,
+    to_table,
+)
+
+TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
+
+_VERSION_KEY = b"prune_privacy.schema_version"
+_TEMPORARY = ".tmp"
+
+
+class Ledger:
+    """The parquet folders of one run, on a local disk or any file system that pyarrow knows."""
+
+    def __init__(self, folder: str | Path, filesystem: fs.FileSystem | None = None) -> None:
+        """folder: a path, or a URI such as s3://bucket/run when no file system is given."""
+        if filesystem is not None:
+            self._filesystem, self._folder = filesystem, str(folder)
+        elif "://" in str(folder):
+            self._filesystem, self._folder = fs.FileSystem.from_uri(str(folder))
+        else:
+            self._filesystem, self._folder = fs.LocalFileSystem(), str(Path(folder).absolute())
+
+    def write(self, record: TrialRecord) -> None:
+        """Put one finished trial on disk; it replaces an earlier record of the same trial."""
+        if record.kind not in KINDS or record.state not in STATES:
+            raise ValueError(f"no trial is of kind {record.kind!r} and state {record.state!r}")
+        self._put(TRIALS, record.trial_id, to_table([record], TRIAL_SCHEMA))
+
+    def write_epochs(self, trial_id: str, epochs: list[EpochRecord]) -> None:
+        """Put all epochs of one trial on disk; they replace earlier ones of the same trial."""
+        strangers = {epoch.trial_id for epoch in epochs} - {trial_id}
+        if strangers:
+            raise ValueError(f"epochs of {sorted(strangers)} in the part of {trial_id}")
+        self._put(EPOCHS, trial_id, to_table(epochs, EPOCH_SCHEMA))
+
+    def table(self) -> pa.Table:
+        """Every trial so far, by trial id, with exactly the columns of `TRIAL_SCHEMA`.
+
+        Raises InvalidInput naming a part that is damaged or from a newer version.
+        """
+        parts = [self._read(path) for path in self._parts(TRIALS)]
+        return pa.concat_tables(parts) if parts else TRIAL_SCHEMA.empty_table()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """`table` as plain Python: `attack_gains` is a dict or None; [] before the first trial."""
+        rows: list[dict[str, Any]] = self.table().to_pylist()
+        return [
+            {
+                **row,
+                "attack_gains": None if row["attack_gains"] is None else dict(row["attack_gains"]),
+            }
+            for row in rows
+        ]
+
+    def remove_leftovers(self) -> None:
+        """Delete half-written parts of a writer that died; only while nobody else writes."""
+        for name in (TRIALS, EPOCHS):
+            for path in self._files(name):
+                if self._is_temporary(path):
+                    self._filesystem.delete_file(path)
+
+    def _put(self, name: str, trial_id: str, table: pa.Table) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", trial_id):
+            raise ValueError(f"{trial_id!r} cannot name a part")
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        target = f"{self._folder}/{name}/{trial_id}.parquet"
+        if isinstance(self._filesystem, fs.LocalFileSystem):
+            _replace(Path(target), sink.getvalue())
+        else:
+            with self._filesystem.open_output_stream(target) as stream:
+                stream.write(sink.getvalue())
+
+    def _files(self, name: str) -> list[str]:
+        selector = fs.FileSelector(f"{self._folder}/{name}", allow_not_found=True)
+        files = self._filesystem.get_file_info(selector)
+        return sorted(info.path for info in files if info.type == fs.FileType.File)
+
+    def _parts(self, name: str) -> list[str]:
+        return [path for path in self._files(name) if not path.rpartition("/")[2].startswith(".")]
+
+    def _is_temporary(self, path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return name.startswith(".") and name.endswith(_TEMPORARY)
+
+    def _read(self, path: str) -> pa.Table:
+        try:
+            with self._filesystem.open_input_file(path) as source:
+                table = pq.read_table(source)
+            version = int(table.schema.metadata[_VERSION_KEY])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"{path} is damaged or not ours ({str(error).splitlines()[0]}): delete it and "
+                "resume the run, which then measures that trial again"
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise InvalidInput(
+                f"{path} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
+                "use the release that wrote it"
+            )
+        return _as_current(table)
+
+
+def _as_current(table: pa.Table) -> pa.Table:
+    """Columns that an older version lacked are null; those that are no more are dropped."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in TRIAL_SCHEMA
+    ]
+    return pa.table(columns, schema=TRIAL_SCHEMA)
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Write beside, flush to the disk, rename: a crash leaves the old part or the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_TEMPORARY}")
+    with beside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(target)

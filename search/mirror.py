@@ -1,0 +1,139 @@
+"""Copies finished trials to an Optuna storage, for optuna-dashboard and other viewers.
+
+The mirror is never read back: the ledger can rebuild it at any time, and the search goes on when
+the storage is away.
+"""
+
+import datetime
+import functools
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from search.space import Space
+from trainables.config import InvalidInput
+from trainables.records import COMPLETE, FAILED, PRUNED
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+"""A search must not hang on a dashboard's database."""
+
+VIOLATIONS = ("accuracy_violation", "compression_violation")
+SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compression", "error")
+"""Columns that a viewer gets as user attributes."""
+
+_JOURNAL = "journal://"
+_STATES = {
+    COMPLETE: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    FAILED: TrialState.FAIL,
+}
+_AWAY = (  # what Optuna and SQLAlchemy raise for a storage that is gone, foreign or half-written
+    SQLAlchemyError,
+    StorageInternalError,
+    OSError,
+    ImportError,
+    RuntimeError,
+    json.JSONDecodeError,
+)
+
+
+def mirror(
+    study_storage_url: str, study_name: str, rows: Iterable[Mapping[str, Any]], space: Space
+) -> int:
+    """Add the anchor and search rows that the study lacks; returns how many were added.
+
+    A storage that is away is warned of once, without the URL's password, and costs nothing else.
+    Raises InvalidInput for a URL that names no kind of storage.
+    """
+    require_storage_url(study_storage_url)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            study_name=study_name,
+            storage=_open(study_storage_url),
+            direction="minimize",
+            load_if_exists=True,
+        )
+        known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
+        fresh = [
+            row
+            for row in rows
+            if row["kind"] in ("anchor", "search") and row["trial_id"] not in known
+        ]
+        for row in fresh:
+            study.add_trial(_frozen(row, space))
+    except _AWAY as error:
+        _warn_once(redacted(study_storage_url), type(error).__name__)
+        return 0
+    return len(fresh)
+
+
+def require_storage_url(url: str) -> None:
+    """Raise InvalidInput unless `url` names a storage that can be mirrored to."""
+    if not re.match(r"(sqlite|journal|postgresql|mysql)(\+\w+)?://", url):
+        raise InvalidInput(
+            f"--study-storage {redacted(url)} is no storage: write sqlite:///FILE, journal:///FILE "
+            "or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for messages.
+
+    >>> redacted("postgresql://ada:s3cret@db.example/runs")
+    'postgresql://ada:***@db.example/runs'
+    """
+    without_user_password = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", without_user_password)
+
+
+def _open(url: str) -> BaseStorage:
+    if url.startswith(_JOURNAL):
+        return JournalStorage(JournalFileBackend(url.removeprefix(_JOURNAL)))
+    if url.startswith("sqlite"):
+        return RDBStorage(url)
+    arguments = {"connect_timeout": CONNECT_TIMEOUT_S}
+    return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+
+
+@functools.cache
+def _warn_once(safe_url: str, reason: str) -> None:
+    log.warning(
+        "study storage %s is away (%s): the search goes on without it; the next trial that ends "
+        "tries again, and nothing is lost",
+        safe_url,
+        reason,
+    )
+
+
+def _frozen(row: Mapping[str, Any], space: Space) -> FrozenTrial:
+    """A row as a finished Optuna trial, its constraints in both forms.
+
+    Optuna 5 reads one attribute per constraint; optuna-dashboard 0.21 only the older list.
+    """
+    bounds = {name: row[name] for name in VIOLATIONS if row[name] is not None}
+    state = _STATES[row["state"]]
+    trial = optuna.trial.create_trial(
+        state=state,
+        value=row["excess_gain"] if state == TrialState.COMPLETE else None,
+        params=space.params(row["n"]),
+        distributions=space.distributions(),
+        user_attrs={name: row[name] for name in SHOWN},
+        system_attrs={"constraints": list(bounds.values())} if bounds else {},
+        constraints=bounds,
+    )
+    started = row["started_at"].astimezone().replace(tzinfo=None)  # Optuna's own: naive, local
+    trial.datetime_start = started
+    trial.datetime_complete = started + datetime.timedelta(seconds=row["duration_s"])
+    return trial
