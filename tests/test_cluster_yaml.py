@@ -1,0 +1,79 @@
+"""cluster.yaml fits Ray's schema, is closed to strangers, and pins the Ray that was tested."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+START_COMMANDS = ("head_start_ray_commands", "worker_start_ray_commands")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    return yaml.safe_load((ROOT / "cluster.yaml").read_text())
+
+
+def test_rays_own_schema_accepts_it(cluster):
+    ray = pytest.importorskip("ray")
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(cluster, json.loads(schema.read_text()))
+
+
+@pytest.mark.parametrize("commands", START_COMMANDS)
+def test_every_shell_that_runs_ray_turns_on_token_authentication(cluster, commands):
+    running_ray = [line for line in cluster[commands] if re.search(r"\bray (start|stop)\b", line)]
+    assert any("ray start" in line for line in running_ray)
+    for line in running_ray:
+        assert line.startswith("export RAY_AUTH_MODE=token;")
+
+
+def test_the_token_travels_as_a_file_that_only_its_owner_reads(cluster):
+    assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert cluster["setup_commands"][0] == "chmod 600 ~/.ray/auth_token"
+    assert "RAY_AUTH_TOKEN=" not in (ROOT / "cluster.yaml").read_text()
+
+
+def test_the_dashboard_listens_on_loopback_only(cluster):
+    start = next(line for line in cluster["head_start_ray_commands"] if "--head" in line)
+    assert "--dashboard-host=127.0.0.1" in start
+    assert "0.0.0.0" not in (ROOT / "cluster.yaml").read_text()
+
+
+def test_every_node_is_in_a_security_group_of_the_users_choice(cluster):
+    for node_type in cluster["available_node_types"].values():
+        assert node_type["node_config"]["SecurityGroupIds"]
+
+
+def test_the_head_has_no_gpu_and_the_workers_are_spot_and_start_at_none(cluster):
+    types = cluster["available_node_types"]
+    head = types.pop(cluster["head_node_type"])
+    assert head["resources"]["GPU"] == 0
+    for worker in types.values():
+        assert worker["min_workers"] == 0
+        assert worker["max_workers"] <= cluster["max_workers"]
+        assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+
+
+def test_the_cluster_installs_the_ray_that_was_tested():
+    tested = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    named = re.findall(r"ray\[default\]==([\d.]+)", (ROOT / "cluster.yaml").read_text())
+    assert len(tested) == 1
+    assert named
+    assert set(named) == set(tested)
+
+
+def test_the_ray_is_newer_than_the_known_holes():
+    [(major, minor)] = re.findall(
+        r"^ray==(\d+)\.(\d+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE
+    )
+    assert (int(major), int(minor)) >= (2, 56)
+
+
+def test_everything_that_is_mounted_exists_here(cluster):
+    for local in cluster["file_mounts"].values():
+        if local.startswith("./") and local != "./README.md":
+            assert (ROOT / local).exists(), local

@@ -1,0 +1,95 @@
+"""What the documents tell a reader to open or type exists."""
+
+import functools
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
+FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+OUR_MODULE = re.compile(r"python3? -m ((?:analysis|search|trainables)\b[\w.]*)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def read(document):
+    return (ROOT / document).read_text()
+
+
+def code(document):
+    """Each line of a fenced block and each inline span; a line ended by a backslash goes on."""
+    text = read(document)
+    blocks = [block.replace("\\\n", " ") for block in FENCED.findall(text)]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return lines + INLINE.findall(FENCED.sub("", text))
+
+
+def slug(heading):
+    """The anchor that a heading gets on the usual forges."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@functools.cache
+def options_of(module):
+    shown = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return frozenset(OPTION.findall(shown.stdout))
+
+
+def command_of(line):
+    """The module of ours that a line's options belong to; None when another program's."""
+    if named := OUR_MODULE.search(line):
+        return named[1]
+    search = line.lstrip().startswith("--") or re.search(r"\bmake search\b", line)
+    return "search.run" if search else None
+
+
+def test_a_newcomer_finds_a_readme():
+    assert "README.md" in DOCUMENTS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_relative_link_and_picture_resolves(document):
+    text = FENCED.sub("", read(document))
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        target = ROOT / path if path else ROOT / document
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in map(slug, headings), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_module_to_run_can_be_imported(document):
+    for line in code(document):
+        for module in re.findall(r"python3? -m ([\w.]+)", line):
+            assert importlib.util.find_spec(module) is not None, module
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_target_to_make_exists(document):
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    named = {name for line in code(document) for name in re.findall(r"\bmake ([a-z-]+)", line)}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_is_in_the_help_of_its_command(document):
+    for line in code(document):
+        module = command_of(line)
+        for option in OPTION.findall(line) if module else ():
+            assert option in options_of(module), f"{module} {option}"
