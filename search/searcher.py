@@ -1,0 +1,407 @@
+"""Our Ray Tune searcher over an in-memory Optuna study, the only truth about the search.
+
+Tune saves it together with its trial table, so the two never disagree; what the ledger knows and
+an older snapshot does not is adopted after a restore.
+"""
+
+import dataclasses
+import logging
+import math
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers.nsgaii import BLXAlphaCrossover
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.search import Searcher
+
+from search.space import Counts, Params, Space, require_name
+from trainables.config import InvalidInput
+from trainables.records import COMPLETE, FAILED
+from trainables.seeding import derive_seed
+
+log = logging.getLogger(__name__)
+
+ANCHOR, SEARCH = "anchor", "search"
+
+
+# --- samplers -------------------------------------------------------------------------------------
+
+
+def _startup(n_trials: int) -> int:
+    """Optuna's ten random trials, fewer in a short search: eight trials would all be random."""
+    return max(1, min(10, n_trials // 4))
+
+
+def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001  # one signature
+    return TPESampler(seed=seed, n_startup_trials=_startup(n_trials))
+
+
+def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+    return GPSampler(
+        seed=seed, n_startup_trials=_startup(n_trials), warn_independent_sampling=False
+    )
+
+
+def _random(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+    return RandomSampler(seed=seed)
+
+
+def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of the class, at construction
+        return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+
+
+def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+    """At least four generations, so that a short search is not all first generation.
+
+    Blended, not swapped, parents: swapped ones often give a vector that was measured already.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of the crossover, at construction
+        crossover = BLXAlphaCrossover()
+    return AnchoredNSGAII(
+        seed=seed,
+        population_size=max(2, min(50, n_trials // 4)),
+        crossover=crossover,
+        crossover_prob=1.0,
+    )
+
+
+def _grid(seed: int, space: Space, n_trials: int) -> BaseSampler:
+    return GridSampler(seed, space, n_trials)
+
+
+class AnchoredNSGAII(NSGAIISampler):
+    """NSGA-II whose first generation holds the anchors too; Optuna's ignores enqueued trials."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Every trial belongs to a generation from its start."""
+        super().before_trial(study, trial)
+        self.get_trial_generation(study, trial)
+
+
+class GridSampler(BaseSampler):
+    """Algorithm 1's loop over the same range: a log-spaced full factorial, in random order.
+
+    Each dimension gets the smallest number of levels whose full factorial has n_trials points. In
+    order, a part of a full factorial would only ever vary the last layers: a straw man. Optuna's
+    own grid sampler builds every point at once (2 ** 53 for ResNet-50), stops a study that is not
+    being optimised, and repeats what was adopted after a restore; so this one.
+    """
+
+    def __init__(self, seed: int, space: Space, n_trials: int) -> None:
+        names = sorted(space.distributions())
+        levels = 2
+        while levels ** len(names) < n_trials:
+            levels += 1
+        self._space = space
+        keep = np.geomspace(space.minimum_keep, 1.0, levels).clip(space.minimum_keep, 1.0)
+        generator = np.random.default_rng(seed)
+        chosen: dict[tuple[int, ...], Params] = {}
+        while len(chosen) < n_trials:
+            cell = tuple(int(level) for level in generator.integers(levels, size=len(names)))
+            chosen[cell] = {name: float(keep[i]) for name, i in zip(names, cell, strict=True)}
+        self._points = list(chosen.values())
+
+    def infer_relative_search_space(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+    ) -> dict[str, BaseDistribution]:
+        """The whole space, always."""
+        return self._space.distributions()
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """The first point of the order whose {n_i} was not tried; from the start when all were."""
+        names = self._space.groups.keys()
+        tried = {
+            self._space.counts(other.params)
+            for other in study.get_trials(deepcopy=False)
+            if other.params.keys() == names
+        }
+        fresh = (point for point in self._points if self._space.counts(point) not in tried)
+        return next(fresh, self._points[trial.number % len(self._points)])
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> float:
+        """Never needed: the relative space is the whole space."""
+        raise NotImplementedError(f"{param_name} is not in the space of this grid")
+
+
+SamplerFactory = Callable[[int, Space, int], BaseSampler]
+
+SAMPLERS: dict[str, SamplerFactory] = {
+    "tpe": _tpe,
+    "gp": _gp,
+    "random": _random,
+    "grid": _grid,
+    "qmc": _qmc,
+    "nsga2": _nsga2,
+}
+"""Name -> factory(seed, space, n_trials)."""
+
+
+def require_sampler(name: str) -> None:
+    """Raise InvalidInput, with the near match, unless `name` is a sampler."""
+    require_name(name, SAMPLERS, "sampler")
+
+
+# --- what a trial is worth ------------------------------------------------------------------------
+
+LEAST_DROP = 0.005
+"""Half a point of accuracy: with a drop of zero allowed, the unit would be zero."""
+
+
+def constraint_units(max_accuracy_drop: float, min_compression: float | None) -> dict[str, float]:
+    """Violation column -> what counts as one unit of it.
+
+    TPE adds violations up, so they need a common scale: accuracy in allowed drops, compression in
+    tenths of its bound. A bound that was not asked for is left out.
+    """
+    units = {"accuracy_violation": max(max_accuracy_drop, LEAST_DROP)}
+    if min_compression is not None:
+        units["compression_violation"] = min_compression / 10
+    return units
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What to minimise, and under which constraints."""
+
+    objective: str = "excess_gain"
+    """Key of the result, in nats."""
+
+    units: Mapping[str, float]
+    """Violation key of the result (<= 0 is feasible) -> its unit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a trial is told to Optuna."""
+
+    state: TrialState
+    value: float | None = None
+    constraints: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+FAIL = Outcome(state=TrialState.FAIL)
+
+
+def judge(result: Mapping[str, Any] | None, goal: Goal) -> Outcome:
+    """COMPLETE with its full budget, PRUNED when stopped before, FAIL when a number is missing.
+
+    A stopped trial keeps its constraints and loses its gain: it has memorised less, so the gain
+    would flatter it.
+    """
+    if not result or result.get("trial_error"):
+        return FAIL
+    value = result.get(goal.objective)
+    stopped = value is None or result.get("finished") is False
+    violations = {name: result.get(name) for name in goal.units}
+    if not all(map(_is_finite, [*violations.values(), *([] if stopped else [value])])):
+        return FAIL
+    scaled = {name: float(violations[name] or 0) / unit for name, unit in goal.units.items()}
+    if stopped:
+        return Outcome(state=TrialState.PRUNED, constraints=scaled)
+    return Outcome(state=TrialState.COMPLETE, value=value, constraints=scaled)
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _judge_row(row: Mapping[str, Any], goal: Goal) -> Outcome:
+    """The same for a row of trials.parquet, which says its state itself."""
+    if row["state"] == FAILED:
+        return FAIL
+    return judge({**row, "finished": row["state"] == COMPLETE}, goal)
+
+
+# --- the searcher ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _State:
+    """All that a snapshot holds; pickled whole, so trials and study stay one graph."""
+
+    study: optuna.Study
+    used: set[int]  # numbers that were handed out or adopted
+    open: dict[str, optuna.Trial]  # Tune's trial id -> handed out, not finished
+    reserved: dict[int, optuna.Trial]  # number -> drawn while adopting, not yet handed out
+
+
+class FeasibleSearcher(Searcher):
+    """Hands out the anchors, then what the sampler suggests, `n_trials` in all.
+
+    Numbers 0 .. len(anchors) - 1 are the anchors', the rest the sampler's; none is given twice.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        sampler_name: str,
+        seed: int,
+        n_trials: int,
+        anchors: Sequence[Params] = (),
+        goal: Goal,
+    ) -> None:
+        """Raises InvalidInput for an unknown sampler or a budget below one trial."""
+        super().__init__()  # no metric: Tune would then end the run at a report without it
+        require_sampler(sampler_name)
+        if n_trials < 1:
+            raise InvalidInput(f"the search needs at least 1 trial, got {n_trials}")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._n_trials = n_trials
+        self._anchors = [dict(anchor) for anchor in anchors]
+        self._goal = goal
+        self._finished_rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None
+        sampler_seed = derive_seed(seed, "sampler") % 2**32  # NumPy's legacy generators take 32 bit
+        sampler = SAMPLERS[sampler_name](sampler_seed, space, n_trials)
+        study = optuna.create_study(direction="minimize", sampler=sampler)
+        self._state = _State(study=study, used=set(), open={}, reserved={})
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial of the study; its number in the run is its user attribute `number`."""
+        return list(self._state.study.get_trials())
+
+    def suggest(  # type: ignore[override]  # Ray's annotation leaves FINISHED out
+        self, trial_id: str
+    ) -> dict[str, Any] | str:
+        """The next `{"number", "kind", "params", "n"}`, or FINISHED when all were handed out."""
+        state = self._state
+        if len(state.used) >= self._n_trials:
+            return str(Searcher.FINISHED)
+        number = next(k for k in range(len(state.used) + 1) if k not in state.used)
+        trial = state.reserved.pop(number, None) or self._ask(state.study, number)
+        state.used.add(number)
+        state.open[trial_id] = trial
+        return {
+            "number": number,
+            "kind": self._kind(number),
+            "params": dict(trial.params),
+            "n": list(self._space.counts(trial.params)),
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing is learnt from a partial result."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the study how the trial ended; a trial that was adopted meanwhile stays as it is."""
+        trial = self._state.open.pop(trial_id, None)
+        if trial is None:
+            log.debug("trial %s ended again or was never handed out", trial_id)
+            return
+        _tell(self._state.study, trial, FAIL if error else judge(result, self._goal))
+
+    def adopt(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add finished rows of trials.parquet that this study, an older snapshot, does not know.
+
+        Each unknown number is drawn from the sampler again, in order. If that gives the row's
+        vector (always, with one worker), the search goes on as if it had never been interrupted;
+        if not, the row is added as it is and the draw is dropped.
+        """
+        finished = {int(row["number"]): row for row in rows if row["kind"] in (ANCHOR, SEARCH)}
+        running = {trial.user_attrs["number"]: key for key, trial in self._state.open.items()}
+        for number in sorted(running.keys() & finished.keys()):
+            trial = self._state.open.pop(running[number])
+            _tell(self._state.study, trial, _judge_row(finished[number], self._goal))
+        unknown = finished.keys() - self._state.used
+        for number in range(max(unknown, default=-1) + 1):
+            if number in unknown:
+                self._replay(number, finished[number])
+            elif number not in self._state.used and number not in self._state.reserved:
+                self._state.reserved[number] = self._ask(self._state.study, number)
+
+    def adopt_on_restore(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        """Adopt what `rows` returns after every restore; it must pickle (`Ledger.rows` does)."""
+        self._finished_rows = rows
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the whole state, the sampler's generator included; a crash leaves the old file."""
+        path = Path(checkpoint_path)
+        beside = path.with_name(f".{path.name}.tmp")
+        beside.write_bytes(pickle.dumps(self._state))
+        beside.replace(path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Go on from what `save` wrote. Raises InvalidInput when the file is damaged."""
+        try:
+            state = pickle.loads(Path(checkpoint_path).read_bytes())
+        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+            raise InvalidInput(
+                f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"
+            ) from error
+        self._state = state
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if self._finished_rows is not None:
+            self.adopt(self._finished_rows())
+
+    def _kind(self, number: int) -> str:
+        return ANCHOR if number < len(self._anchors) else SEARCH
+
+    def _ask(self, study: optuna.Study, number: int) -> optuna.Trial:
+        """A new running trial: the anchor of that number, or the sampler's choice."""
+        if self._kind(number) == ANCHOR:
+            study.enqueue_trial(self._anchors[number])
+        trial = study.ask(self._space.distributions())
+        trial.set_user_attr("number", number)
+        trial.set_user_attr("kind", self._kind(number))
+        return trial
+
+    def _replay(self, number: int, row: Mapping[str, Any]) -> None:
+        """Take up one finished row that the study has not seen."""
+        outcome = _judge_row(row, self._goal)
+        wanted: Counts = tuple(int(n) for n in row["n"])
+        probe: _State = pickle.loads(pickle.dumps(self._state))
+        trial = probe.reserved.pop(number, None) or self._ask(probe.study, number)
+        if self._space.counts(trial.params) == wanted:
+            self._state = probe
+            _tell(probe.study, trial, outcome)
+        else:
+            self._state.study.sampler = probe.study.sampler  # or the draw would come up again
+            self._state.study.add_trial(self._foreign(number, wanted, outcome))
+            reserved = self._state.reserved.pop(number, None)
+            if reserved is not None:
+                _tell(self._state.study, reserved, FAIL)
+        self._state.used.add(number)
+
+    def _foreign(self, number: int, counts: Counts, outcome: Outcome) -> FrozenTrial:
+        return optuna.trial.create_trial(
+            state=outcome.state,
+            value=outcome.value,
+            params=self._space.params(counts),
+            distributions=self._space.distributions(),
+            user_attrs={"number": number, "kind": self._kind(number)},
+            constraints=outcome.constraints,
+        )
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
+    """Constraints first: `tell` is when samplers look at them."""
+    for name, value in outcome.constraints.items():
+        trial.set_constraint(name, value)
+    study.tell(trial, outcome.value, state=outcome.state)

@@ -1,0 +1,153 @@
+"""What the search chooses: Optuna parameters <-> {n_i}, the non-zero counts of each layer.
+
+Notation: w_i = weights of layer i, n_i = non-zero weights it may keep, keep ratio = n_i / w_i. A
+parameter is the keep ratio that a group of layers shares, log-uniform in [minimum_keep, 1].
+"""
+
+import dataclasses
+import difflib
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+from trainables.config import InvalidInput
+
+Counts = tuple[int, ...]
+Params = dict[str, float]
+
+KINDS = ("layer", "cluster", "global")
+MOST_LAYERS_ALONE = 8
+"""Up to here a parameter per layer; beyond, few numbers beat many at the budgets of a search."""
+
+MOST_CLUSTERS = 6
+
+
+def require_name(name: str, known: Iterable[str], what: str) -> None:
+    """Raise InvalidInput, with the near match, unless `name` is one of `known`."""
+    options = tuple(known)
+    if name not in options:
+        near = difflib.get_close_matches(name, options, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(options)}"
+        raise InvalidInput(f"unknown {what} {name!r}: {hint}")
+
+
+def default_kind(n_layers: int) -> str:
+    """The space to use when none is asked for: `layer` up to 8 layers, else `cluster`."""
+    return "layer" if n_layers <= MOST_LAYERS_ALONE else "cluster"
+
+
+@functools.lru_cache
+def clusters(layer_weights: Counts) -> tuple[tuple[int, ...], ...]:
+    """Group consecutive layers into at most 6 clusters of similar weight count and depth.
+
+    Minimises the summed squared distance to the cluster's mean of (log10 w_i, depth), with depth
+    from 0 to 1, exactly, by dynamic programming; the earliest cut wins a tie.
+    """
+    n_layers = len(layer_weights)
+    n_clusters = min(MOST_CLUSTERS, n_layers)
+    features = np.column_stack([np.log10(layer_weights), np.linspace(0.0, 1.0, n_layers)])
+    spread = np.full((n_layers, n_layers + 1), np.inf)  # spread[a, b]: of layers a .. b - 1
+    for first in range(n_layers):
+        for end in range(first + 1, n_layers + 1):
+            group = features[first:end]
+            spread[first, end] = np.square(group - group.mean(axis=0)).sum()
+    least = spread[0]  # least[b]: of layers 0 .. b - 1 in as many clusters as rounds so far
+    cuts: list[np.ndarray] = []
+    for _ in range(1, n_clusters):
+        totals = least[:n_layers, None] + spread
+        cuts.append(totals.argmin(axis=0))
+        least = totals.min(axis=0)
+    groups: list[tuple[int, ...]] = []
+    end = n_layers
+    for cut in reversed(cuts):
+        first = int(cut[end])
+        groups.append(tuple(range(first, end)))
+        end = first
+    groups.append(tuple(range(end)))
+    return tuple(reversed(groups))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Space:
+    """The vectors {n_i} that a run can try, and the parameters that a sampler sees."""
+
+    kind: str
+    """layer: a keep ratio per layer; cluster: per group of layers; global: one for all."""
+
+    layer_names: tuple[str, ...]
+    layer_weights: Counts
+
+    minimum_keep: float = 0.02
+    """Least keep ratio of a group, in (0, 1); a layer keeps at least one weight in any case."""
+
+    def __post_init__(self) -> None:
+        require_name(self.kind, KINDS, "space")
+        object.__setattr__(self, "layer_names", tuple(self.layer_names))
+        object.__setattr__(self, "layer_weights", tuple(self.layer_weights))
+        if not self.layer_names or len(self.layer_names) != len(self.layer_weights):
+            raise InvalidInput(
+                f"a space needs a weight count for each layer, got {len(self.layer_names)} names "
+                f"and {len(self.layer_weights)} counts"
+            )
+        if len(set(self.layer_names)) != len(self.layer_names):
+            raise InvalidInput(f"layer names must differ, got {', '.join(self.layer_names)}")
+        if min(self.layer_weights) < 1:
+            raise InvalidInput(f"every layer needs a weight, got counts {self.layer_weights}")
+        if not 0 < self.minimum_keep < 1:
+            raise InvalidInput(
+                f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}: 0.02 is 2%"
+            )
+
+    @property
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """Parameter name -> the layers that share its keep ratio, in layer order."""
+        if self.kind == "layer":
+            return {f"keep/{name}": (layer,) for layer, name in enumerate(self.layer_names)}
+        if self.kind == "global":
+            return {"keep/all": tuple(range(len(self.layer_names)))}
+        return {f"keep/cluster{i}": group for i, group in enumerate(clusters(self.layer_weights))}
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Each keep ratio log-uniform in [minimum_keep, 1]."""
+        return {name: FloatDistribution(self.minimum_keep, 1.0, log=True) for name in self.groups}
+
+    def counts(self, params: Mapping[str, float]) -> Counts:
+        """{n_i} = round(keep * w_i), with 1 <= n_i <= w_i; never falls as a keep ratio grows."""
+        chosen = [0] * len(self.layer_weights)
+        for name, layers in self.groups.items():
+            for layer in layers:
+                weights = self.layer_weights[layer]
+                chosen[layer] = min(max(round(params[name] * weights), 1), weights)
+        return tuple(chosen)
+
+    def params(self, counts: Sequence[int]) -> Params:
+        """The point nearest to {n_i}: each group keeps the fraction that its layers keep together.
+
+        For the layer kind `counts` undoes it exactly wherever n_i / w_i >= minimum_keep.
+        Raises InvalidInput when the counts are not of this network.
+        """
+        if len(counts) != len(self.layer_weights) or not all(
+            1 <= n <= weights for n, weights in zip(counts, self.layer_weights, strict=True)
+        ):
+            raise InvalidInput(
+                f"the counts {tuple(counts)} do not fit layers of {self.layer_weights} weights: "
+                "they come from another network"
+            )
+        keep = {
+            name: sum(counts[i] for i in layers) / sum(self.layer_weights[i] for i in layers)
+            for name, layers in self.groups.items()
+        }
+        return {name: float(max(ratio, self.minimum_keep)) for name, ratio in keep.items()}
+
+    def anchors(self, vectors: Iterable[Sequence[int]]) -> list[Params]:
+        """Points to try first, from vectors made elsewhere (dense, uniform, ERK, LAMP).
+
+        In the order given; a vector that leads to the same {n_i} as an earlier one is left out.
+        """
+        points: dict[Counts, Params] = {}
+        for vector in vectors:
+            point = self.params(vector)
+            points.setdefault(self.counts(point), point)
+        return list(points.values())

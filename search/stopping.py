@@ -1,0 +1,42 @@
+"""Stops a trial that can no longer become feasible; it looks at accuracy only, never at the gain.
+
+A half-trained trial has memorised less and looks private, so a partial gain decides nothing.
+"""
+
+import dataclasses
+from typing import Any
+
+from ray.tune import Stopper
+
+from trainables.config import InvalidInput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InfeasibleStopper(Stopper):
+    """Ends a trial whose validation accuracy is still far below its bound late in the retraining.
+
+    Reads `phase`, `progress`, `val_accuracy` and `accuracy_bound` of each report.
+    """
+
+    after: float = 0.5
+    """Fraction of the retraining that a trial gets to recover from the hard prune."""
+
+    slack: float = 0.03
+    """Accuracy, as a fraction, that the rest of the retraining may still win."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.after <= 1:
+            raise InvalidInput(f"stopping starts at a fraction in [0, 1], got {self.after}")
+        if not 0 <= self.slack <= 1:
+            raise InvalidInput(f"the slack of stopping is a fraction in [0, 1], got {self.slack}")
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop the trial that reported `result`."""
+        if result.get("phase") != "retrain" or result["progress"] < self.after:
+            return False
+        accuracy = result.get("val_accuracy")
+        return accuracy is not None and bool(accuracy + self.slack < result["accuracy_bound"])
+
+    def stop_all(self) -> bool:
+        """Never ends the search; budgets do."""
+        return False
