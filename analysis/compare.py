@@ -1,0 +1,171 @@
+"""`python -m analysis.compare RUN RUN…`: several runs side by side, as text and as one page."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis import figures, pages, statistics, tables
+from analysis.load import Run, load_run
+from analysis.report import wall_clock
+from trainables.config import InvalidInput
+
+
+def compare(paths: Sequence[Path]) -> tuple[str, str]:
+    """The text table and the HTML page that compare the runs at `paths`.
+
+    Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
+    """
+    runs = _load(paths)
+    table = comparison(runs)
+    curves = {_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
+    page = pages.render(
+        "compare.html.jinja",
+        {
+            "title": "Runs compared",
+            "table_of_runs": table,
+            "caveats": _caveats(runs),
+            "progress": pages.figure(figures.compare_progress(curves)),
+            "commands": [(_name(run, runs), str(run.config.get("command", ""))) for run in runs],
+        },
+    )
+    return as_text(table), page
+
+
+def _load(paths: Sequence[Path]) -> list[Run]:
+    if len(paths) < 2:
+        raise InvalidInput(
+            "compare needs at least two runs; for one, use `python -m analysis.report`"
+        )
+    resolved = [path.resolve() for path in paths]
+    twice = [str(path) for path in paths if resolved.count(path.resolve()) > 1]
+    if twice:
+        raise InvalidInput(f"{twice[0]} is given twice; name different runs")
+    runs = [load_run(path) for path in paths]
+    sets = {str(run.config["search"].get("dataset")) for run in runs}
+    if len(sets) > 1:
+        raise InvalidInput(
+            f"the runs use different data sets ({', '.join(sorted(sets))}), their gains cannot be "
+            "compared; give runs on one data set"
+        )
+    return runs
+
+
+def _name(run: Run, runs: Sequence[Run]) -> str:
+    """The run's folder name, or its path where names repeat."""
+    names = [other.path.resolve().name for other in runs]
+    name = run.path.resolve().name
+    return name if names.count(name) == 1 else str(run.path)
+
+
+def _caveats(runs: Sequence[Run]) -> list[str]:
+    """What makes these runs less than comparable, said aloud."""
+    settings = {
+        "the network": [run.config["search"].get("model") for run in runs],
+        "the number of trials": [run.config["search"].get("trials") for run in runs],
+        "the allowed accuracy drop": [
+            run.config["search"].get("max_accuracy_drop") for run in runs
+        ],
+        "the compression bound": [run.config["search"].get("min_compression") for run in runs],
+        "the number of references": [run.config["search"].get("references") for run in runs],
+        "the split of the images": [run.config.get("split_hashes") for run in runs],
+    }
+    return [
+        f"The runs differ in {what}."
+        for what, values in settings.items()
+        if any(value != values[0] for value in values)
+    ]
+
+
+def comparison(runs: Sequence[Run]) -> tables.Table:
+    """One line per run; confirmed figures only."""
+    return tables.Table(
+        caption="Means over fresh seeds; 95% intervals in the second line",
+        headers=[
+            "run",
+            "model",
+            "sampler",
+            "excess gain (nats)",
+            "test accuracy",
+            "compression",
+            "feasible share",
+            "trials",
+            "wall clock",
+        ],
+        rows=[_line(run, _name(run, runs)) for run in runs],
+        text_columns=3,
+    )
+
+
+def _line(run: Run, name: str) -> list[str]:
+    rows = statistics.searched(run.trials)
+    best = statistics.winner(run.trials, run.config)
+    figures_of_winner = ["no winner", *[tables.UNKNOWN] * 2]
+    if best is not None:
+        figures_of_winner = [
+            tables.with_bounds(best, "excess_gain"),
+            tables.with_bounds(best, "test_accuracy", "percent"),
+            tables.times(best["compression"]),
+        ]
+    share = rows["feasible"].eq(True).mean() if len(rows) else None
+    search = run.config["search"]
+    return [
+        name,
+        str(search.get("model", tables.UNKNOWN)),
+        str(search.get("sampler", tables.UNKNOWN)),
+        *figures_of_winner,
+        tables.percent(share, 0),
+        str(len(rows)),
+        tables.duration(wall_clock(run.trials)),
+    ]
+
+
+def as_text(table: tables.Table) -> str:
+    """The table in aligned columns for a terminal."""
+    lines = [
+        [first + f" ({rest})" * bool(rest) for first, _, rest in map(_split, line)]
+        for line in (table.headers, *table.rows)
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headers))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < table.text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _split(cell: str) -> tuple[str, str, str]:
+    return cell.partition("\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.compare",
+        description="Compare runs on one data set: confirmed excess gain, test accuracy, "
+        "compression, share of feasible trials, time. Prints a table and writes a page.",
+        epilog="exit status: 0 compared, 2 a folder is no run or the runs cannot be compared",
+    )
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument(
+        "--out",
+        metavar="F",
+        type=Path,
+        default=Path("compare.html"),
+        help="where to write the page [%(default)s]",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        text, page = compare(options.runs)
+        pages.write(options.out, page)
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{text}\n{options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

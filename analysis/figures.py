@@ -1,0 +1,422 @@
+"""Every picture of the reports, as inline SVG: tables in, markup out.
+
+Colours are Okabe and Ito's (told apart by all common kinds of colour blindness); kinds of points
+differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
+"""
+
+import html
+import io
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.pareto import non_dominated
+from analysis.statistics import LOG4, best_so_far, family_excess, searched
+
+BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
+INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK)
+
+_STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
+    "svg.fonttype": "none",
+    "svg.hashsalt": "analysis",
+    "text.parse_math": False,  # names come from outside; a "$" in one is no formula
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: measures the same everywhere
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+}
+
+_GAIN_LABEL = "excess gain (nats; 0 = no leak)"
+
+
+def _canvas(height: float, *, width: float = 8.0) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """One self-contained <svg>: no address of anything outside, ids that are unique in the page."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with warnings.catch_warnings():
+        # the reader's browser draws the text, in its own fonts
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    markup = buffer.getvalue()
+    start = markup.index("<svg")
+    opening = markup[start : markup.index(">", start) + 1]
+    view_box = re.search(r'viewBox="([^"]+)"', opening)
+    if view_box is None:
+        raise RuntimeError("matplotlib wrote an SVG without a viewBox")
+    width = float(view_box.group(1).split()[2])
+    body = markup[start + len(opening) :]
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(?<=[ ])(id="|xlink:href="#)', rf"\g<1>{name}-", body)
+    body = body.replace("url(#", f"url(#{name}-")
+    return (
+        f'<svg class="plot" role="img" aria-label="{html.escape(description, quote=True)}" '
+        f'viewBox="{view_box.group(1)}" style="max-width:{width * 1.35:.0f}px" '
+        f'stroke-linejoin="round">{body}'
+    )
+
+
+def _percent_axis(axes: Axes, label: str) -> None:
+    axes.xaxis.set_major_formatter(lambda value, _position: f"{100 * value:g}")
+    axes.set_xlabel(f"{label} (%)")
+
+
+def _label(axes: Axes, text: str, at: tuple[float, float], *, shift: tuple[float, float]) -> None:
+    axes.annotate(
+        text,
+        at,
+        xytext=shift,
+        textcoords="offset points",
+        color=INK,
+        fontsize=10,
+        fontweight="bold",
+        ha="left" if shift[0] >= 0 else "right",
+        va="center",
+    )
+
+
+def tradeoff(
+    trials: pd.DataFrame, dense: pd.Series | None, best: pd.Series | None, bound: float
+) -> str:
+    """Validation accuracy against the search-time excess gain of every trial.
+
+    dense: the baseline's row. best: the winner, a row of `confirmed`. bound: least feasible
+    validation accuracy.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(4.6)
+        rows = searched(trials)
+        complete = rows[rows["state"] == "COMPLETE"]
+        _shade_feasible(axes, complete, dense, bound)
+        _scatter(axes, complete)
+        _front(axes, complete[complete["feasible"].eq(True)])
+        _stopped_and_failed(axes, rows)
+        if dense is not None:
+            gain = family_excess(dense["attack_gains"])
+            axes.plot(dense["val_accuracy"], gain, "D", color=INK, markersize=9, zorder=5)
+            _label(axes, "dense", (dense["val_accuracy"], gain), shift=(-10, 0))
+        if best is not None:
+            at = (float(best["val_accuracy"]), float(best["family_excess"]))
+            axes.plot(*at, "*", color=VERMILLION, markersize=17, markeredgecolor="white", zorder=6)
+            _label(axes, "winner, confirmed", at, shift=(-12, 0))
+        axes.margins(y=0.08)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        _percent_axis(axes, "validation accuracy")
+        axes.set_ylabel(f"search-time {_GAIN_LABEL}")
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(
+            figure,
+            "tradeoff",
+            f"Scatter of {len(complete)} complete trials: validation accuracy against excess gain; "
+            "lower and further right is better.",
+        )
+
+
+def _shade_feasible(
+    axes: Axes, complete: pd.DataFrame, dense: pd.Series | None, bound: float
+) -> None:
+    if not math.isfinite(bound):
+        return
+    seen = [bound, *complete["val_accuracy"].astype(float).dropna()]
+    if dense is not None:
+        seen.append(float(dense["val_accuracy"]))
+    margin = 0.06 * (max(seen) - min(seen)) + 0.002
+    axes.set_xlim(min(seen) - margin, max(seen) + margin)
+    axes.axvspan(bound, max(seen) + margin, color=SHADE, zorder=0, label="accuracy is feasible")
+
+
+def _scatter(axes: Axes, complete: pd.DataFrame) -> None:
+    kinds = (("anchor", "s", ORANGE, "anchor"), ("search", "o", BLUE, "suggested"))
+    for kind, marker, colour, name in kinds:
+        for feasible in (True, False):
+            rows = complete[
+                (complete["kind"] == kind) & (complete["feasible"].eq(True) == feasible)
+            ]
+            if rows.empty:
+                continue
+            axes.scatter(
+                rows["val_accuracy"].astype(float),
+                rows["excess_gain"].astype(float),
+                marker=marker,
+                s=42,
+                facecolor=colour if feasible else "none",
+                edgecolor=colour,
+                label=f"{name}, {'feasible' if feasible else 'not feasible'}",
+                zorder=3,
+            )
+
+
+def _front(axes: Axes, feasible: pd.DataFrame) -> None:
+    accuracy = feasible["val_accuracy"].to_numpy(dtype=float)
+    gain = feasible["excess_gain"].to_numpy(dtype=float)
+    front = non_dominated(accuracy, gain)
+    if front.sum() < 2:
+        return
+    order = np.argsort(accuracy[front])
+    axes.plot(
+        accuracy[front][order],
+        gain[front][order],
+        drawstyle="steps-pre",
+        color=BLUE,
+        linewidth=1.2,
+        alpha=0.7,
+        zorder=2,
+        label="best trade-offs",
+    )
+
+
+def _stopped_and_failed(axes: Axes, rows: pd.DataFrame) -> None:
+    """Stopped trials have an accuracy only: ticks on the axis. Failed have none: counted."""
+    stopped = rows[rows["state"] == "PRUNED"]
+    floor = axes.get_xaxis_transform()
+    accuracy = stopped["val_accuracy"].astype(float).dropna()
+    if not stopped.empty:
+        left, right = axes.get_xlim()
+        inside = accuracy[accuracy.between(left, right)]
+        outside = len(stopped) - len(inside)
+        suffix = f", {outside} beyond the axis" if outside else ""
+        axes.plot(
+            inside,
+            np.full(len(inside), 0.02),
+            "|",
+            color=MUTED,
+            markersize=11,
+            markeredgewidth=1.6,
+            transform=floor,
+            label=f"stopped early ({len(stopped)}{suffix})",
+        )
+    failed = int((rows["state"] == "FAILED").sum())
+    if failed:
+        axes.plot([], [], "x", color=VERMILLION, label=f"failed ({failed}, not drawn)")
+
+
+def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
+    """Least excess gain of a feasible trial so far, by trial number."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(3.4)
+        curve = best_so_far(trials)
+        rows = searched(trials)
+        usable = rows[rows["feasible"].eq(True)]
+        axes.scatter(
+            usable["number"],
+            usable["excess_gain"].astype(float),
+            s=22,
+            color=MUTED,
+            alpha=0.6,
+            label="feasible trials",
+        )
+        axes.step(
+            curve["number"],
+            curve["best"],
+            where="post",
+            color=BLUE,
+            linewidth=2.2,
+            label="best so far",
+        )
+        _dense_line(axes, dense)
+        axes.set_xlabel("trial number")
+        axes.set_ylabel(_GAIN_LABEL)
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=3)
+        reached = curve["best"].dropna()
+        end = f"{reached.iloc[-1]:.4f} nats" if len(reached) else "no feasible trial"
+        return _svg(figure, "progress", f"Best feasible excess gain by trial; at the end {end}.")
+
+
+def _dense_line(axes: Axes, dense: pd.Series | None) -> None:
+    if dense is None:
+        return
+    level = family_excess(dense["attack_gains"])
+    axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
+    axes.annotate(
+        "dense",
+        (1, level),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontweight="bold",
+        fontsize=10,
+    )
+
+
+def layers(best: pd.Series) -> str:
+    """The winner's {n_i}: share of weights kept in every layer, with counts."""
+    names, kept, sizes = best["layer_names"], best["n"], best["layer_weights"]
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(1.1 + 0.34 * len(names))
+        places = np.arange(len(names))
+        ratios = np.array(kept, dtype=float) / np.array(sizes, dtype=float)
+        axes.barh(places, np.ones(len(names)), color=RULE, height=0.66)
+        axes.barh(places, ratios, color=BLUE, height=0.66)
+        for place, ratio, count, size in zip(places, ratios, kept, sizes, strict=True):
+            axes.annotate(
+                f"{ratio:.1%}  ({count:,} of {size:,})",
+                (ratio, place),
+                xytext=(5, 0) if ratio < 0.6 else (-5, 0),
+                textcoords="offset points",
+                ha="left" if ratio < 0.6 else "right",
+                va="center",
+                fontsize=10,
+                color=INK if ratio < 0.6 else "white",
+            )
+        axes.set_yticks(places, [_short(name) for name in names])
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.set_xlim(0, 1)
+        _percent_axis(axes, "weights kept")
+        return _svg(
+            figure,
+            "layers",
+            "Share of weights kept per layer: "
+            + ", ".join(f"{name} {ratio:.1%}" for name, ratio in zip(names, ratios, strict=True)),
+        )
+
+
+def _short(name: str, length: int = 28) -> str:
+    return name if len(name) <= length else "…" + name[1 - length :]
+
+
+def winners_curse(rows: pd.DataFrame, labels: Sequence[str]) -> str:
+    """Search value, confirmed value and reference-attack value of every confirmed vector.
+
+    rows: `confirmed`. labels: one name per row.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(1.5 + 0.5 * len(rows))
+        places = np.arange(len(rows))
+        values = rows[["search_excess", "family_excess", "reference_excess"]].astype(float)
+        axes.hlines(places, values.min(axis=1), values.max(axis=1), color=RULE, linewidth=3)
+        series = (
+            ("search_excess", "o", "none", BLUE, "seen by the search"),
+            ("family_excess", "o", BLUE, BLUE, "confirmed, same attacks"),
+            ("reference_excess", "D", VERMILLION, VERMILLION, "confirmed, matched references"),
+        )
+        for column, marker, face, edge, name in series:
+            axes.scatter(
+                values[column],
+                places,
+                marker=marker,
+                s=70,
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=1.8,
+                zorder=3,
+                label=name,
+            )
+        axes.set_yticks(places, list(labels))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(left=min(0.0, float(np.nanmin(values.to_numpy(), initial=0.0))) - 0.001)
+        axes.set_xlabel(_GAIN_LABEL)
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(
+            figure,
+            "curse",
+            "Excess gain of each confirmed vector as seen by the search, on fresh seeds, and under "
+            "matched references; the table below has the numbers.",
+        )
+
+
+def attacks(dense_gains: Mapping[str, float], best_gains: Mapping[str, float]) -> str:
+    """Excess gain of each attack on the dense network and on the winner, strongest first."""
+    names = sorted(set(dense_gains) & set(best_gains), key=lambda name: -dense_gains[name])
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(1.5 + 0.36 * len(names))
+        places = np.arange(len(names))
+        dense = np.array([dense_gains[name] + LOG4 for name in names])
+        best = np.array([best_gains[name] + LOG4 for name in names])
+        axes.hlines(places, dense, best, color=RULE, linewidth=3)
+        axes.axvline(0, color=MUTED, linewidth=1)
+        axes.scatter(dense, places, marker="D", s=60, color=INK, label="dense", zorder=3)
+        axes.scatter(best, places, marker="o", s=70, color=BLUE, label="winner", zorder=4)
+        axes.set_yticks(places, [_short(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel(_GAIN_LABEL)
+        figure.legend(loc="outside lower center", ncols=2)
+        return _svg(
+            figure,
+            "attacks",
+            "Excess gain of each attack on the dense network and the winner: "
+            + "; ".join(
+                f"{name} {a:.4f} and {b:.4f}" for name, a, b in zip(names, dense, best, strict=True)
+            ),
+        )
+
+
+def residuals(epochs: pd.DataFrame) -> str | None:
+    """Primal and dual ADMM residuals by epoch, mean over the trials given; None without any."""
+    rows = epochs[epochs["phase"] == "admm"].dropna(subset=["primal_residual"])
+    if rows.empty:
+        return None
+    means = rows.groupby("epoch")[["primal_residual", "dual_residual"]].mean()
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(3.2)
+        lines = (
+            ("primal_residual", BLUE, "o-", "primal, ‖W \N{MINUS SIGN} Z‖ / ‖W‖"),
+            ("dual_residual", VERMILLION, "s--", "dual, ‖ΔZ‖ / ‖W‖"),
+        )
+        for column, colour, style, name in lines:
+            values = means[column].where(means[column] > 0)  # a logarithmic axis has no zero
+            axes.plot(means.index, values, style, color=colour, label=name, markersize=5)
+        if bool((means[["primal_residual", "dual_residual"]] > 0).any(axis=None)):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch of the ADMM phase")
+        axes.set_ylabel("relative residual")
+        figure.legend(loc="outside lower center", ncols=2)
+        return _svg(figure, "residuals", "ADMM residuals of the winner by epoch; both should fall.")
+
+
+def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
+    """Best-so-far curves of several runs in one frame; curves: run -> `best_so_far`."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(4.2)
+        for index, (name, curve) in enumerate(curves.items()):
+            axes.step(
+                curve["number"],
+                curve["best"],
+                where="post",
+                color=SERIES[index % len(SERIES)],
+                linestyle=("-", "--", ":", "-.")[index // len(SERIES) % 4],
+                linewidth=2,
+                label=_short(name, 48) + ("" if curve["best"].notna().any() else ": none feasible"),
+            )
+        axes.set_xlabel("trial number")
+        axes.set_ylabel("best feasible excess gain (nats)")
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=1)
+        return _svg(
+            figure, "progress", f"Best feasible excess gain by trial of {len(curves)} runs."
+        )

@@ -1,0 +1,118 @@
+"""Reads a run folder into tables; says in one line what is wrong with one that cannot be read."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.config import InvalidInput
+from trainables.records import EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+
+CONFIG_VERSION = 1
+"""Newest version of config.json that is understood."""
+
+_VERSION_KEY = b"prune_privacy.schema_version"
+_NEEDED = ("run_id", "search", "split_sizes")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One run folder in memory."""
+
+    path: Path
+
+    config: dict[str, Any]
+    """config.json: the resolved settings, seeds, split hashes, packages, hardware."""
+
+    trials: pd.DataFrame
+    """One row per trial, the columns of TRIAL_SCHEMA; `n` and the layers are tuples, `attack_gains`
+    a dict, missing values None or NaN."""
+
+    epochs: pd.DataFrame
+    """One row per (trial_id, phase, epoch), the columns of EPOCH_SCHEMA."""
+
+
+def load_run(path: Path | str) -> Run:
+    """Read the run in folder `path`; a run that has only begun has empty tables.
+
+    Raises InvalidInput when the folder is no run, is damaged, or was written by a newer version.
+    """
+    folder = Path(path)
+    config = _read_config(folder)
+    trials = _read_parts(folder / "trials.parquet", TRIAL_SCHEMA)
+    epochs = _read_parts(folder / "epochs.parquet", EPOCH_SCHEMA)
+    frame = trials.to_pandas(maps_as_pydicts="strict")
+    for column in ("n", "layer_names", "layer_weights"):
+        frame[column] = pd.Series(
+            [() if cell is None else tuple(cell) for cell in trials[column].to_pylist()],
+            dtype=object,
+        )
+    frame = frame.sort_values(["started_at", "trial_id"], kind="stable", ignore_index=True)
+    return Run(path=folder, config=config, trials=frame, epochs=epochs.to_pandas())
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InvalidInput(
+            f"{folder} is not a run folder (it has no config.json); give the folder that "
+            "`python -m search.run` printed"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {_one_line(error)}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("version"), int):
+        raise InvalidInput(f"{file} is not a run's config: it states no version")
+    if config["version"] > CONFIG_VERSION:
+        raise InvalidInput(
+            f"{file} has version {config['version']}, this program reads up to {CONFIG_VERSION}: "
+            "update the program"
+        )
+    missing = [name for name in _NEEDED if name not in config]
+    if missing:
+        raise InvalidInput(f"{file} is damaged: it lacks {', '.join(missing)}")
+    return config
+
+
+def _read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
+    """All parts of one table; a part that is still being written starts with a dot."""
+    parts = sorted(part for part in folder.glob("*.parquet") if not part.name.startswith("."))
+    return pa.concat_tables([schema.empty_table(), *(_read_part(part, schema) for part in parts)])
+
+
+def _read_part(part: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        with pq.ParquetFile(part) as file:
+            table = file.read()
+        _check_version(part, table)
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in schema
+        ]
+    except (OSError, pa.ArrowException) as error:
+        raise InvalidInput(
+            f"{part} cannot be read: {_one_line(error)}; delete it and resume the run to redo it"
+        ) from error
+    return pa.table(columns, schema=schema)
+
+
+def _check_version(part: Path, table: pa.Table) -> None:
+    stated = (table.schema.metadata or {}).get(_VERSION_KEY, b"")
+    if not stated.isdigit():
+        raise InvalidInput(f"{part} is not a table of a run: it states no schema version")
+    if int(stated) > SCHEMA_VERSION:
+        raise InvalidInput(
+            f"{part} has schema version {int(stated)}, this program reads up to {SCHEMA_VERSION}: "
+            "update the program"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

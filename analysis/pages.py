@@ -1,0 +1,47 @@
+"""Turns a template and its values into one self-contained page, written in one step."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from trainables.config import InvalidInput
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Fill a template of analysis/templates; every value is escaped, unless wrapped by `figure`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values)
+
+
+def figure(svg: str) -> Markup:
+    """Let markup made by analysis.figures through: its texts are escaped where it is made."""
+    return Markup(svg)
+
+
+def write(path: Path, page: str) -> None:
+    """Write beside and rename: no reader sees half a page; InvalidInput where it cannot."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(page)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot write {path}: {error.strerror}; choose another place"
+        ) from error

@@ -1,0 +1,227 @@
+"""`python -m analysis.report RUN`: one run as one self-contained page, RUN/report.html."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures, pages, statistics, tables
+from analysis.load import Run, load_run
+from trainables.config import InvalidInput
+
+
+def write_report(run_path: Path | str) -> Path:
+    """Write the report of a run into its folder, complete or interrupted; returns the file."""
+    run = load_run(run_path)
+    target = run.path / "report.html"
+    pages.write(target, pages.render("report.html.jinja", _values(run)))
+    return target
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """What the template shows."""
+    dense = statistics.baseline(run.trials)
+    rows = statistics.confirmed(run.trials, run.config)
+    best = statistics.winner(run.trials, run.config)
+    return {
+        "title": _title(run),
+        "run": run.config,
+        "headline": headline(run),
+        "facts": _facts(run),
+        "comparison": None
+        if dense is None
+        else tables.dense_and_winner(dense, best, run.config["split_sizes"]),
+        "figures": _figures(run, dense, best, rows),
+        "has_winner": best is not None,
+        "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
+        "attacks": None
+        if dense is None or best is None
+        else tables.attack_gains(dense["attack_gains"], best["attack_gains"]),
+        "layers": None if best is None else tables.layer_counts(best),
+        "trials": tables.all_trials(run.trials),
+        "failed": tables.failed_trials(run.trials),
+        "references_off": run.config["search"].get("references") == 0,
+        "provenance": _provenance(run.config),
+        "non_members": int(run.config["split_sizes"].get("non_members", 0)),
+    }
+
+
+def _title(run: Run) -> str:
+    search = run.config["search"]
+    return f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
+
+
+def _figures(
+    run: Run, dense: pd.Series | None, best: pd.Series | None, rows: pd.DataFrame
+) -> dict[str, Any]:
+    """Name -> inline SVG; None for what cannot be drawn yet."""
+    names = ("tradeoff", "progress", "curse", "layers", "attacks", "residuals")
+    drawn: dict[str, str | None] = dict.fromkeys(names)
+    if not statistics.searched(run.trials).empty:
+        bound = statistics.accuracy_bound(run.trials, run.config)
+        drawn["tradeoff"] = figures.tradeoff(run.trials, dense, best, bound)
+        drawn["progress"] = figures.progress(run.trials, dense)
+    if not rows.empty:
+        drawn["curse"] = figures.winners_curse(rows, tables.vector_names(rows))
+    if best is not None:
+        drawn["layers"] = figures.layers(best)
+        ours = run.epochs[run.epochs["trial_id"].isin(best["trial_ids"])]
+        drawn["residuals"] = figures.residuals(ours)
+        if dense is not None:
+            drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
+    return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
+
+
+def headline(run: Run) -> dict[str, str]:
+    """What came out, in plain words: `verdict` (good | warn | bad), `title` and `text`."""
+    dense = statistics.baseline(run.trials)
+    best = statistics.winner(run.trials, run.config)
+    if best is not None and dense is not None:
+        return _winning(dense, best)
+    rows = statistics.searched(run.trials)
+    hardest = statistics.hardest_bound(run.trials)
+    bound = f" The bound hardest to meet: {hardest}." if hardest else ""
+    if (run.trials["kind"] == "confirm").any() and dense is not None:
+        return {
+            "verdict": "bad",
+            "title": "No feasible winner: no vector held its bounds on fresh seeds",
+            "text": "Vectors that looked feasible in the search missed a bound, or lost a seed, "
+            f"when they were trained again.{bound} Allow a larger accuracy drop or more trials.",
+        }
+    best_value = statistics.best_so_far(run.trials)["best"].min()
+    if math.isfinite(best_value):
+        return {
+            "verdict": "warn",
+            "title": "Not confirmed yet",
+            "text": f"The run ended before its best trials were measured again. The {len(rows)} "
+            f"trials so far reach an excess gain of {tables.nats(best_value)} nats, which is "
+            "likely too good (the best of many noisy trials). Resume the run to confirm it.",
+        }
+    if rows.empty:
+        return {
+            "verdict": "warn",
+            "title": "No trial has finished yet",
+            "text": "Resume the run, or wait for its first trial.",
+        }
+    return {
+        "verdict": "bad",
+        "title": f"No feasible winner among {len(rows)} trials",
+        "text": f"No trial met every bound.{bound}{_closest(run)} Allow a larger accuracy drop, "
+        "ask for less compression or run more trials.",
+    }
+
+
+def _closest(run: Run) -> str:
+    rows = statistics.searched(run.trials)
+    reached = rows["val_accuracy"].astype(float).max()
+    needed = statistics.accuracy_bound(run.trials, run.config)
+    if not reached < needed:  # met by some trial, or unknown
+        return ""
+    return (
+        f" Best validation accuracy reached {tables.percent(reached)}, needed "
+        f"{tables.percent(needed)}."
+    )
+
+
+def _winning(dense: pd.Series, best: pd.Series) -> dict[str, str]:
+    quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
+    points = 100 * (float(best["test_accuracy"]) - float(dense["test_accuracy"]))
+    cost = (
+        f"at {abs(points):.1f} points {'lower' if points < 0 else 'higher'} test accuracy"
+        if math.isfinite(points) and abs(points) >= 0.05
+        else "at the same test accuracy"
+    )
+    size = f"with {best['compression']:.1f} times fewer weights"
+    figures_text = (
+        f"Excess gain {tables.nats(best['excess_gain'])} instead of "
+        f"{tables.nats(dense['excess_gain'])} nats under the strongest attack on each; ratio "
+        f"{quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to {quotient.high:.2f}; "
+        f"{best['seeds']} fresh seed{'s' if best['seeds'] != 1 else ''}."
+    )
+    if not math.isfinite(quotient.low):
+        return {
+            "verdict": "warn",
+            "title": "The dense network does not measurably leak, so there is nothing to reduce",
+            "text": f"Its excess gain cannot be told from zero. The winner has "
+            f"{tables.nats(best['excess_gain'])} nats, {cost}, {size}.",
+        }
+    if quotient.high < 1:
+        factor = f"{1 / quotient.estimate:.1f} times less" if quotient.estimate > 0 else "nothing"
+        title = f"The winner leaks {factor}, {cost}, {size}"
+        return {"verdict": "good", "title": title, "text": figures_text}
+    if quotient.low > 1:
+        title = f"The least leaky feasible network leaks {quotient.estimate:.1f} times more"
+        return {"verdict": "bad", "title": f"{title}, {cost}, {size}", "text": figures_text}
+    return {
+        "verdict": "warn",
+        "title": f"No measurable difference in leakage, {cost}, {size}",
+        "text": f"{figures_text} The interval includes 1: more images or seeds would be needed.",
+    }
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """The line of small figures under the headline."""
+    rows = statistics.searched(run.trials)
+    complete = rows[rows["state"] == "COMPLETE"]
+    states = rows["state"].value_counts()
+    feasible = int(rows["feasible"].eq(True).sum())
+    share = f" ({feasible / len(rows):.0%})" if len(rows) else ""
+    return [
+        ("trials", f"{len(rows)} of {run.config['search'].get('trials', tables.UNKNOWN)}"),
+        ("complete", str(len(complete))),
+        ("stopped early", str(states.get("PRUNED", 0))),
+        ("failed", str(states.get("FAILED", 0))),
+        ("feasible", f"{feasible}{share}"),
+        ("wall clock", tables.duration(wall_clock(run.trials))),
+    ]
+
+
+def wall_clock(trials: pd.DataFrame) -> float:
+    """Seconds from the first trial's start to the last one's end; NaN without trials."""
+    if trials.empty:
+        return math.nan
+    ends = trials["started_at"] + pd.to_timedelta(trials["duration_s"], unit="s")
+    return float((ends.max() - trials["started_at"].min()).total_seconds())
+
+
+def _provenance(config: dict[str, Any]) -> list[tables.Table]:
+    names = {
+        "search": "Settings",
+        "seeds": "Seeds",
+        "split_sizes": "Images per part",
+        "split_hashes": "SHA-256 of each part's image indices",
+        "packages": "Packages",
+        "hardware": "Hardware",
+    }
+    return [
+        tables.settings(config[key], caption)
+        for key, caption in names.items()
+        if isinstance(config.get(key), dict) and config[key]
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description="Write RUN/report.html, one self-contained page that opens offline, and print "
+        "its path. Works on finished, running and interrupted runs.",
+        epilog="exit status: 0 written, 2 the folder is no run or cannot be read",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run, as runs/mnist5k-…")
+    options = parser.parse_args(arguments)
+    try:
+        target = write_report(options.run)
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{target}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,354 @@
+"""What the trials say, with 95% intervals: seeds, confirmed vectors, the winner.
+
+Notation: S seeds, v_x the variance from the finite number of images, v_s the variance between
+seeds, nu effective degrees of freedom.
+
+Why these intervals. All seeds of a confirmed vector are attacked on the same images, so the noise
+of the images is common to them and averaging over seeds does not shrink it; the noise of training
+does shrink. Hence Var(mean) = v_x + v_s / S. v_x is known from thousands of per-image terms, v_s
+is estimated from two to five seeds and is itself uncertain, so the quantile is Student's with the
+degrees of freedom of Welch and Satterthwaite (Satterthwaite 1946, Biometrics Bulletin 2:110; JCGM
+100:2008, G.4): nu = (v_x + v_s / S)^2 / ((v_s / S)^2 / (S - 1)). v_s also holds whatever part of
+the image noise differs between seeds, so the interval errs on the wide side. From a single seed
+v_s is unknown: the interval then covers the images only, and the report says so.
+"""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from trainables.config import InvalidInput
+
+LOG4 = math.log(4)
+"""No leak: a gain of -LOG4 nats, an excess gain of 0."""
+
+REFERENCE = "reference"
+"""Name of the matched-reference attack in `attack_gains`; every other name is the family."""
+
+LEVEL = 0.95
+
+_ROUNDING = 1e-9  # accuracies are counts over images: floating point must not decide feasibility
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """An estimate with its 95% interval; bounds are not clipped to the possible range."""
+
+    estimate: float
+    low: float
+    high: float
+
+    standard_error: float
+    degrees_of_freedom: float = math.inf
+
+
+def _quantile(degrees_of_freedom: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees_of_freedom))
+
+
+def _effective_degrees(seed_variance: float, total_variance: float, seeds: int) -> float:
+    if seeds < 2 or seed_variance == 0:
+        return math.inf
+    return (total_variance / seed_variance) ** 2 * (seeds - 1)
+
+
+def mean_over_seeds(values: Sequence[float], standard_errors: Sequence[float]) -> Interval:
+    """Mean of one figure over seeds; image noise does not shrink with seeds (module docstring).
+
+    values: (S,). standard_errors: (S,), over images, one per seed.
+
+    >>> round(mean_over_seeds([0.5, 0.5], [0.1, 0.1]).standard_error, 3)
+    0.1
+    """
+    if len(values) == 0 or len(values) != len(standard_errors):
+        raise ValueError(f"need one error per value, got {len(values)}, {len(standard_errors)}")
+    seeds = len(values)
+    estimate = float(np.mean(values))
+    image_variance = float(np.mean(np.square(standard_errors)))
+    seed_variance = float(np.var(values, ddof=1)) / seeds if seeds > 1 else 0.0
+    degrees = _effective_degrees(seed_variance, image_variance + seed_variance, seeds)
+    error = math.sqrt(image_variance + seed_variance)
+    reach = _quantile(degrees) * error
+    return Interval(
+        estimate=estimate,
+        low=estimate - reach,
+        high=estimate + reach,
+        standard_error=error,
+        degrees_of_freedom=degrees,
+    )
+
+
+def accuracy_over_seeds(accuracies: Sequence[float], images: int) -> Interval:
+    """Mean accuracy on the same images over seeds: Wilson's interval at the effective sample size.
+
+    Wilson 1927 (JASA 22:209), stays in [0, 1] and holds near 1; the spread between seeds enters as
+    a smaller number of images (Korn and Graubard 1998, Survey Methodology 24:193) and through the
+    Student quantile. For the balanced accuracy of an attack `images` counts both halves; the
+    variance of one proportion is then an upper bound, by concavity of p (1 - p).
+    """
+    if len(accuracies) == 0 or images < 1:
+        raise ValueError(f"need accuracies and images, got {len(accuracies)} and {images}")
+    seeds = len(accuracies)
+    p = float(np.mean(accuracies))
+    image_variance = p * (1 - p) / images
+    seed_variance = float(np.var(accuracies, ddof=1)) / seeds if seeds > 1 else 0.0
+    total = image_variance + seed_variance
+    effective = images if seed_variance == 0 else images * image_variance / total
+    degrees = _effective_degrees(seed_variance, total, seeds)
+    q = _quantile(degrees)
+    scale = 1 + q * q / effective
+    centre = (p + q * q / (2 * effective)) / scale
+    reach = q / scale * math.sqrt(p * (1 - p) / effective + (q / (2 * effective)) ** 2)
+    return Interval(
+        estimate=p,
+        low=min(centre - reach, p),  # equal but for rounding at p = 0 and p = 1
+        high=max(centre + reach, p),
+        standard_error=math.sqrt(total),
+        degrees_of_freedom=degrees,
+    )
+
+
+def ratio(numerator: Interval, denominator: Interval) -> Interval:
+    """Numerator over denominator by the delta method: Var(a/b) = (s_a^2 + (a/b)^2 s_b^2) / b^2.
+
+    The two are taken as independent; they share images, which makes their errors agree and the
+    true interval narrower. The linearisation needs a denominator well away from zero: where its
+    own 95% interval reaches zero, the ratio is not bounded by the data and its interval is
+    (-inf, inf), as Fieller (1954) would say. Nothing is clipped: the low end may be negative,
+    which means that the numerator is not distinguishable from zero.
+    """
+    if denominator.low <= 0 <= denominator.high or math.isnan(denominator.low):
+        estimate = math.nan
+        if denominator.estimate != 0:
+            estimate = numerator.estimate / denominator.estimate
+        return Interval(estimate=estimate, low=-math.inf, high=math.inf, standard_error=math.inf)
+    r = numerator.estimate / denominator.estimate
+    parts = (
+        (numerator.standard_error / denominator.estimate) ** 2,
+        (r * denominator.standard_error / denominator.estimate) ** 2,
+    )
+    total = sum(parts)
+    spread = (
+        parts[0] ** 2 / numerator.degrees_of_freedom
+        + parts[1] ** 2 / denominator.degrees_of_freedom
+    )
+    degrees = total**2 / spread if spread > 0 else math.inf
+    reach = _quantile(degrees) * math.sqrt(total)
+    return Interval(
+        estimate=r,
+        low=r - reach,
+        high=r + reach,
+        standard_error=math.sqrt(total),
+        degrees_of_freedom=degrees,
+    )
+
+
+def family_excess(gains: object) -> float:
+    """Excess gain of the strongest attack but the matched references, floored by the constant 0.5.
+
+    gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
+    """
+    family = [gain for name, gain in _gains(gains).items() if name != REFERENCE]
+    return max(0.0, max(family) + LOG4) if family else math.nan
+
+
+def reference_excess(gains: object) -> float:
+    """Excess gain of the matched-reference attack alone, nats; NaN when it was not run."""
+    return _gains(gains).get(REFERENCE, math.nan) + LOG4
+
+
+def _gains(cell: object) -> dict[str, float]:
+    """A cell of `attack_gains`: a dict, pandas' list of pairs, or null."""
+    if isinstance(cell, Mapping):
+        return dict(cell)
+    return dict(cell) if isinstance(cell, Sequence | np.ndarray) else {}
+
+
+def baseline(trials: pd.DataFrame) -> pd.Series | None:
+    """The dense network's row, None while it has not been measured."""
+    rows = trials[(trials["kind"] == "baseline") & (trials["state"] == "COMPLETE")]
+    return None if rows.empty else rows.iloc[0]
+
+
+def searched(trials: pd.DataFrame) -> pd.DataFrame:
+    """Anchors and suggested trials in the order in which they were numbered."""
+    return trials[trials["kind"].isin(["anchor", "search"])].sort_values("number")
+
+
+def accuracy_bound(trials: pd.DataFrame, config: Mapping[str, Any]) -> float:
+    """Least validation accuracy of a feasible trial: dense minus drop; NaN before the baseline."""
+    dense = baseline(trials)
+    accuracy = config.get("dense_val_accuracy") if dense is None else dense["val_accuracy"]
+    drop = config["search"]["max_accuracy_drop"]
+    return math.nan if accuracy is None else float(accuracy) - float(drop)
+
+
+def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
+    """Least excess gain of the feasible trials up to each: columns number, best (NaN before)."""
+    rows = searched(trials)
+    usable = rows["feasible"].eq(True) & rows["state"].eq("COMPLETE")
+    values = rows["excess_gain"].astype(float).where(usable)
+    return pd.DataFrame(
+        {"number": rows["number"].astype(int), "best": values.cummin().ffill()}
+    ).reset_index(drop=True)
+
+
+def hardest_bound(trials: pd.DataFrame) -> str | None:
+    """Say which bound the searched trials broke most often; None when none was broken."""
+    rows = searched(trials)
+    shares = {
+        name: float((rows[f"{name}_violation"].astype(float) > 0).mean())
+        for name in ("accuracy", "compression")
+    }
+    name = max(shares, key=lambda key: shares[key])
+    if rows.empty or shares[name] == 0:
+        return None
+    return f"{name} (missed by {shares[name]:.0%} of {len(rows)} searched trials)"
+
+
+def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per confirmed {n_i}, least excess gain first; figures are means over fresh seeds.
+
+    config: config.json (bounds of the search and sizes of the splits). `x`, `x_low`, `x_high` are
+    an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
+    `reference_excess` are the two kinds apart, `search_excess` what the search had seen. Feasible:
+    the mean validation accuracy and the compression meet their bounds and no seed failed (a seed
+    that diverged has no accuracy and must not be averaged away).
+    """
+    rows = trials[trials["kind"] == "confirm"]
+    vectors = list(dict.fromkeys(_vector(n) for n in rows["n"]))
+    bound = accuracy_bound(trials, config)
+    records = []
+    for vector in vectors:
+        same = _rows_of(rows, vector)
+        complete = same[same["state"] == "COMPLETE"]
+        if complete.empty:
+            continue
+        failed = len(same) - len(complete)
+        record = {"n": vector, "failed_seeds": failed, **_means(complete, config["split_sizes"])}
+        record["search_excess"] = _search_value(trials, vector)
+        least = config["search"].get("min_compression") or 0.0
+        record["feasible"] = (
+            failed == 0
+            and record["val_accuracy"] >= bound - _ROUNDING
+            and record["compression"] >= least - _ROUNDING
+        )
+        records.append(record)
+    frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
+    return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
+
+
+def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
+    """The feasible row of `confirmed` with the least excess gain; None when there is none."""
+    rows = confirmed(trials, config)
+    feasible = rows[rows["feasible"].eq(True)]
+    return None if feasible.empty else feasible.iloc[0]
+
+
+_WITH_INTERVAL = ("val_accuracy", "test_accuracy", "attack_accuracy", "excess_gain")
+_PLAIN_MEANS = ("compression", "flops_ratio", "train_accuracy", "attack_auc")
+_TAIL_MEANS = ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr")
+
+CONFIRMED_COLUMNS = [
+    "n",
+    "seeds",
+    "failed_seeds",
+    "trial_ids",
+    *(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")),
+    "excess_gain_se",
+    "excess_gain_degrees",
+    "family_excess",
+    "reference_excess",
+    "search_excess",
+    *_PLAIN_MEANS,
+    *_TAIL_MEANS,
+    "nonzero",
+    "strongest_attack",
+    "attack_gains",
+    "layer_names",
+    "layer_weights",
+    "feasible",
+]
+
+
+def excess_interval(row: pd.Series) -> Interval:
+    """The excess gain of a row of `confirmed`, or of one trial's row (images only), as Interval."""
+    if "excess_gain_low" in row.index:
+        return Interval(
+            estimate=float(row["excess_gain"]),
+            low=float(row["excess_gain_low"]),
+            high=float(row["excess_gain_high"]),
+            standard_error=float(row["excess_gain_se"]),
+            degrees_of_freedom=float(row["excess_gain_degrees"]),
+        )
+    return mean_over_seeds([float(row["excess_gain"])], [float(row["attack_gain_se"])])
+
+
+def images_behind(column: str, split_sizes: Mapping[str, int]) -> int:
+    """How many images an accuracy column was measured on."""
+    parts = {
+        "val_accuracy": ("validation",),
+        "test_accuracy": ("test",),
+        "attack_accuracy": ("members", "non_members"),
+    }[column]
+    missing = [part for part in parts if part not in split_sizes]
+    if missing:
+        raise InvalidInput(f"config.json is damaged: split_sizes lacks {', '.join(missing)}")
+    return sum(int(split_sizes[part]) for part in parts)
+
+
+def _vector(cell: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(count) for count in cell)
+
+
+def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]:
+    """One confirmed vector's figures over its complete rows."""
+    excess = mean_over_seeds(
+        rows["excess_gain"].astype(float).tolist(), rows["attack_gain_se"].astype(float).tolist()
+    )
+    record: dict[str, Any] = {
+        "seeds": len(rows),
+        "trial_ids": tuple(rows["trial_id"]),
+        "excess_gain_se": excess.standard_error,
+        "excess_gain_degrees": excess.degrees_of_freedom,
+        "family_excess": float(np.mean([family_excess(gains) for gains in rows["attack_gains"]])),
+        "reference_excess": float(
+            np.mean([reference_excess(gains) for gains in rows["attack_gains"]])
+        ),
+        "nonzero": round(float(rows["nonzero"].astype(float).mean())),
+        "strongest_attack": Counter(rows["strongest_attack"]).most_common(1)[0][0],
+        "attack_gains": _mean_gains(rows),
+        "layer_names": tuple(rows.iloc[0]["layer_names"]),
+        "layer_weights": _vector(rows.iloc[0]["layer_weights"]),
+    }
+    for name in _WITH_INTERVAL:
+        interval = excess
+        if name != "excess_gain":
+            values = rows[name].astype(float).tolist()
+            interval = accuracy_over_seeds(values, images_behind(name, split_sizes))
+        record |= {name: interval.estimate, f"{name}_low": interval.low}
+        record[f"{name}_high"] = interval.high
+    return record | {
+        name: float(rows[name].astype(float).mean()) for name in (*_PLAIN_MEANS, *_TAIL_MEANS)
+    }
+
+
+def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:
+    cells = [_gains(cell) for cell in rows["attack_gains"]]
+    common = [name for name in cells[0] if all(name in cell for cell in cells)]
+    return {name: float(np.mean([cell[name] for cell in cells])) for name in common}
+
+
+def _search_value(trials: pd.DataFrame, vector: tuple[int, ...]) -> float:
+    same = _rows_of(searched(trials), vector)
+    return float(same["excess_gain"].astype(float).min()) if not same.empty else math.nan
+
+
+def _rows_of(rows: pd.DataFrame, vector: tuple[int, ...]) -> pd.DataFrame:
+    return rows.loc[np.array([_vector(n) == vector for n in rows["n"]], dtype=bool)]

@@ -1,0 +1,294 @@
+"""Every table of the reports: frames in, ready text out (escaping is the template's work)."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.statistics import (
+    LOG4,
+    accuracy_over_seeds,
+    excess_interval,
+    family_excess,
+    images_behind,
+    reference_excess,
+    searched,
+)
+
+UNKNOWN = "\N{EN DASH}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Text cells under headers; the first `text_columns` are words, the rest are numbers."""
+
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """A fraction as a percentage.
+
+    >>> percent(0.9314)
+    '93.1%'
+    """
+    if fraction is None or not math.isfinite(fraction):
+        return UNKNOWN
+    return f"{100 * fraction:.{digits}f}%"
+
+
+def nats(gain: float | None) -> str:
+    """A gain to four decimals.
+
+    >>> nats(0.01234)
+    '0.0123'
+    """
+    return UNKNOWN if gain is None or not math.isfinite(gain) else f"{gain:.4f}"
+
+
+def times(factor: float | None) -> str:
+    """A factor to two decimals.
+
+    >>> times(4.0567)[:4]
+    '4.06'
+    """
+    return (
+        UNKNOWN
+        if factor is None or not math.isfinite(factor)
+        else f"{factor:.2f}\N{MULTIPLICATION SIGN}"
+    )
+
+
+def between(low: float, high: float, kind: str = "nats") -> str:
+    """An interval, as text in brackets' place.
+
+    >>> between(0.912, 0.945, "percent")
+    '91.2% to 94.5%'
+    """
+    show = percent if kind == "percent" else nats
+    return f"{show(low)} to {show(high)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds.
+
+    >>> duration(3725)
+    '1 h 2 min 5 s'
+    """
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return " ".join(
+        f"{value} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if value
+    ) or ("0 s")
+
+
+def vector_names(rows: pd.DataFrame) -> list[str]:
+    """A, B, C ... for the rows of `confirmed`, least leak first."""
+    return [
+        f"{chr(ord('A') + index) if index < 26 else index + 1}"
+        + ("" if feasible else " (not feasible)")
+        for index, feasible in enumerate(rows["feasible"])
+    ]
+
+
+def confirmed_vectors(rows: pd.DataFrame) -> Table:
+    """Search, confirmed and reference-attack value of each vector, and what it costs."""
+    return Table(
+        caption="Confirmed vectors: means over fresh seeds, 95% intervals in the second line",
+        headers=[
+            "vector",
+            "seeds",
+            "excess gain: search",
+            "confirmed, same attacks",
+            "confirmed, references",
+            "strongest attack (95%)",
+            "validation accuracy",
+            "test accuracy",
+            "compression",
+        ],
+        rows=[
+            [
+                name,
+                f"{row['seeds']}" + (f" (+{row['failed_seeds']} failed)" * bool(failed)),
+                nats(row["search_excess"]),
+                nats(row["family_excess"]),
+                nats(row["reference_excess"]),
+                with_bounds(row, "excess_gain"),
+                with_bounds(row, "val_accuracy", "percent"),
+                with_bounds(row, "test_accuracy", "percent"),
+                times(row["compression"]),
+            ]
+            for name, failed, (_, row) in zip(
+                vector_names(rows), rows["failed_seeds"], rows.iterrows(), strict=True
+            )
+        ],
+    )
+
+
+def with_bounds(row: pd.Series, column: str, kind: str = "nats") -> str:
+    """An estimate of a row of `confirmed`; its 95% interval in the second line."""
+    show = percent if kind == "percent" else nats
+    return f"{show(row[column])}\n{between(row[f'{column}_low'], row[f'{column}_high'], kind)}"
+
+
+def dense_and_winner(
+    dense: pd.Series, best: pd.Series | None, split_sizes: Mapping[str, int]
+) -> Table:
+    """Every headline figure of the dense network beside the winner's."""
+    lines = [
+        ("test accuracy", "test_accuracy", "percent"),
+        ("validation accuracy", "val_accuracy", "percent"),
+        ("excess gain, strongest attack (nats)", "excess_gain", "nats"),
+        ("attack accuracy, balanced", "attack_accuracy", "percent"),
+    ]
+    rows = []
+    for label, column, kind in lines:
+        cells = [_cell(dense, column, kind, split_sizes)]
+        if best is not None:
+            cells.append(_cell(best, column, kind, split_sizes))
+        rows.append([label, *cells])
+    both = [dense] if best is None else [dense, best]
+    rows += [
+        ["excess gain, search-time family (nats)", *[nats(_family(row)) for row in both]],
+        ["excess gain, matched references (nats)", *[nats(_reference(row)) for row in both]],
+        ["strongest attack", *[str(row["strongest_attack"]) for row in both]],
+        ["attack AUC", *[_three(row["attack_auc"]) for row in both]],
+        ["TPR at 1% FPR", *[percent(row["tpr_at_1pct_fpr"], 2) for row in both]],
+        ["TPR at 0.1% FPR", *[percent(row["tpr_at_01pct_fpr"], 2) for row in both]],
+        ["training accuracy", *[percent(row["train_accuracy"]) for row in both]],
+        ["compression", *[times(row["compression"]) for row in both]],
+        ["arithmetic left (share of dense)", *[percent(row["flops_ratio"]) for row in both]],
+    ]
+    return Table(
+        caption="Dense network and winner; 95% intervals in the second line",
+        headers=["figure", "dense", "winner"][: 1 + len(both)],
+        rows=rows,
+    )
+
+
+def _family(row: pd.Series) -> float:
+    return family_excess(row["attack_gains"])
+
+
+def _reference(row: pd.Series) -> float:
+    return reference_excess(row["attack_gains"])
+
+
+def _three(value: float | None) -> str:
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _cell(row: pd.Series, column: str, kind: str, split_sizes: Mapping[str, int]) -> str:
+    show = percent if kind == "percent" else nats
+    value = row[column]
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if f"{column}_low" in row.index:
+        return with_bounds(row, column, kind)
+    if column == "excess_gain":
+        interval = excess_interval(row)
+    else:
+        interval = accuracy_over_seeds([float(value)], images_behind(column, split_sizes))
+    return f"{show(value)}\n{between(interval.low, interval.high, kind)}"
+
+
+def attack_gains(dense: Mapping[str, float], best: Mapping[str, float]) -> Table:
+    """Gain G and excess gain of each attack on both networks, strongest on the dense one first."""
+    names = sorted(set(dense) | set(best), key=lambda name: -dense.get(name, -LOG4))
+    cells = [
+        [gains.get(name, math.nan) + shift for gains in (dense, best) for shift in (0.0, LOG4)]
+        for name in names
+    ]
+    return Table(
+        caption="Every attack (nats)",
+        headers=["attack", "dense: G", "dense: excess", "winner: G", "winner: excess"],
+        rows=[[name, *map(nats, values)] for name, values in zip(names, cells, strict=True)],
+    )
+
+
+def layer_counts(best: pd.Series) -> Table:
+    """The winner's {n_i} in numbers."""
+    triples = zip(best["layer_names"], best["n"], best["layer_weights"], strict=True)
+    return Table(
+        caption="Non-zero weights of the winner, per layer",
+        headers=["layer", "non-zero (n_i)", "weights", "kept"],
+        rows=[
+            [name, f"{kept:,}", f"{size:,}", percent(kept / size)] for name, kept, size in triples
+        ],
+    )
+
+
+def all_trials(trials: pd.DataFrame) -> Table:
+    """One line per searched and confirmed trial."""
+    rows = pd.concat([searched(trials), trials[trials["kind"] == "confirm"]])
+    return Table(
+        caption="All trials",
+        headers=[
+            "trial",
+            "state",
+            "feasible",
+            "validation accuracy",
+            "excess gain (nats)",
+            "s.e.",
+            "attack AUC",
+            "compression",
+            "duration",
+            "keep ratios",
+        ],
+        rows=[
+            [
+                str(row["trial_id"]),
+                str(row["state"]).lower(),
+                "yes" if row["feasible"] is True else "no",
+                percent(row["val_accuracy"]),
+                nats(row["excess_gain"]),
+                nats(row["attack_gain_se"]),
+                _three(row["attack_auc"]),
+                times(row["compression"]),
+                duration(float(row["duration_s"])),
+                _ratios(row["n"], row["layer_weights"]),
+            ]
+            for row in rows.astype(object).to_dict("records")
+        ],
+        text_columns=3,
+    )
+
+
+def _ratios(kept: Sequence[int], sizes: Sequence[int], most: int = 10) -> str:
+    ratios = [f"{n / size:.2f}" for n, size in zip(kept, sizes, strict=True)]
+    return " ".join(ratios[:most]) + (" …" if len(ratios) > most else "")
+
+
+def failed_trials(trials: pd.DataFrame) -> Table:
+    """Failed trials with what stopped them."""
+    rows = trials[trials["state"] == "FAILED"]
+    return Table(
+        caption="Failed trials",
+        headers=["trial", "node", "error"],
+        rows=[
+            [str(row["trial_id"]), str(row["node"]), str(row["error"] or "no message")]
+            for row in rows.astype(object).to_dict("records")
+        ],
+        text_columns=3,
+    )
+
+
+def settings(values: Mapping[str, Any], caption: str) -> Table:
+    """Nested settings as dotted names and values."""
+    return Table(caption=caption, headers=["name", "value"], rows=_flat(values), text_columns=2)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append([f"{prefix}{name}", UNKNOWN if value is None else str(value)])
+    return rows

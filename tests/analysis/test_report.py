@@ -1,0 +1,243 @@
+"""The page holds what happened, opens offline, and lets nothing written by others run."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from analysis import report
+from analysis.load import load_run
+
+RunWriter = Callable[..., Path]
+PLANTED = "<script>alert('planted')</script><img src=x onerror=alert(1)>\"'$x_1$"
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def full(write_run: RunWriter, make: SimpleNamespace) -> Path:
+    epochs = [row for index in range(9) for row in make.epochs(f"confirm-{index:04d}")]
+    return write_run(make.full(), epochs=epochs)
+
+
+def read(folder: Path) -> Page:
+    return Page(report.write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> None:
+    found = report.headline(load_run(full))
+    assert found["verdict"] == "good"
+    assert found["title"] == (
+        "The winner leaks 2.6 times less, at 0.8 points lower test accuracy, "
+        "with 4.0 times fewer weights"
+    )
+    assert "95% interval 0.2" in found["text"]
+    assert "3 fresh seeds" in found["text"]
+
+
+def test_page_has_every_part(full: Path) -> None:
+    page = read(full)
+    assert page.tags.count("svg") == 6
+    for words in (
+        "Accuracy against leakage",
+        "Search value and confirmed value",
+        "attack AUC",
+        "TPR at 0.1% FPR",
+        "loss is not finite in phase admm",
+        "python -m search.run --dataset mnist5k --seed 0",
+        "SHA-256",
+        "2.14.1",
+        "Do not release the dense and the pruned network together.",
+        "search-0023",
+        "12,000",
+        "search-0010 complete yes",
+        "search-0019 failed no",
+    ):
+        assert words in page.text, words
+
+
+def test_page_asks_nothing_of_the_outside(full: Path) -> None:
+    page = read(full)
+    policies = [value for name, value in page.attributes if name == "content"]
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in policies
+    for name, value in page.attributes:
+        if name in {"src", "href", "xlink:href", "srcset", "data", "action"}:
+            assert (value or "").startswith("#")
+        assert not name.startswith("on")
+    assert not {"script", "link", "iframe", "object", "embed", "img"} & set(page.tags)
+    markup = (full / "report.html").read_text(encoding="utf-8")
+    assert set(re.findall(r"https?://[^\"\s]+", markup)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "@import" not in markup
+    assert set(re.findall(r"url\(([#\w])", markup)) <= {"#"}
+
+
+def test_every_picture_is_labelled_and_ids_are_unique(full: Path) -> None:
+    page = read(full)
+    assert len(page.ids) == len(set(page.ids))
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert all(labels)
+    markup = (full / "report.html").read_text(encoding="utf-8")
+    assert markup.count('role="img"') == 6
+    for target in re.findall(r'(?:url\(|href=")#([^)"]+)', markup):
+        assert target in page.ids
+
+
+def test_planted_markup_is_inert(write_run: RunWriter, make: SimpleNamespace) -> None:
+    records = [
+        type(record)(
+            **{name: getattr(record, name) for name in record.__slots__}
+            | {"layer_names": [PLANTED] * 5, "node": PLANTED, "strongest_attack": PLANTED}
+            | ({"error": PLANTED} if record.error else {})
+            | (
+                {"attack_gains": {**record.attack_gains, PLANTED: -1.38}}
+                if record.attack_gains
+                else {}
+            )
+        )
+        for record in make.full()
+    ]
+    settings = make.config(model=PLANTED, dataset=PLANTED)
+    settings |= {"command": PLANTED, "run_id": PLANTED, "packages": {PLANTED: PLANTED}}
+    page = read(write_run(records, settings=settings))
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "alert('planted')" in page.text
+
+
+def test_interrupted_run_says_that_nothing_is_confirmed(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    folder = write_run([make.dense(), *make.searched()])
+    assert report.headline(load_run(folder))["title"] == "Not confirmed yet"
+    assert "Nothing has been confirmed" in read(folder).text
+
+
+def test_a_run_without_trials_still_has_a_page(write_run: RunWriter) -> None:
+    page = read(write_run([]))
+    assert "No trial has finished yet" in page.text
+    assert "svg" not in page.tags
+
+
+def test_no_feasible_trial_names_the_hardest_bound(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    records = [
+        make.trial("search", number, feasible=False, val_accuracy=0.9, accuracy_violation=0.025)
+        for number in range(4)
+    ]
+    found = report.headline(load_run(write_run([make.dense(), *records])))
+    assert found["verdict"] == "bad"
+    assert "No feasible winner among 4 trials" in found["title"]
+    assert "accuracy (missed by 100% of 4 searched trials)" in found["text"]
+    assert "reached 90.0%, needed 92.5%" in found["text"]
+
+
+def test_vectors_that_fail_confirmation_are_no_winner(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    confirm = [record for record in make.confirm() if record.number < 3]
+    folder = write_run([make.dense(), *make.searched(), *confirm])
+    assert "no vector held its bounds" in report.headline(load_run(folder))["title"]
+    assert "A (not feasible)" in read(folder).text
+
+
+@pytest.mark.parametrize(
+    ("excess", "title", "verdict"),
+    [
+        (0.085, "No measurable difference in leakage", "warn"),
+        (0.32, "leaks 4.0 times more", "bad"),
+        (0.0, "The winner leaks nothing", "good"),
+    ],
+)
+def test_headline_claims_no_more_than_the_interval(
+    write_run: RunWriter, make: SimpleNamespace, excess: float, title: str, verdict: str
+) -> None:
+    confirm = make.trial("confirm", 0, excess=excess, test_accuracy=0.94)
+    found = report.headline(load_run(write_run([make.dense(), confirm])))
+    assert title in found["title"]
+    assert "at the same test accuracy" in found["title"]
+    assert found["verdict"] == verdict
+
+
+def test_a_dense_network_that_does_not_leak_is_said_so(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    dense = make.trial("baseline", 0, excess=0.004, test_accuracy=0.94, val_accuracy=0.93)
+    confirm = make.trial("confirm", 0, excess=0.002, test_accuracy=0.94)
+    found = report.headline(load_run(write_run([dense, confirm])))
+    assert "does not measurably leak" in found["title"]
+
+
+def test_switched_off_references_are_said_aloud(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    folder = write_run([make.dense()], settings=make.config(references=0))
+    assert "Matched references were turned off" in read(folder).text
+
+
+def test_same_run_gives_the_same_page(full: Path) -> None:
+    first = report.write_report(full).read_bytes()
+    assert report.write_report(full).read_bytes() == first
+    assert [path.name for path in full.glob(".report*")] == []
+
+
+def test_command_prints_the_path(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(full)]) == 0
+    assert capsys.readouterr().out == f"{full / 'report.html'}\n"
+
+
+def test_command_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "not a run folder" in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_place_is_one_line(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (full / "report.html").mkdir()
+    assert report.main([str(full)]) == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert list(full.glob(".report*")) == []
+
+
+def test_analysis_needs_no_torch_ray_or_optuna() -> None:
+    code = (
+        "import sys, json, analysis.report, analysis.compare;"
+        "print(json.dumps([m for m in ('torch', 'ray', 'optuna') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
