@@ -5,12 +5,12 @@ the storage is away.
 """
 
 import datetime
-import functools
 import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -33,6 +33,8 @@ SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compres
 """Columns that a viewer gets as user attributes."""
 
 _JOURNAL = "journal://"
+_PASSWORD = re.compile(r"://[^:/@]*:(?P<user>.+)@|[?&]password=(?P<query>[^&]+)")
+_warned: set[str] = set()  # storages that were warned of in this process
 _STATES = {
     COMPLETE: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -74,7 +76,7 @@ def mirror(
         for row in fresh:
             study.add_trial(_frozen(row, space))
     except _AWAY as error:
-        _warn_once(redacted(study_storage_url), type(error).__name__)
+        _warn_once(study_storage_url, error)
         return 0
     return len(fresh)
 
@@ -88,14 +90,17 @@ def require_storage_url(url: str) -> None:
         )
 
 
-def redacted(url: str) -> str:
-    """The URL without its password, for messages.
+def redacted(text: str, url: str | None = None) -> str:
+    """`text` without the password of `url`, for messages; the URL itself when no text is given.
 
     >>> redacted("postgresql://ada:s3cret@db.example/runs")
     'postgresql://ada:***@db.example/runs'
     """
-    without_user_password = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", without_user_password)
+    for found in _PASSWORD.finditer(url or text):
+        password = found["user"] or found["query"]
+        for form in {password, unquote(password)}:
+            text = text.replace(form, "***")
+    return text
 
 
 def _open(url: str) -> BaseStorage:
@@ -107,13 +112,16 @@ def _open(url: str) -> BaseStorage:
     return RDBStorage(url, engine_kwargs={"connect_args": arguments})
 
 
-@functools.cache
-def _warn_once(safe_url: str, reason: str) -> None:
+def _warn_once(url: str, error: BaseException) -> None:
+    if url in _warned:
+        return
+    _warned.add(url)
+    cause = redacted((str(error).splitlines() or [type(error).__name__])[0], url)
     log.warning(
-        "study storage %s is away (%s): the search goes on without it; the next trial that ends "
-        "tries again, and nothing is lost",
-        safe_url,
-        reason,
+        "study storage %s is away (%s): the search goes on without it; each trial that ends tries "
+        "again, and nothing is lost",
+        redacted(url),
+        cause,
     )
 
 

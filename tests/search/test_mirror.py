@@ -109,7 +109,7 @@ def test_runs_in_one_storage_stay_apart(url):
 
 @pytest.fixture
 def _forgetful():
-    module._warn_once.cache_clear()
+    module._warned.clear()
 
 
 @pytest.mark.usefixtures("_forgetful")
@@ -163,6 +163,11 @@ def test_a_url_that_is_no_storage_is_refused(url):
     with pytest.raises(InvalidInput, match="is no storage") as raised:
         require_storage_url(url)
     assert "s3cret" not in str(raised.value)
+
+
+def test_the_cause_is_told_without_the_password():
+    url = "postgresql://ada:p%40ss@host/db"
+    assert redacted("refused: ada:p@ss (p%40ss)", url) == "refused: ada:*** (***)"
 
 
 def test_attributes_survive_as_json(tmp_path):

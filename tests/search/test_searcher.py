@@ -1,17 +1,23 @@
 """The searcher: what it hands out, what it tells Optuna, and that nothing is lost on a restore."""
 
+import datetime
 import json
 import math
 import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from search.ledger import Ledger
 from search.searcher import (
     SAMPLERS,
     FeasibleSearcher,
@@ -22,7 +28,7 @@ from search.searcher import (
 )
 from search.space import Space
 from trainables.config import InvalidInput
-from trainables.records import COMPLETE, FAILED, PRUNED
+from trainables.records import COMPLETE, FAILED, PRUNED, TrialRecord
 
 SPACE = Space("layer", ("conv1", "conv2", "fc"), (150, 2400, 48000))
 GOAL = Goal(units=constraint_units(0.01, None))
@@ -411,24 +417,98 @@ def test_adopted_rows_keep_their_state_and_other_kinds_are_left_alone():
     }
 
 
-class Rows:
-    """A picklable source, as `Ledger.rows` is."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __call__(self):
-        return self.rows
-
-
-def test_rows_are_adopted_on_tunes_own_restore(tmp_path):
+def test_rows_of_the_ledger_are_adopted_on_tunes_own_restore(tmp_path):
     whole = run(searcher_of(n_trials=6))
+    ledger = Ledger(tmp_path)
+    for config in whole[:4]:
+        ledger.write(record(config))
     searcher_of(n_trials=6).save_to_dir(str(tmp_path), "session")
     searcher = searcher_of(n_trials=6)
-    searcher.adopt_on_restore(Rows([row_of(config) for config in whole[:4]]))
+    searcher.adopt_on_restore(ledger.rows)
     searcher = pickle.loads(pickle.dumps(searcher))  # Tune keeps it in tuner.pkl
     searcher.restore_from_dir(str(tmp_path))
     assert run(searcher) == whole[4:]
+
+
+def record(config):
+    truth = measured(config["n"])
+    return TrialRecord(
+        run_id="run",
+        trial_id=f"{config['kind']}-{config['number']:04d}",
+        number=config["number"],
+        kind=config["kind"],
+        state=COMPLETE,
+        feasible=truth["accuracy_violation"] <= 0,
+        seed=0,
+        dataset="mnist5k",
+        model="lenet5",
+        defense="pruning",
+        sampler="random",
+        started_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        duration_s=1.0,
+        node="here",
+        device="cpu",
+        layer_names=list(SPACE.layer_names),
+        layer_weights=list(SPACE.layer_weights),
+        n=config["n"],
+        weights=sum(SPACE.layer_weights),
+        excess_gain=truth["excess_gain"],
+        accuracy_violation=truth["accuracy_violation"],
+        epochs=1,
+        images_seen=1000,
+    )
+
+
+class Driver:
+    """What Tune does with a searcher: it starts, ends and snapshots trials, and gets killed."""
+
+    def __init__(self, name, folder):
+        self.name, self.path = name, folder / "state.pkl"
+        self.started, self.running, self.ledger = 0, {}, {}
+        self.searcher = searcher_of(name, n_trials=12)
+        self.snapshot()
+
+    def start(self):
+        if len(self.running) < 3:
+            trial_id = f"t{self.started}"
+            config = self.searcher.suggest(trial_id)
+            if config != Searcher.FINISHED:
+                self.started += 1
+                self.running[trial_id] = config
+
+    def end(self):
+        if self.running:
+            trial_id = min(self.running)
+            config = self.running.pop(trial_id)
+            self.searcher.on_trial_complete(trial_id, measured(config["n"]))
+            before = self.ledger.setdefault(config["number"], row_of(config))
+            assert before["n"] == config["n"]  # a number never means two vectors
+
+    def snapshot(self):
+        self.searcher.save(str(self.path))
+        self.kept = dict(self.running)
+
+    def kill(self):
+        self.searcher = searcher_of(self.name, n_trials=12)
+        self.searcher.restore(str(self.path))
+        self.searcher.adopt(self.ledger.values())
+        self.running = dict(self.kept)
+
+
+@given(
+    st.sampled_from(["tpe", "random", "grid", "qmc", "nsga2"]),
+    st.lists(st.sampled_from(["start", "end", "snapshot", "kill"]), max_size=40),
+)
+def test_no_kill_at_any_moment_loses_or_doubles_a_trial(name, events):
+    with tempfile.TemporaryDirectory() as folder:
+        driver = Driver(name, Path(folder))
+        for event in [*events, *["start", "end"] * 40]:
+            getattr(driver, event)()
+    assert not driver.running
+    assert sorted(driver.ledger) == list(range(12))
+    assert sorted(states(driver.searcher)) == list(range(12))
+    assert len(driver.searcher.trials) == 12
+    assert all(state.is_finished() for state in states(driver.searcher).values())
 
 
 # --- one real Tune run ----------------------------------------------------------------------------
@@ -450,13 +530,13 @@ def _trainable(config):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
-def test_eight_trials_under_tune_end_in_the_right_states(tmp_path):
+def test_eight_trials_under_tune_end_in_the_right_states(tmp_path, ray_cluster):
     import ray
     from ray import tune
 
     from search.stopping import InfeasibleStopper
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address=ray_cluster, log_to_driver=False)
     try:
         tuner = tune.Tuner(
             _trainable,
