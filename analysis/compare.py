@@ -29,7 +29,7 @@ def compare(paths: Sequence[Path]) -> tuple[str, str]:
             "commands": [(_name(run, runs), str(run.config.get("command", ""))) for run in runs],
         },
     )
-    return as_text(table), page
+    return tables.as_text(table), page
 
 
 def _load(paths: Sequence[Path]) -> list[Run]:
@@ -118,26 +118,6 @@ def _line(run: Run, name: str) -> list[str]:
         str(len(rows)),
         tables.duration(wall_clock(run.trials)),
     ]
-
-
-def as_text(table: tables.Table) -> str:
-    """The table in aligned columns for a terminal."""
-    lines = [
-        [first + f" ({rest})" * bool(rest) for first, _, rest in map(_split, line)]
-        for line in (table.headers, *table.rows)
-    ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headers))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < table.text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _split(cell: str) -> tuple[str, str, str]:
-    return cell.partition("\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import figures, pages, statistics, tables
 from analysis.load import Run, load_run
+from analysis.summary import verdict
 from trainables.config import InvalidInput
 
 
@@ -30,7 +31,7 @@ def _values(run: Run) -> dict[str, Any]:
     return {
         "title": _title(run),
         "run": run.config,
-        "headline": headline(run),
+        "headline": verdict(run),
         "facts": _facts(run),
         "comparison": None
         if dense is None
@@ -74,93 +75,6 @@ def _figures(
         if dense is not None:
             drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
     return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
-
-
-def headline(run: Run) -> dict[str, str]:
-    """What came out, in plain words: `verdict` (good | warn | bad), `title` and `text`."""
-    dense = statistics.baseline(run.trials)
-    best = statistics.winner(run.trials, run.config)
-    if best is not None and dense is not None:
-        return _winning(dense, best)
-    rows = statistics.searched(run.trials)
-    hardest = statistics.hardest_bound(run.trials)
-    bound = f" The bound hardest to meet: {hardest}." if hardest else ""
-    if (run.trials["kind"] == "confirm").any() and dense is not None:
-        return {
-            "verdict": "bad",
-            "title": "No feasible winner: no vector held its bounds on fresh seeds",
-            "text": "Vectors that looked feasible in the search missed a bound, or lost a seed, "
-            f"when they were trained again.{bound} Allow a larger accuracy drop or more trials.",
-        }
-    best_value = statistics.best_so_far(run.trials)["best"].min()
-    if math.isfinite(best_value):
-        return {
-            "verdict": "warn",
-            "title": "Not confirmed yet",
-            "text": f"The run ended before its best trials were measured again. The {len(rows)} "
-            f"trials so far reach an excess gain of {tables.nats(best_value)} nats, which is "
-            "likely too good (the best of many noisy trials). Resume the run to confirm it.",
-        }
-    if rows.empty:
-        return {
-            "verdict": "warn",
-            "title": "No trial has finished yet",
-            "text": "Resume the run, or wait for its first trial.",
-        }
-    return {
-        "verdict": "bad",
-        "title": f"No feasible winner among {len(rows)} trials",
-        "text": f"No trial met every bound.{bound}{_closest(run)} Allow a larger accuracy drop, "
-        "ask for less compression or run more trials.",
-    }
-
-
-def _closest(run: Run) -> str:
-    rows = statistics.searched(run.trials)
-    reached = rows["val_accuracy"].astype(float).max()
-    needed = statistics.accuracy_bound(run.trials, run.config)
-    if not reached < needed:  # met by some trial, or unknown
-        return ""
-    return (
-        f" Best validation accuracy reached {tables.percent(reached)}, needed "
-        f"{tables.percent(needed)}."
-    )
-
-
-def _winning(dense: pd.Series, best: pd.Series) -> dict[str, str]:
-    quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
-    points = 100 * (float(best["test_accuracy"]) - float(dense["test_accuracy"]))
-    cost = (
-        f"at {abs(points):.1f} points {'lower' if points < 0 else 'higher'} test accuracy"
-        if math.isfinite(points) and abs(points) >= 0.05
-        else "at the same test accuracy"
-    )
-    size = f"with {best['compression']:.1f} times fewer weights"
-    figures_text = (
-        f"Excess gain {tables.nats(best['excess_gain'])} instead of "
-        f"{tables.nats(dense['excess_gain'])} nats under the strongest attack on each; ratio "
-        f"{quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to {quotient.high:.2f}; "
-        f"{best['seeds']} fresh seed{'s' if best['seeds'] != 1 else ''}."
-    )
-    if not math.isfinite(quotient.low):
-        return {
-            "verdict": "warn",
-            "title": "The dense network does not measurably leak, so there is nothing to reduce",
-            "text": f"Its excess gain cannot be told from zero. The winner has "
-            f"{tables.nats(best['excess_gain'])} nats, {cost}, {size}.",
-        }
-    if quotient.high < 1:
-        factor = f"{1 / quotient.estimate:.1f} times less" if quotient.estimate > 0 else "nothing"
-        title = f"The winner leaks {factor}, {cost}, {size}"
-        return {"verdict": "good", "title": title, "text": figures_text}
-    if quotient.low > 1:
-        title = f"The least leaky feasible network leaks {quotient.estimate:.1f} times more"
-        return {"verdict": "bad", "title": f"{title}, {cost}, {size}", "text": figures_text}
-    return {
-        "verdict": "warn",
-        "title": f"No measurable difference in leakage, {cost}, {size}",
-        "text": f"{figures_text} The interval includes 1: more images or seeds would be needed.",
-    }
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -1,111 +1,159 @@
-"""The result of a run in words: the headline on the terminal and the winner's card."""
+"""What came out of a run in words: the report's headline, the terminal's last lines, a card."""
 
+import dataclasses
 import math
+from typing import Literal
 
 import pandas as pd
 
+from analysis import statistics, tables
 from analysis.load import Run
-from analysis.statistics import (
-    Interval,
-    accuracy_over_seeds,
-    baseline,
-    excess_interval,
-    family_excess,
-    images_behind,
-    ratio,
-    winner,
-)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """A run's outcome in one sentence and the figures behind it."""
+
+    tone: Literal["good", "warn", "bad"]
+    title: str
+    text: str
 
 
 def headline(run: Run) -> str:
-    """Dense beside winner, a line per figure, with 95% intervals."""
-    dense, best = _pair(run)
-    leak = ratio(excess_interval(best), excess_interval(dense))
-    return "\n".join(
+    """The outcome for a terminal: the verdict, then dense and winner side by side."""
+    found = verdict(run)
+    lines = [found.title, found.text]
+    table = _main_figures(run)
+    return "\n".join(lines if table is None else [*lines, tables.as_text(table)])
+
+
+def card(run: Run) -> str:
+    """Markdown that travels with the winner's weights; `{trial_id}` is left for their trial's name.
+
+    Raises ValueError when the run has no winner.
+    """
+    best = statistics.winner(run.trials, run.config)
+    table = _main_figures(run)
+    if best is None or table is None:
+        raise ValueError("a run without a winner has no card")
+    found, search = verdict(run), run.config["search"]
+    return "\n\n".join(
         [
-            f"{'':22}{'dense':>26}{'winner':>26}",
-            _row("test accuracy", _test(run, dense), _of(best, "test_accuracy"), ".4f"),
-            _row("excess gain (nats)", excess_interval(dense), excess_interval(best), ".4f"),
-            f"{'  by the family':22}{family_excess(dense['attack_gains']):>26.4f}"
-            f"{best['family_excess']:>26.4f}",
-            _row("attack accuracy", _attacked(run, dense), _of(best, "attack_accuracy"), ".4f"),
-            f"{'compression':22}{1.0:>26.2f}{best['compression']:>26.2f}",
-            f"Leak that is left: {_interval(leak, '.2f')} of the dense model's, strongest attack: "
-            f"{best['strongest_attack']}, {best['seeds']} fresh seeds, 95% intervals.",
+            f"# {search.get('model')} pruned for membership privacy on {search.get('dataset')}",
+            f"**{found.title}.** {found.text}",
+            tables.as_markdown(table),
+            "Intervals are 95%. The figures are means over fresh seeds; the weights beside "
+            f"this card are those of trial {{trial_id}}, the median seed, of run {run.config['run_id']}.",
+            tables.as_markdown(tables.layer_counts(best)),
+            _LIMITS,
+            f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
         ]
     )
 
 
-def card(run: Run) -> str:
-    """The winner's card in Markdown; `{trial_id}` stands for the trial whose model is exported."""
-    dense, best = _pair(run)
-    search = run.config["search"]
-    layers = "\n".join(
-        f"| {name} | {weights} | {n} | {n / weights:.3f} |"
-        for name, weights, n in zip(
-            best["layer_names"], best["layer_weights"], best["n"], strict=True
-        )
-    )
-    references = (
-        f"{search['references']} matched references, pruned with the same vector and recipe"
-        if search["references"]
-        else "no matched references: the leak of a pruned model is understated"
-    )
-    return f"""# {search["model"]} on {search["dataset"]}, pruned to leak less about its members
+_LIMITS = """## Limits
 
-Files: `model.safetensors` (weights of {{trial_id}}, the seed with the median excess gain) and
-`masks.safetensors` (True where a weight may be non-zero).
-
-```
-{headline(run)}
-```
-
-Measured on {images_behind("attack_accuracy", run.config["split_sizes"])} images of known
-membership under the attack family and {references}. Excess gain is G + log 4 in nats (eq. 1 and 10
-of Wang et al., IJCAI 2021): 0 is no leak, 1.386 a full one.
-
-| layer | weights | n | keep ratio |
-|---|---|---|---|
-{layers}
-
-Dense strongest attack: {dense["strongest_attack"]}. Run `{run.config["run_id"]}`, made by
-`{run.config["command"]}`.
-
-Limits: the figures hold for this data, split and recipe, on average over members; single members
-may leak more. Do not release the dense model, or several pruned versions, beside this one:
-together they leak more than each alone.
-"""
+- The figures hold for the attacks that were run, on these images. They prove no privacy and give no
+  differential-privacy guarantee; unusual training images can leak much more than the mean.
+- **Do not release the dense network together with this one**: who has both learns more.
+- Pruned weights are stored as zeros: they save size, not time on ordinary hardware."""
 
 
-def _pair(run: Run) -> tuple[pd.Series, pd.Series]:
-    dense, best = baseline(run.trials), winner(run.trials, run.config)
+def _main_figures(run: Run) -> tables.Table | None:
+    dense = statistics.baseline(run.trials)
+    best = statistics.winner(run.trials, run.config)
     if dense is None or best is None:
-        raise ValueError("a run without a baseline or a winner has no headline")
-    return dense, best
+        return None
+    table = tables.dense_and_winner(dense, best, run.config["split_sizes"])
+    wanted = ("test accuracy", "excess gain", "attack accuracy", "compression")
+    rows = [row for row in table.rows if row[0].startswith(wanted)]
+    return dataclasses.replace(table, rows=rows)
 
 
-def _test(run: Run, row: pd.Series) -> Interval:
-    images = images_behind("test_accuracy", run.config["split_sizes"])
-    return accuracy_over_seeds([float(row["test_accuracy"])], images)
-
-
-def _attacked(run: Run, row: pd.Series) -> Interval:
-    images = images_behind("attack_accuracy", run.config["split_sizes"])
-    return accuracy_over_seeds([float(row["attack_accuracy"])], images)
-
-
-def _of(best: pd.Series, name: str) -> Interval:
-    return Interval(
-        estimate=float(best[name]),
-        low=float(best[f"{name}_low"]),
-        high=float(best[f"{name}_high"]),
-        standard_error=math.nan,
+def verdict(run: Run) -> Verdict:
+    """What came out of a run, claiming no more than the intervals allow."""
+    dense = statistics.baseline(run.trials)
+    best = statistics.winner(run.trials, run.config)
+    if best is not None and dense is not None:
+        return _winning(dense, best, run.config["search"].get("confirm_seeds", best["seeds"]))
+    rows = statistics.searched(run.trials)
+    hardest = statistics.hardest_bound(run.trials)
+    bound = f" The bound hardest to meet: {hardest}." if hardest else ""
+    if (run.trials["kind"] == "confirm").any() and dense is not None:
+        return Verdict(
+            tone="bad",
+            title="No feasible winner: no vector held its bounds on fresh seeds",
+            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
+            f"when they were trained again.{bound} Allow a larger accuracy drop or more trials.",
+        )
+    best_value = statistics.best_so_far(run.trials)["best"].min()
+    if math.isfinite(best_value):
+        return Verdict(
+            tone="warn",
+            title="Not confirmed yet",
+            text=f"The run ended before its best trials were measured again. The {len(rows)} "
+            f"trials so far reach an excess gain of {tables.nats(best_value)} nats, which is "
+            "likely too good (the best of many noisy trials). Resume the run to confirm it.",
+        )
+    if rows.empty:
+        return Verdict(
+            tone="warn",
+            title="No trial has finished yet",
+            text="Resume the run, or wait for its first trial.",
+        )
+    return Verdict(
+        tone="bad",
+        title=f"No feasible winner among {len(rows)} trials",
+        text=f"No trial met every bound.{bound}{_closest(run)} Allow a larger accuracy drop, "
+        "ask for less compression or run more trials.",
     )
 
 
-def _interval(interval: Interval, form: str) -> str:
-    return f"{interval.estimate:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+def _closest(run: Run) -> str:
+    rows = statistics.searched(run.trials)
+    reached = rows["val_accuracy"].astype(float).max()
+    needed = statistics.accuracy_bound(run.trials, run.config)
+    if not reached < needed:  # met by some trial, or unknown
+        return ""
+    return (
+        f" Best validation accuracy reached {tables.percent(reached)}, needed "
+        f"{tables.percent(needed)}."
+    )
 
 
-def _row(name: str, dense: Interval, best: Interval, form: str) -> str:
-    return f"{name:22}{_interval(dense, form):>26}{_interval(best, form):>26}"
+def _winning(dense: pd.Series, best: pd.Series, seeds_asked: int) -> Verdict:
+    quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
+    points = 100 * (float(best["test_accuracy"]) - float(dense["test_accuracy"]))
+    cost = (
+        f"at {abs(points):.1f} points {'lower' if points < 0 else 'higher'} test accuracy"
+        if math.isfinite(points) and abs(points) >= 0.05
+        else "at the same test accuracy"
+    )
+    size = f"with {best['compression']:.1f} times fewer weights"
+    figures_text = (
+        f"Excess gain {tables.nats(best['excess_gain'])} instead of "
+        f"{tables.nats(dense['excess_gain'])} nats under the strongest attack on each; ratio "
+        f"{quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to {quotient.high:.2f}; "
+        f"{best['seeds']} fresh seed{'s' if best['seeds'] != 1 else ''}."
+    )
+    if best["seeds"] < seeds_asked:
+        figures_text += f" Only {best['seeds']} of {seeds_asked} seeds so far: resume the run."
+    if not math.isfinite(quotient.low):
+        return Verdict(
+            tone="warn",
+            title="The dense network does not measurably leak, so there is nothing to reduce",
+            text=f"Its excess gain cannot be told from zero. The winner has "
+            f"{tables.nats(best['excess_gain'])} nats, {cost}, {size}.",
+        )
+    if quotient.high < 1:
+        factor = f"{1 / quotient.estimate:.1f} times less" if quotient.estimate > 0 else "nothing"
+        title = f"The winner leaks {factor}, {cost}, {size}"
+        return Verdict(tone="good", title=title, text=figures_text)
+    if quotient.low > 1:
+        title = f"The least leaky feasible network leaks {quotient.estimate:.1f} times more"
+        return Verdict(tone="bad", title=f"{title}, {cost}, {size}", text=figures_text)
+    return Verdict(
+        tone="warn",
+        title=f"No measurable difference in leakage, {cost}, {size}",
+        text=f"{figures_text} The interval includes 1: more images or seeds would be needed.",
+    )

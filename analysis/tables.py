@@ -292,3 +292,30 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[list[str]]:
         else:
             rows.append([f"{prefix}{name}", UNKNOWN if value is None else str(value)])
     return rows
+
+
+def as_text(table: Table) -> str:
+    """The table in aligned columns for a terminal."""
+    lines = [[_bracketed(cell) for cell in line] for line in (table.headers, *table.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.headers))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < table.text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _bracketed(cell: str) -> str:
+    first, _, rest = cell.partition("\n")
+    return f"{first} ({rest})" if rest else first
+
+
+def as_markdown(table: Table) -> str:
+    """The table for a Markdown file, intervals in brackets; bars in cells are escaped."""
+    lines = [table.headers, ["---"] * len(table.headers), *table.rows]
+    return "\n".join(
+        "| " + " | ".join(_bracketed(cell).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )

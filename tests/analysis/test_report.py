@@ -13,6 +13,7 @@ import pytest
 
 from analysis import report
 from analysis.load import load_run
+from analysis.summary import verdict
 
 RunWriter = Callable[..., Path]
 PLANTED = "<script>alert('planted')</script><img src=x onerror=alert(1)>\"'$x_1$"
@@ -53,14 +54,14 @@ def read(folder: Path) -> Page:
 
 
 def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> None:
-    found = report.headline(load_run(full))
-    assert found["verdict"] == "good"
-    assert found["title"] == (
+    found = verdict(load_run(full))
+    assert found.tone == "good"
+    assert found.title == (
         "The winner leaks 2.6 times less, at 0.8 points lower test accuracy, "
         "with 4.0 times fewer weights"
     )
-    assert "95% interval 0.2" in found["text"]
-    assert "3 fresh seeds" in found["text"]
+    assert "95% interval 0.2" in found.text
+    assert "3 fresh seeds" in found.text
 
 
 def test_page_has_every_part(full: Path) -> None:
@@ -140,7 +141,7 @@ def test_interrupted_run_says_that_nothing_is_confirmed(
     write_run: RunWriter, make: SimpleNamespace
 ) -> None:
     folder = write_run([make.dense(), *make.searched()])
-    assert report.headline(load_run(folder))["title"] == "Not confirmed yet"
+    assert verdict(load_run(folder)).title == "Not confirmed yet"
     assert "Nothing has been confirmed" in read(folder).text
 
 
@@ -157,11 +158,11 @@ def test_no_feasible_trial_names_the_hardest_bound(
         make.trial("search", number, feasible=False, val_accuracy=0.9, accuracy_violation=0.025)
         for number in range(4)
     ]
-    found = report.headline(load_run(write_run([make.dense(), *records])))
-    assert found["verdict"] == "bad"
-    assert "No feasible winner among 4 trials" in found["title"]
-    assert "accuracy (missed by 100% of 4 searched trials)" in found["text"]
-    assert "reached 90.0%, needed 92.5%" in found["text"]
+    found = verdict(load_run(write_run([make.dense(), *records])))
+    assert found.tone == "bad"
+    assert "No feasible winner among 4 trials" in found.title
+    assert "accuracy (missed by 100% of 4 searched trials)" in found.text
+    assert "reached 90.0%, needed 92.5%" in found.text
 
 
 def test_vectors_that_fail_confirmation_are_no_winner(
@@ -169,12 +170,12 @@ def test_vectors_that_fail_confirmation_are_no_winner(
 ) -> None:
     confirm = [record for record in make.confirm() if record.number < 3]
     folder = write_run([make.dense(), *make.searched(), *confirm])
-    assert "no vector held its bounds" in report.headline(load_run(folder))["title"]
+    assert "no vector held its bounds" in verdict(load_run(folder)).title
     assert "A (not feasible)" in read(folder).text
 
 
 @pytest.mark.parametrize(
-    ("excess", "title", "verdict"),
+    ("excess", "title", "tone"),
     [
         (0.085, "No measurable difference in leakage", "warn"),
         (0.32, "leaks 4.0 times more", "bad"),
@@ -182,13 +183,13 @@ def test_vectors_that_fail_confirmation_are_no_winner(
     ],
 )
 def test_headline_claims_no_more_than_the_interval(
-    write_run: RunWriter, make: SimpleNamespace, excess: float, title: str, verdict: str
+    write_run: RunWriter, make: SimpleNamespace, excess: float, title: str, tone: str
 ) -> None:
     confirm = make.trial("confirm", 0, excess=excess, test_accuracy=0.94)
-    found = report.headline(load_run(write_run([make.dense(), confirm])))
-    assert title in found["title"]
-    assert "at the same test accuracy" in found["title"]
-    assert found["verdict"] == verdict
+    found = verdict(load_run(write_run([make.dense(), confirm])))
+    assert title in found.title
+    assert "at the same test accuracy" in found.title
+    assert found.tone == tone
 
 
 def test_a_dense_network_that_does_not_leak_is_said_so(
@@ -196,8 +197,8 @@ def test_a_dense_network_that_does_not_leak_is_said_so(
 ) -> None:
     dense = make.trial("baseline", 0, excess=0.004, test_accuracy=0.94, val_accuracy=0.93)
     confirm = make.trial("confirm", 0, excess=0.002, test_accuracy=0.94)
-    found = report.headline(load_run(write_run([dense, confirm])))
-    assert "does not measurably leak" in found["title"]
+    found = verdict(load_run(write_run([dense, confirm])))
+    assert "does not measurably leak" in found.title
 
 
 def test_switched_off_references_are_said_aloud(

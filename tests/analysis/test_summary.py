@@ -1,0 +1,53 @@
+"""The terminal's last lines and the card say what the report says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from analysis.load import load_run
+from analysis.summary import card, headline, verdict
+
+RunWriter = Callable[..., Path]
+
+
+def test_headline_holds_the_four_figures_with_intervals(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    lines = headline(load_run(write_run(make.full()))).splitlines()
+    assert lines[0].startswith("The winner leaks 2.6 times less")
+    assert [line.split("  ")[0] for line in lines[3:]] == [
+        "test accuracy",
+        "excess gain, strongest attack (nats)",
+        "attack accuracy, balanced",
+        "excess gain, search-time family (nats)",
+        "excess gain, matched references (nats)",
+        "compression",
+    ]
+    assert "93.2% (91.4% to 94.6%)" in lines[3]
+
+
+def test_card_has_figures_counts_limits_and_command(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    text = card(load_run(write_run(make.full())))
+    assert "| fc1 | 12,000 | 48,000 | 25.0% |" in text
+    assert "0.0310 (0.0192 to 0.0428)" in text
+    assert "Do not release the dense network together with this one" in text
+    assert "python -m search.run --dataset mnist5k --seed 0" in text
+    assert text.count("{trial_id}") == 1
+
+
+def test_without_a_winner_there_is_no_card(write_run: RunWriter, make: SimpleNamespace) -> None:
+    run = load_run(write_run([make.dense(), *make.searched()]))
+    with pytest.raises(ValueError, match="without a winner"):
+        card(run)
+    assert headline(run).startswith("Not confirmed yet\n")
+
+
+def test_a_confirmation_that_was_cut_short_says_so(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    records = [make.dense(), *make.searched(), make.confirm()[3]]
+    assert "Only 1 of 3 seeds so far" in verdict(load_run(write_run(records))).text
