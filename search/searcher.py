@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import math
 import pickle
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -247,6 +248,7 @@ class _State:
     used: set[int]  # numbers that were handed out or adopted
     open: dict[str, optuna.Trial]  # Tune's trial id -> handed out, not finished
     reserved: dict[int, optuna.Trial]  # number -> drawn while adopting, not yet handed out
+    spent_s: float = 0.0  # searched before the last save
 
 
 class FeasibleSearcher(Searcher):
@@ -264,8 +266,12 @@ class FeasibleSearcher(Searcher):
         n_trials: int,
         anchors: Sequence[Params] = (),
         goal: Goal,
+        time_budget_s: float | None = None,
     ) -> None:
-        """Raises InvalidInput for an unknown sampler or a budget below one trial."""
+        """time_budget_s: no trial is handed out later than this after the first; None is no limit.
+
+        Raises InvalidInput for an unknown sampler or a budget below one trial.
+        """
         super().__init__()  # no metric: Tune would then end the run at a report without it
         require_sampler(sampler_name)
         if n_trials < 1:
@@ -275,6 +281,8 @@ class FeasibleSearcher(Searcher):
         self._n_trials = n_trials
         self._anchors = [dict(anchor) for anchor in anchors]
         self._goal = goal
+        self._time_budget_s = math.inf if time_budget_s is None else time_budget_s
+        self._began_s: float | None = None  # of this process; a restored one begins anew
         self._finished_rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None
         sampler_seed = derive_seed(seed, "sampler") % 2**32  # NumPy's legacy generators take 32 bit
         sampler = SAMPLERS[sampler_name](sampler_seed, space, n_trials)
@@ -289,9 +297,11 @@ class FeasibleSearcher(Searcher):
     def suggest(  # type: ignore[override]  # Ray's annotation leaves FINISHED out
         self, trial_id: str
     ) -> dict[str, Any] | str:
-        """The next `{"number", "kind", "params", "n"}`, or FINISHED when all were handed out."""
+        """The next `{"number", "kind", "params", "n"}`, or FINISHED when a budget is spent."""
         state = self._state
-        if len(state.used) >= self._n_trials:
+        if self._began_s is None:
+            self._began_s = time.monotonic()
+        if len(state.used) >= self._n_trials or self._spent_s() >= self._time_budget_s:
             return str(Searcher.FINISHED)
         number = next(k for k in range(len(state.used) + 1) if k not in state.used)
         trial = state.reserved.pop(number, None) or self._ask(state.study, number)
@@ -344,7 +354,8 @@ class FeasibleSearcher(Searcher):
         """Write the whole state, the sampler's generator included; a crash leaves the old file."""
         path = Path(checkpoint_path)
         beside = path.with_name(f".{path.name}.tmp")
-        beside.write_bytes(pickle.dumps(self._state))
+        state = dataclasses.replace(self._state, spent_s=self._spent_s())
+        beside.write_bytes(pickle.dumps(state))
         beside.replace(path)
 
     def restore(self, checkpoint_path: str) -> None:
@@ -356,9 +367,15 @@ class FeasibleSearcher(Searcher):
                 f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"
             ) from error
         self._state = state
+        self._began_s = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if self._finished_rows is not None:
             self.adopt(self._finished_rows())
+
+    def _spent_s(self) -> float:
+        """Time spent searching, over all processes; the time between them does not count."""
+        now = 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        return self._state.spent_s + now
 
     def _kind(self, number: int) -> str:
         return ANCHOR if number < len(self._anchors) else SEARCH

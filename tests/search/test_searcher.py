@@ -99,6 +99,37 @@ def test_an_unknown_sampler_is_refused_with_its_near_match():
         searcher_of(n_trials=0)
 
 
+class Clock:
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_no_trial_starts_after_the_time_budget_and_a_break_does_not_count(tmp_path, monkeypatch):
+    def timed():
+        return FeasibleSearcher(
+            SPACE, sampler_name="random", seed=0, n_trials=9, goal=GOAL, time_budget_s=60
+        )
+
+    clock = Clock()
+    monkeypatch.setattr("search.searcher.time", clock)
+    searcher = timed()
+    clock.now += 500  # the clock starts with the first trial
+    assert searcher.suggest("t0") != Searcher.FINISHED
+    clock.now += 40
+    searcher.save(str(tmp_path / "state.pkl"))
+    clock.now += 9000
+    restored = timed()
+    restored.restore(str(tmp_path / "state.pkl"))
+    assert restored.suggest("t1") != Searcher.FINISHED
+    clock.now += 19
+    assert restored.suggest("t2") != Searcher.FINISHED
+    clock.now += 1
+    assert restored.suggest("t3") == Searcher.FINISHED
+    restored.on_trial_complete("t2", measured((1, 1, 1)))
+
+
 # --- what Optuna is told --------------------------------------------------------------------------
 
 
