@@ -79,6 +79,7 @@ def test_page_has_every_part(full: Path) -> None:
         "Do not release the dense and the pruned network together.",
         "search-0023",
         "12,000",
+        "confirm trials 100, 101, 102",
         "search-0010 complete yes",
         "search-0019 failed no",
     ):
@@ -179,7 +180,7 @@ def test_vectors_that_fail_confirmation_are_no_winner(
     [
         (0.085, "No measurable difference in leakage", "warn"),
         (0.32, "leaks 4.0 times more", "bad"),
-        (0.0, "The winner leaks nothing", "good"),
+        (0.0, "The winner shows no leak to these attacks", "good"),
     ],
 )
 def test_headline_claims_no_more_than_the_interval(
@@ -190,6 +191,7 @@ def test_headline_claims_no_more_than_the_interval(
     assert title in found.title
     assert "at the same test accuracy" in found.title
     assert found.tone == tone
+    assert ("cannot be told from zero" in found.text) == (excess == 0)
 
 
 def test_a_dense_network_that_does_not_leak_is_said_so(

@@ -1,0 +1,146 @@
+"""The command line: defaults, frozen options, and one clear line for every mistake."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.arguments import build_parser, duration, known, parse
+from search.config import SearchConfig
+from search.presets import RECIPES, recipe
+from trainables.config import InvalidInput
+from trainables.data.registry import DATASETS
+
+OPTIONS = (
+    "--help --dataset --model --defense --pruner --preset --data-dir --sampler --space --trials "
+    "--time-budget --max-accuracy-drop --min-compression --seed --confirm-top --confirm-seeds "
+    "--references --audit --out --resume --address --concurrency --cpus-per-trial "
+    "--gpus-per-trial --study-storage --dry-run --quiet"
+).split()
+
+
+def test_the_options_are_frozen() -> None:
+    found = [
+        option
+        for action in build_parser()._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    ]
+    assert sorted(found) == sorted(OPTIONS)
+
+
+def test_every_option_is_explained() -> None:
+    assert all(action.help for action in build_parser()._actions)
+
+
+def test_no_argument_is_the_main_job() -> None:
+    config, options = parse([])
+    assert config is not None
+    assert (config.dataset, config.model, config.sampler, config.space) == (
+        "mnist5k",
+        "lenet5",
+        "tpe",
+        "layer",
+    )
+    assert (config.trials, config.max_accuracy_drop, config.references) == (40, 0.01, 8)
+    assert (config.confirm_top, config.confirm_seeds, config.seed) == (3, 3, 0)
+    assert options.out.name.startswith("mnist5k-lenet5-")
+
+
+def test_options_reach_the_settings() -> None:
+    config, options = parse(
+        "--dataset cifar100 --model resnet18 --sampler gp --trials 7 --time-budget 90s --seed 3 "
+        "--max-accuracy-drop 0.02 --min-compression 4 --space global --out somewhere".split()
+    )
+    assert config is not None
+    assert config.time_budget_s == 90
+    assert (config.model, config.min_compression, config.space) == ("resnet18", 4.0, "global")
+    assert options.out == Path("somewhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--dataset cifar1O", "did you mean cifar10"),
+        ("--model resnet", "did you mean resnet18"),
+        ("--sampler tpee", "did you mean tpe"),
+        ("--space layers", "did you mean layer"),
+        ("--preset smok", "did you mean smoke"),
+        ("--defense prunning", "did you mean pruning"),
+        ("--trials 0", "--trials must be at least 1, got 0"),
+        ("--trials many", "invalid int value: 'many'"),
+        ("--time-budget 0m", "longer than 0"),
+        ("--time-budget soon", "no duration"),
+        ("--max-accuracy-drop 1", "[0, 1), got 1"),
+        ("--max-accuracy-drop -0.1", "[0, 1), got -0.1"),
+        ("--max-accuracy-drop nan", "[0, 1), got nan"),
+        ("--min-compression 0.5", "at least 1, got 0.5"),
+        ("--min-compression 1000", "cannot be reached"),
+        ("--confirm-top 0", "--confirm-top must be at least 1"),
+        ("--confirm-seeds 0", "--confirm-seeds must be at least 1"),
+        ("--references 3", "complementary pairs"),
+        ("--references 2", "complementary pairs"),
+        ("--seed -1", "--seed must be 0 or more"),
+        ("--concurrency 0", "--concurrency must be greater than 0"),
+        ("--cpus-per-trial -1", "--cpus-per-trial must be greater than 0"),
+        ("--gpus-per-trial -1", "--gpus-per-trial must be 0 or more"),
+        ("--dat mnist", "unrecognized arguments"),
+        ("--resume runs/x --trials 3", "leave out --trials"),
+        ("--resume runs/x --out y", "leave out --out"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_value_and_remedy(words: str, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(words.split())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), max_size=4))
+def test_arbitrary_words_are_settings_or_one_line(words: list[str]) -> None:
+    try:
+        parse(words)
+    except InvalidInput as error:
+        assert str(error)
+    except SystemExit as asked_for_help:
+        assert asked_for_help.code == 0
+
+
+@given(st.floats(0.001, 1e6), st.sampled_from(["s", "m", "h", "d"]))
+def test_durations_scale_with_their_unit(number: float, unit: str) -> None:
+    seconds = duration(f"{number:.4f}{unit}")
+    assert seconds == pytest.approx(
+        float(f"{number:.4f}") * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    )
+
+
+def test_a_name_without_a_near_match_lists_the_choices() -> None:
+    with pytest.raises(InvalidInput, match="There are tpe, gp"):
+        known("xyz", ["tpe", "gp"], "--sampler")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_data_set_has_a_recipe_that_survives_a_round_trip(dataset: str) -> None:
+    assert set(RECIPES) == set(DATASETS)
+    config = recipe(dataset, DATASETS[dataset].default_model)
+    assert SearchConfig.from_dict(config.to_dict()) == config
+
+
+def test_every_field_moves_the_key() -> None:
+    config = recipe("mnist5k", "lenet5")
+    assert dataclasses.replace(config, trials=41).key != config.key
+    longer = dataclasses.replace(config.admm, retrain_epochs=99)
+    assert dataclasses.replace(config, admm=longer).key != config.key
+
+
+def test_a_recipe_for_an_unknown_data_set_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no recipe"):
+        recipe("nosuch", "lenet5")
+
+
+def test_settings_with_unknown_fields_are_refused() -> None:
+    values = recipe("mnist5k", "lenet5").to_dict()
+    with pytest.raises(InvalidInput, match="do not fit"):
+        SearchConfig.from_dict({**values, "unknown": 1})

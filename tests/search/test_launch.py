@@ -1,0 +1,49 @@
+"""Resources: the cluster is filled, and what cannot run is refused before anything starts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.launch import plan_resources
+from trainables.config import InvalidInput
+
+
+def plan(available, cpus=None, gpus=None, concurrency=None):
+    return plan_resources(
+        available, cpus_per_trial=cpus, gpus_per_trial=gpus, concurrency=concurrency
+    )
+
+
+def test_without_gpus_there_is_a_trial_on_every_core() -> None:
+    resources = plan({"CPU": 6.0})
+    assert (resources.cpus_per_trial, resources.gpus_per_trial, resources.concurrency) == (1, 0, 6)
+
+
+def test_with_gpus_there_is_a_trial_on_every_gpu() -> None:
+    assert plan({"CPU": 64.0, "GPU": 8.0}).concurrency == 8
+    assert plan({"CPU": 64.0, "GPU": 8.0}, gpus=0.25).concurrency == 32
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidInput, match="--gpus-per-trial 1 but the cluster has 0 GPUs"):
+        plan({"CPU": 4.0}, gpus=1.0)
+
+
+def test_more_cores_than_there_are_is_named() -> None:
+    with pytest.raises(InvalidInput, match="--cpus-per-trial 8 but the cluster has 2"):
+        plan({"CPU": 2.0}, cpus=8.0)
+
+
+@given(
+    st.integers(1, 64),
+    st.integers(0, 16),
+    st.sampled_from([0.25, 0.5, 1.0]),
+    st.integers(1, 100) | st.none(),
+)
+def test_what_is_planned_always_fits(cores, gpus, share, concurrency) -> None:
+    resources = plan(
+        {"CPU": float(cores), "GPU": float(gpus)}, gpus=share if gpus else 0.0, concurrency=concurrency
+    )
+    assert resources.concurrency * resources.cpus_per_trial <= cores
+    assert resources.concurrency * resources.gpus_per_trial <= gpus
+    assert concurrency is None or resources.concurrency <= concurrency

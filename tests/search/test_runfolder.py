@@ -1,0 +1,99 @@
+"""The run folder: refused when it holds something else, read only in its own version."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.presets import recipe
+from search.runfolder import RunFolder, command, describe, write_atomically
+from trainables.config import InvalidInput
+
+
+def test_a_folder_with_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_config({"version": 1})
+    before = folder.config.read_text()
+    with pytest.raises(InvalidInput, match="already holds a run: continue it with --resume"):
+        RunFolder(tmp_path / "run").create()
+    assert folder.config.read_text() == before
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(InvalidInput, match="not an empty folder"):
+        RunFolder(tmp_path).create()
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInput, match="cannot be written|not an empty folder"):
+        RunFolder(tmp_path / "file" / "run").create()
+
+
+def test_a_run_is_private_to_its_owner(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "is not a run"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"version": 99}', "layout version 99"),
+        ('{"version": null}', "layout version None"),
+    ],
+)
+def test_what_is_no_run_cannot_be_resumed(tmp_path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InvalidInput, match=says) as caught:
+        RunFolder(tmp_path).read_config()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no such folder"):
+        RunFolder(tmp_path / "nowhere").read_config()
+
+
+def test_config_json_says_how_to_repeat_the_run(tmp_path: Path) -> None:
+    config = recipe("mnist5k", "lenet5")
+    values = describe(config, "a-run", {"preset": "default"}, {"split_sizes": {"members": 1}})
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_config(values)
+    assert folder.read_config() == json.loads(json.dumps(values))
+    assert "--dataset mnist5k" in values["command"]
+    assert set(values["packages"]) >= {"ray", "torch", "optuna"}
+
+
+def test_the_command_asks_for_the_same_settings() -> None:
+    from search.arguments import parse
+
+    config, _ = parse("--trials 9 --sampler gp --min-compression 3 --time-budget 45m".split())
+    assert config is not None
+    words = command(config, {"preset": "default"}).split()
+    again, _ = parse(words[3:])
+    assert again == config
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.json"
+    write_atomically(path, "old")
+
+    def crash(self: Path, target: Path) -> Path:
+        raise OSError("power cut")
+
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(OSError, match="power cut"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
