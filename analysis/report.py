@@ -46,7 +46,7 @@ def _values(run: Run) -> dict[str, Any]:
         "trials": tables.all_trials(run.trials),
         "failed": tables.failed_trials(run.trials),
         "references_off": run.config["search"].get("references") == 0,
-        "provenance": _provenance(run.config),
+        "provenance": _provenance(run),
         "non_members": int(run.config["split_sizes"].get("non_members", 0)),
     }
 
@@ -102,7 +102,7 @@ def wall_clock(trials: pd.DataFrame) -> float:
     return float((ends.max() - trials["started_at"].min()).total_seconds())
 
 
-def _provenance(config: dict[str, Any]) -> list[tables.Table]:
+def _provenance(run: Run) -> list[tables.Table]:
     names = {
         "search": "Settings",
         "seeds": "Seeds",
@@ -111,11 +111,21 @@ def _provenance(config: dict[str, Any]) -> list[tables.Table]:
         "packages": "Packages",
         "hardware": "Hardware",
     }
+    sources = {**run.config, "seeds": {**run.config.get("seeds", {}), **_seeds(run)}}
     return [
-        tables.settings(config[key], caption)
+        tables.settings(sources[key], caption)
         for key, caption in names.items()
-        if isinstance(config.get(key), dict) and config[key]
+        if isinstance(sources.get(key), dict) and sources[key]
     ]
+
+
+def _seeds(run: Run) -> dict[str, str]:
+    """The seeds that were really used, by kind of trial; the run's fixes split and dense model."""
+    used = run.trials.groupby("kind", sort=False)["seed"].unique()
+    return {
+        "run": str(run.config["search"].get("seed", tables.UNKNOWN)),
+        **{f"{kind} trials": ", ".join(map(str, seeds)) for kind, seeds in used.items()},
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

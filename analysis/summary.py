@@ -42,8 +42,8 @@ def card(run: Run) -> str:
             f"# {search.get('model')} pruned for membership privacy on {search.get('dataset')}",
             f"**{found.title}.** {found.text}",
             tables.as_markdown(table),
-            "Intervals are 95%. The figures are means over fresh seeds; the weights beside "
-            f"this card are those of trial {{trial_id}}, the median seed, of run {run.config['run_id']}.",
+            "Intervals are 95%. The figures are means over fresh seeds; the weights beside this "
+            f"card are those of trial {{trial_id}}, the median seed, of {run.config['run_id']}.",
             tables.as_markdown(tables.layer_counts(best)),
             _LIMITS,
             f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
@@ -145,9 +145,13 @@ def _winning(dense: pd.Series, best: pd.Series, seeds_asked: int) -> Verdict:
             text=f"Its excess gain cannot be told from zero. The winner has "
             f"{tables.nats(best['excess_gain'])} nats, {cost}, {size}.",
         )
+    if best["excess_gain_low"] <= 0:
+        figures_text += " The winner's own excess gain cannot be told from zero."
     if quotient.high < 1:
-        factor = f"{1 / quotient.estimate:.1f} times less" if quotient.estimate > 0 else "nothing"
-        title = f"The winner leaks {factor}, {cost}, {size}"
+        leaks = "shows no leak to these attacks"
+        if quotient.estimate > 0:
+            leaks = f"leaks {1 / quotient.estimate:.1f} times less"
+        title = f"The winner {leaks}, {cost}, {size}"
         return Verdict(tone="good", title=title, text=figures_text)
     if quotient.low > 1:
         title = f"The least leaky feasible network leaks {quotient.estimate:.1f} times more"
