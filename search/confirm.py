@@ -3,18 +3,17 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray import tune
 
 from search.config import SearchConfig
-from search.launch import Stage, require_all, run_stage
+from search.launch import Stage, kept_logits, require_all, run_stage
 from trainables.config import TrialConfig
 from trainables.records import COMPLETE
 from trainables.seeding import derive_seed
-from trainables.trial import LOGITS_FILE, Job, Shared
+from trainables.trial import Job, Shared
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,8 @@ def confirm(
 
     has_winner: reads the rows written so far.  Returns the confirm trials' results by trial id.
     """
-    config, results = confirmation.config, {}
+    config = confirmation.config
+    results: dict[str, tune.Result] = {}
     for round_number in range(MAX_ROUNDS):
         first = round_number * config.confirm_top
         chosen = vectors[first : first + config.confirm_top]
@@ -151,12 +151,3 @@ def _reference_job(
         reference=reference,
         keep_model=True,
     )
-
-
-def kept_logits(result: tune.Result) -> np.ndarray:
-    """(|D| + |D'|, classes) logits that a finished job left in its checkpoint."""
-    if result.checkpoint is None:
-        raise RuntimeError(f"{result.path} left no checkpoint")
-    with result.checkpoint.as_directory() as folder:
-        logits: np.ndarray = np.load(Path(folder) / LOGITS_FILE, allow_pickle=False)
-    return logits

@@ -17,7 +17,7 @@ from search.space import Space
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.data.images import Images
-from trainables.data.registry import load_images, DATASETS
+from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
 from trainables.models import layer_sizes
 from trainables.seeding import derive_seed

@@ -4,14 +4,14 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ray import tune
 from safetensors.numpy import load_file
 
-from search.confirm import kept_logits
 from search.context import Context
-from search.launch import StageFailed, require_all, run_stage
+from search.launch import StageFailed, kept_checkpoint, kept_logits, require_all, run_stage
 from trainables.records import COMPLETE, EpochRecord
 from trainables.seeding import derive_seed
 from trainables.trial import MODEL_FILE, Job, Shared
@@ -27,7 +27,7 @@ class Dense:
     """With the dense model and the references' dense models."""
 
     val_accuracy: float
-    row: dict[str, object]
+    row: dict[str, Any]
     """The baseline's row of trials.parquet."""
 
 
@@ -63,23 +63,21 @@ def _dense_name(job: Job) -> str:
 
 
 def _weights(result: tune.Result) -> dict[str, np.ndarray]:
-    if result.checkpoint is None:
-        raise StageFailed(f"the dense model in {result.path} left no checkpoint")
-    with result.checkpoint.as_directory() as folder:
+    with kept_checkpoint(result).as_directory() as folder:
         return dict(load_file(Path(folder) / MODEL_FILE))
 
 
 def _keep_baseline(context: Context, trained: tune.Result) -> None:
     context.folder.baseline.mkdir(exist_ok=True)
-    with trained.checkpoint.as_directory() as folder:
+    with kept_checkpoint(trained).as_directory() as folder:
         shutil.copyfile(Path(folder) / MODEL_FILE, context.folder.baseline / MODEL_FILE)
-    history = [EpochRecord(**epoch) for epoch in trained.metrics["history"]]
+    history = [EpochRecord(**epoch) for epoch in (trained.metrics or {})["history"]]
     context.ledger.write_epochs(history[0].trial_id, history)
 
 
 def _measure(
     context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Attack the dense model, its references included, as confirmed trials are attacked."""
     references = [kept_logits(results[job.trial.trial_id]) for job in jobs[1:]]
     if references:
@@ -90,7 +88,7 @@ def _measure(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
         vector=BASELINE if references else None,
-        before_s=float(trained.metrics["duration_s"]),
+        before_s=float((trained.metrics or {})["duration_s"]),
     )
     measured = run_stage(context.stage("baseline", [job], shared, True))
     require_all(measured, [job], "the attack on the dense model")

@@ -6,6 +6,7 @@ from typing import Any
 
 from ray import tune
 
+from search.launch import kept_checkpoint
 from search.runfolder import RunFolder, write_atomically
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
@@ -20,11 +21,8 @@ def export_winner(
     """
     ranked = sorted(trial_ids, key=lambda name: _excess(results[name]))
     chosen = ranked[(len(ranked) - 1) // 2]
-    checkpoint = results[chosen].checkpoint
-    if checkpoint is None:
-        raise RuntimeError(f"{chosen} left no model")
     folder.winner.mkdir(exist_ok=True)
-    with checkpoint.as_directory() as source:
+    with kept_checkpoint(results[chosen]).as_directory() as source:
         for name in (MODEL_FILE, MASKS_FILE):
             shutil.copyfile(Path(source) / name, folder.winner / name)
     write_atomically(folder.winner / "card.md", card.replace("{trial_id}", chosen))

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune.search import Searcher
 
 from trainables.config import InvalidInput
-from trainables.trial import Job, Shared, Trial, job_of
+from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
         tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, resume_errored=False)
     else:
         tuner = _new_tuner(stage, trainable)
-    results = tuner.fit()
+    grid = tuner.fit()
+    results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
 
 
@@ -187,3 +189,18 @@ def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> 
         if not (result.metrics or {}).get("finished"):
             cause = (result.metrics or {}).get("trial_error") or "it was stopped early"
             raise StageFailed(f"{what} {job.trial.trial_id} failed: {cause}")
+
+
+def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
+    """The last checkpoint of a job that keeps its model. Raises StageFailed when there is none."""
+    if result.checkpoint is None:
+        raise StageFailed(f"the trial in {result.path} left no checkpoint")
+    checkpoint: tune.Checkpoint = result.checkpoint
+    return checkpoint
+
+
+def kept_logits(result: tune.Result) -> np.ndarray:
+    """(|D| + |D'|, classes) logits that a finished job left in its checkpoint."""
+    with kept_checkpoint(result).as_directory() as folder:
+        logits: np.ndarray = np.load(Path(folder) / LOGITS_FILE, allow_pickle=False)
+    return logits

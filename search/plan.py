@@ -40,7 +40,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     epochs = counts["dense"] * config.training.epochs + pruning * (
         counts["search"] + counts["references"] + counts["confirm"]
     )
-    return 2.0 * macs * PASSES * members * epochs
+    return float(2.0 * macs * PASSES * members * epochs)
 
 
 def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:

@@ -18,7 +18,7 @@ from trainables.records import COMPLETE, PRUNED
 from trainables.trial import job_of
 
 
-class LiveView(Callback):  # type: ignore[misc]  # ray ships no types
+class LiveView(Callback):
     """A progress bar on a terminal, a line per finished trial elsewhere, nothing when quiet."""
 
     def __init__(self, title: str, total: int, *, quiet: bool, ledger: Ledger | None) -> None:

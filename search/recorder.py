@@ -92,7 +92,7 @@ def to_record(
     )
 
 
-class Recorder(Callback):  # type: ignore[misc]  # ray ships no types
+class Recorder(Callback):
     """Writes the ledger; holds only what pickles, since Tune saves its callbacks for a restore."""
 
     def __init__(

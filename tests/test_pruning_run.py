@@ -1,4 +1,4 @@
-"""Something small really trained: exact counts, resume equals uninterrupted, same seed same weights."""
+"""Something small really trained: exact counts, and a resumed run equals an uninterrupted one."""
 
 import dataclasses
 

@@ -23,12 +23,16 @@ class DenseRun:
         self.config = config
         self._cohort = cohort
         device = cohort.members.device
-        self.model: nn.Module = build_model(
-            config.model,
-            n_classes=spec.n_classes,
-            image_shape=spec.image_shape,
-            seed=config.seed,
-        ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        self.model: nn.Module = (
+            build_model(
+                config.model,
+                n_classes=spec.n_classes,
+                image_shape=spec.image_shape,
+                seed=config.seed,
+            )
+            .to(device)
+            .to(memory_format=torch.channels_last)
+        )
         training = config.training
         self._optimizer = make_optimizer(
             self.model, training.optimizer, training.learning_rate, training.weight_decay
@@ -101,12 +105,16 @@ class LoadedDense:
         """weights: the model's state dict."""
         spec = DATASETS[config.dataset]
         self.epochs = config.training.epochs
-        self.model: nn.Module = build_model(
-            config.model,
-            n_classes=spec.n_classes,
-            image_shape=spec.image_shape,
-            seed=config.seed,
-        ).to(cohort.members.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        self.model: nn.Module = (
+            build_model(
+                config.model,
+                n_classes=spec.n_classes,
+                image_shape=spec.image_shape,
+                seed=config.seed,
+            )
+            .to(cohort.members.device)
+            .to(memory_format=torch.channels_last)
+        )
         self.model.load_state_dict(weights)
 
     def advance(self) -> EpochRecord:

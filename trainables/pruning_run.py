@@ -33,12 +33,16 @@ class PruningRun:
         self.config = config
         self._cohort = cohort
         device = cohort.members.device
-        self.model: nn.Module = build_model(
-            config.model,
-            n_classes=spec.n_classes,
-            image_shape=spec.image_shape,
-            seed=config.seed,
-        ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        self.model: nn.Module = (
+            build_model(
+                config.model,
+                n_classes=spec.n_classes,
+                image_shape=spec.image_shape,
+                seed=config.seed,
+            )
+            .to(device)
+            .to(memory_format=torch.channels_last)
+        )
         self.model.load_state_dict(dense)
         self._weights = prunable_layers(self.model)
         self._admm = ADMM(self._weights, config.n, config.admm.rho)

@@ -37,5 +37,5 @@ def seeded_torch(seed: int, purpose: str) -> Iterator[None]:
     The previous state comes back on leaving, so nothing outside sees it.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(derive_seed(seed, purpose))
+        torch.default_generator.manual_seed(derive_seed(seed, purpose))
         yield

@@ -77,7 +77,7 @@ class Epoch:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self._indices), generator=self._generator)
-        for part in order.to(self._indices.device).split(self._batch_size):
+        for part in torch.split(order.to(self._indices.device), self._batch_size):
             chosen = self._indices[part]
             batch = self._images.batch(chosen)
             if self._augment:
@@ -125,7 +125,9 @@ def predict(model: nn.Module, images: DeviceImages, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()
     with _precision(indices.device):
-        parts = [model(images.batch(part)).float() for part in indices.split(EVALUATION_BATCH)]
+        parts = [
+            model(images.batch(part)).float() for part in torch.split(indices, EVALUATION_BATCH)
+        ]
     return torch.cat(parts)
 
 
@@ -151,7 +153,7 @@ def reestimate_batch_norm(model: nn.Module, images: DeviceImages, indices: Tenso
         norm.momentum = None  # a cumulative average over the pass
     model.train()
     with _precision(indices.device):
-        for part in indices.split(EVALUATION_BATCH):
+        for part in torch.split(indices, EVALUATION_BATCH):
             model(images.batch(part))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -98,12 +98,15 @@ def job_of(config: dict[str, Any]) -> Job:
 class Trial(tune.Trainable):
     """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between."""
 
-    def setup(self, config: dict[str, Any], shared: Shared) -> None:
+    def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
         """Put the images on this actor's device, once; then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
         self._shared = shared
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._cohort: Cohort | None = None
+        self._history: list[EpochRecord]
+        self._milestone: tuple[float | None, float]  # validation accuracy and progress
+        self._before_s: float
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -141,14 +144,14 @@ class Trial(tune.Trainable):
             save_model(self._run, folder)
             np.save(folder / LOGITS_FILE, audited_logits(self._run.model, self._members_cohort()))
 
-    def load_checkpoint(self, checkpoint: str) -> None:
+    def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
         state = torch.load(
             Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
         )
         self._run.load_state_dict(state["run"])
         self._history = [EpochRecord(**record) for record in state["history"]]
-        self._milestone = tuple(state["milestone"])
+        self._milestone = state["milestone"][0], state["milestone"][1]
         self._before_s = state["elapsed_s"]
 
     def _members_cohort(self) -> Cohort:
@@ -164,8 +167,8 @@ class Trial(tune.Trainable):
         if self._job.reference is not None:
             cohort = cohort.trained_on(self._shared.halves[self._job.reference])
         self._run = self._new_run(cohort)
-        self._history: list[EpochRecord] = []
-        self._milestone: tuple[float | None, float] = (None, 0.0)
+        self._history = []
+        self._milestone = (None, 0.0)
         self._started_at = datetime.datetime.now(datetime.UTC)
         self._began = time.monotonic()
         self._before_s = self._job.before_s

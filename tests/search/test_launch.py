@@ -42,7 +42,9 @@ def test_more_cores_than_there_are_is_named() -> None:
 )
 def test_what_is_planned_always_fits(cores, gpus, share, concurrency) -> None:
     resources = plan(
-        {"CPU": float(cores), "GPU": float(gpus)}, gpus=share if gpus else 0.0, concurrency=concurrency
+        {"CPU": float(cores), "GPU": float(gpus)},
+        gpus=share if gpus else 0.0,
+        concurrency=concurrency,
     )
     assert resources.concurrency * resources.cpus_per_trial <= cores
     assert resources.concurrency * resources.gpus_per_trial <= gpus

@@ -29,7 +29,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match="cannot be written|not an empty folder"):
+    with pytest.raises(InvalidInput, match=r"cannot be written|not an empty folder"):
         RunFolder(tmp_path / "file" / "run").create()
 
 
@@ -77,7 +77,8 @@ def test_config_json_says_how_to_repeat_the_run(tmp_path: Path) -> None:
 def test_the_command_asks_for_the_same_settings() -> None:
     from search.arguments import parse
 
-    config, _ = parse("--trials 9 --sampler gp --min-compression 3 --time-budget 45m".split())
+    words_given = "--trials 9 --sampler gp --min-compression 3 --time-budget 45m"
+    config, _ = parse(words_given.split())
     assert config is not None
     words = command(config, {"preset": "default"}).split()
     again, _ = parse(words[3:])

@@ -1,0 +1,60 @@
+"""Learned attacks on the shared features: a logistic model and boosted trees, calibrated."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from trainables.attacks.evidence import Bools, Evidence, Floats
+from trainables.attacks.features import shared_features
+from trainables.attacks.folds import Folds, cross_fit
+
+INVERSE_PENALTY = 0.3
+"""C of the logistic models: a little shrinkage, so that a model without leak gains nothing."""
+
+
+def logistic_on(features: Floats, is_member: Bools, folds: Folds) -> Floats:
+    """(n,) held-out probabilities of a penalised logistic model; calibrated by its own loss.
+
+    features: (n, d).
+    """
+
+    def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
+        )
+        model.fit(features[train], is_member[train])
+        probabilities: Floats = model.predict_proba(features[scored])[:, 1]
+        return probabilities
+
+    return cross_fit(folds, fit_and_score)
+
+
+def logistic(evidence: Evidence, folds: Folds) -> Floats:
+    """(n,) held-out probabilities from the target's outputs alone."""
+    return logistic_on(shared_features(evidence.logits, evidence.labels), evidence.is_member, folds)
+
+
+def boosted(evidence: Evidence, folds: Folds, seed: int) -> Floats:
+    """(n,) held-out probabilities of small boosted trees, Platt-calibrated on inner folds."""
+    features = shared_features(evidence.logits, evidence.labels)
+
+    def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
+        trees = HistGradientBoostingClassifier(
+            max_iter=40,
+            learning_rate=0.06,
+            max_leaf_nodes=6,
+            min_samples_leaf=40,
+            l2_regularization=10.0,
+            early_stopping=False,
+            random_state=seed % 2**32,
+        )
+        model = CalibratedClassifierCV(trees, method="sigmoid", cv=3)
+        model.fit(features[train], evidence.is_member[train])
+        probabilities: Floats = model.predict_proba(features[scored])[:, 1]
+        return probabilities
+
+    return cross_fit(folds, fit_and_score)

@@ -1,0 +1,67 @@
+"""What an attack sees: outputs, labels and, to be scored on held-out images, who is a member.
+
+Notation: n audited images, k classes, r reference models.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferenceEvidence:
+    """Outputs of models like the target whose members the attacker chose."""
+
+    logits: NDArray[np.floating]
+    """(r, n, k)."""
+
+    trained_on: Bools
+    """(r, n): True where the reference trained on the image."""
+
+    def __post_init__(self) -> None:
+        if self.logits.ndim != 3 or self.trained_on.shape != self.logits.shape[:2]:
+            raise ValueError(
+                f"reference logits {self.logits.shape} do not fit membership "
+                f"{self.trained_on.shape}"
+            )
+        if not np.isfinite(self.logits).all():
+            raise ValueError("a reference model's logits are not finite")
+        inside = self.trained_on.sum(axis=0)
+        if inside.min() < 1 or inside.max() >= len(self.trained_on):
+            raise ValueError("every image must be inside one reference and outside another")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """One target model's outputs on members and non-members, in evaluation mode."""
+
+    logits: NDArray[np.floating]
+    """(n, k), before the softmax."""
+
+    labels: NDArray[np.integer]
+    """(n,) in [0, k)."""
+
+    is_member: Bools
+    """(n,); as many True as False, so that 0.5 is the honest guess."""
+
+    reference: ReferenceEvidence | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.logits)
+        if self.logits.ndim != 2 or self.labels.shape != (n,) or self.is_member.shape != (n,):
+            raise ValueError(
+                f"logits {self.logits.shape}, labels {self.labels.shape} and membership "
+                f"{self.is_member.shape} do not fit"
+            )
+        if not np.isfinite(self.logits).all():
+            raise ValueError("the target's logits are not finite")
+        if self.logits.min() >= 0 and np.allclose(self.logits.sum(axis=1), 1, atol=1e-4):
+            raise ValueError("these look like probabilities; attacks take logits")
+        if 2 * int(self.is_member.sum()) != n:
+            raise ValueError(f"{int(self.is_member.sum())} of {n} are members; half must be")
+        if self.reference is not None and self.reference.logits.shape[1:] != self.logits.shape:
+            raise ValueError("the references' logits are not of the target's images")

@@ -1,0 +1,51 @@
+"""Folds of the cross-fitting: every image is scored once, by an attack that never saw it."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.attacks.evidence import Bools, Evidence, Floats
+
+Folds = NDArray[np.int64]
+"""(n,) number of the fold that scores each image."""
+
+FitAndScore = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
+"""(train positions, scored positions) -> probabilities of the scored ones."""
+
+
+def stratified_folds(evidence: Evidence, count: int, generator: np.random.Generator) -> Folds:
+    """Deal members and non-members of each class to `count` folds, as evenly as can be."""
+    folds = np.empty(len(evidence.labels), dtype=np.int64)
+    for member in (True, False):
+        chosen = np.flatnonzero(evidence.is_member == member)
+        shuffled = generator.permutation(chosen)
+        by_class = shuffled[np.argsort(evidence.labels[shuffled], kind="stable")]
+        folds[by_class] = np.arange(len(by_class)) % count
+    return folds
+
+
+def splits(folds: Folds) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(train positions, scored positions) of each fold."""
+    for fold in range(int(folds.max()) + 1):
+        yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+
+
+def cross_fit(folds: Folds, fit_and_score: FitAndScore) -> Floats:
+    """(n,) held-out probabilities, fold by fold."""
+    probabilities = np.empty(len(folds), dtype=np.float64)
+    for train, scored in splits(folds):
+        probabilities[scored] = fit_and_score(train, scored)
+    return probabilities
+
+
+def inner_validation(
+    is_member: Bools, share: float, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions to fit on and to validate on, `share` of each of members and non-members."""
+    held = []
+    for member in (True, False):
+        chosen = generator.permutation(np.flatnonzero(is_member == member))
+        held.append(chosen[: max(1, round(share * len(chosen)))])
+    validation = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(is_member)), validation), validation

@@ -1,0 +1,1 @@
+"""Images and who is a member: data sets by name, the five-way split, images on the device."""

@@ -1,0 +1,61 @@
+"""A data set on the trial's device: bytes at rest, normalised float batches on demand."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.data.images import Images
+from trainables.data.registry import DatasetSpec
+
+PADDING = 4
+"""Pixels of zero padding from which the crop is taken, as everybody does on CIFAR."""
+
+
+class DeviceImages:
+    """All images of a run on one device; a batch costs an index and a normalisation."""
+
+    def __init__(
+        self, pixels: Tensor, labels: Tensor, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        """pixels: (n, c, h, w) uint8.  labels: (n,) int64.  mean, std: per channel, in [0, 1]."""
+        self.pixels = pixels
+        self.labels = labels
+        self._mean = torch.tensor(mean, device=pixels.device).view(1, -1, 1, 1)
+        self._std = torch.tensor(std, device=pixels.device).view(1, -1, 1, 1)
+        self._statistics = (tuple(mean), tuple(std))
+
+    @classmethod
+    def of(cls, images: Images, spec: DatasetSpec) -> "DeviceImages":
+        """On the CPU, copied once: the object store's memory is read-only."""
+        pixels, labels = torch.tensor(images.pixels), torch.tensor(images.labels)
+        return cls(pixels, labels, spec.mean, spec.std)
+
+    def to(self, device: torch.device) -> "DeviceImages":
+        """The same images on `device`."""
+        return DeviceImages(self.pixels.to(device), self.labels.to(device), *self._statistics)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """(b,) positions -> (b, c, h, w) float32, normalised, channels last."""
+        scaled = self.pixels[indices].float().div_(255).sub_(self._mean).div_(self._std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    def crop_and_flip(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Each image cropped at random out of its zero-padded self and mirrored half of the time.
+
+        batch: (b, c, h, w), left alone.  generator: on the CPU, so that every device draws alike.
+        """
+        count, channels, height, width = batch.shape
+        offsets = torch.randint(2 * PADDING + 1, (2, count), generator=generator)
+        mirrored = torch.randint(2, (count,), generator=generator).bool()
+        rows = offsets[0, :, None] + torch.arange(height)
+        columns = torch.arange(width).expand(count, width)
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns) + offsets[1, :, None]
+        rows, columns = rows.to(batch.device), columns.to(batch.device)
+        padded = functional.pad(batch, [PADDING] * 4)
+        picked = padded.gather(
+            2, rows[:, None, :, None].expand(count, channels, height, width + 2 * PADDING)
+        )
+        cropped = picked.gather(3, columns[:, None, None, :].expand(count, channels, height, width))
+        return cropped.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,23 @@
+"""A whole data set in memory, as bytes."""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """All images that a run draws from, published train and test parts pooled."""
+
+    pixels: NDArray[np.uint8]
+    """(n, channels, height, width)."""
+
+    labels: NDArray[np.int64]
+    """(n,) in [0, classes)."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be (n, c, h, w) uint8, got {self.pixels.shape}")
+        if self.labels.shape != self.pixels.shape[:1] or self.labels.dtype != np.int64:
+            raise ValueError(f"labels must be {self.pixels.shape[:1]} int64")

@@ -1,0 +1,102 @@
+"""Data sets by name: what they are, how they are split, where they come from."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from trainables.config import InvalidInput
+from trainables.data.images import Images
+from trainables.data.sources import cifar10, cifar100, mnist, mnist5k
+
+EVEN = {
+    "members": 1 / 5,
+    "non_members": 1 / 5,
+    "validation": 1 / 5,
+    "test": 1 / 5,
+    "reference": 1 / 5,
+}
+"""mnist5k: 1,000 images in each part."""
+
+LARGE = {
+    "members": 1 / 3,
+    "non_members": 1 / 3,
+    "validation": 1 / 12,
+    "test": 1 / 12,
+    "reference": 1 / 6,
+}
+"""CIFAR: 20,000 members, 20,000 non-members, 5,000 and 5,000, 10,000 in reserve."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetSpec:
+    """One data set."""
+
+    n_classes: int
+    image_shape: tuple[int, int, int]
+    """Channels, height, width."""
+
+    mean: tuple[float, ...]
+    """Per channel, of the published training images scaled to [0, 1]."""
+
+    std: tuple[float, ...]
+    fractions: Mapping[str, float]
+    """Part of the split -> share of the images."""
+
+    default_model: str
+    load: Callable[[Path], Images]
+    """Folder of the data -> images; raises InvalidInput when they are absent or damaged."""
+
+
+DATASETS: dict[str, DatasetSpec] = {
+    "mnist5k": DatasetSpec(
+        n_classes=10,
+        image_shape=(1, 28, 28),
+        mean=(0.1307,),
+        std=(0.3081,),
+        fractions=EVEN,
+        default_model="lenet5",
+        load=mnist5k,
+    ),
+    "mnist": DatasetSpec(
+        n_classes=10,
+        image_shape=(1, 28, 28),
+        mean=(0.1307,),
+        std=(0.3081,),
+        fractions=LARGE,
+        default_model="lenet5",
+        load=mnist,
+    ),
+    "cifar10": DatasetSpec(
+        n_classes=10,
+        image_shape=(3, 32, 32),
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        fractions=LARGE,
+        default_model="resnet18",
+        load=cifar10,
+    ),
+    "cifar100": DatasetSpec(
+        n_classes=100,
+        image_shape=(3, 32, 32),
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        fractions=LARGE,
+        default_model="resnet18",
+        load=cifar100,
+    ),
+}
+
+DEFAULT_FOLDER = Path("data")
+
+
+def load_images(name: str, data_dir: Path | None) -> Images:
+    """All images of a data set, downloaded into `data_dir` [data] where they are absent.
+
+    Raises InvalidInput for an unknown name, and when the images are absent or damaged.
+    """
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(DATASETS)}"
+        raise InvalidInput(f"data set {name!r} is unknown: {hint}")
+    return DATASETS[name].load((data_dir or DEFAULT_FOLDER).absolute())

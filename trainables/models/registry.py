@@ -1,0 +1,102 @@
+"""Networks by name; construction, prunable layers and their sizes."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config import InvalidInput
+from trainables.models.cifar import mobilenetv2, resnet18, vgg16
+from trainables.models.lenet5 import LeNet5
+from trainables.seeding import seeded_torch
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """One network."""
+
+    build: Callable[[int, Shape], nn.Module]
+    """(classes, image shape) -> network with logits as output."""
+
+    sides: tuple[int, ...]
+    """Image heights it takes; images are square."""
+
+
+MODELS: dict[str, ModelSpec] = {
+    "lenet5": ModelSpec(build=LeNet5, sides=(28, 32)),
+    "vgg16": ModelSpec(build=vgg16, sides=(32,)),
+    "resnet18": ModelSpec(build=resnet18, sides=(28, 32)),
+    "mobilenetv2": ModelSpec(build=mobilenetv2, sides=(28, 32)),
+}
+
+
+def _build(name: str, n_classes: int, image_shape: Shape) -> nn.Module:
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(MODELS)}"
+        raise InvalidInput(f"model {name!r} is unknown: {hint}")
+    spec = MODELS[name]
+    if image_shape[1] not in spec.sides or image_shape[1] != image_shape[2]:
+        fitting = [other for other, s in MODELS.items() if image_shape[1] in s.sides]
+        raise InvalidInput(
+            f"{name} does not take {image_shape[1]} x {image_shape[2]} images: use "
+            f"{' or '.join(fitting) or 'another data set'}"
+        )
+    return spec.build(n_classes, image_shape)
+
+
+def build_model(name: str, *, n_classes: int, image_shape: Shape, seed: int) -> nn.Module:
+    """The network, initialised from `seed` alone. Raises InvalidInput on an unknown name."""
+    with seeded_torch(seed, "initialisation"):
+        return _build(name, n_classes, image_shape)
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Layer name -> weight of every convolution and linear layer, in the order of the network.
+
+    Biases and norm layers are never pruned: they are few, and a channel dies with its scale.
+    """
+    return {
+        name: module.get_parameter("weight")
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+
+
+def layer_sizes(name: str, n_classes: int, image_shape: Shape) -> dict[str, int]:
+    """Layer name -> number of weights, without allocating them."""
+    with torch.device("meta"):
+        model = _build(name, n_classes, image_shape)
+    return {layer: weight.numel() for layer, weight in prunable_layers(model).items()}
+
+
+def layer_macs(model: nn.Module, image_shape: Shape) -> dict[str, int]:
+    """Layer name -> multiply-accumulates of one image, counted on a forward pass."""
+    macs: dict[str, int] = {}
+
+    def count(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            weight = module.get_parameter("weight")
+            positions = output[0].numel() // weight.shape[0]  # 1 for a linear layer
+            macs[name] = weight.numel() * positions
+
+        return hook
+
+    layers = prunable_layers(model)
+    hooks = [model.get_submodule(name).register_forward_hook(count(name)) for name in layers]
+    was_training = model.training
+    try:
+        model.eval()
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            model(torch.zeros(1, *image_shape, device=device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return {name: macs[name] for name in layers}

@@ -1,0 +1,107 @@
+"""Every attack on one finished model; the strongest decides."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from trainables.attacks.evidence import Bools, Evidence, Floats
+from trainables.attacks.folds import Folds, stratified_folds
+from trainables.attacks.gain import NO_LEAK, attack_gain, gain_of_terms, gain_terms
+from trainables.attacks.registry import ATTACKS, REFERENCE, Setting
+from trainables.config import AttackConfig
+from trainables.seeding import numpy_generator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """The attack columns of trials.parquet, nats and fractions."""
+
+    attack_gain: float
+    """Of the strongest attack, chosen for each fold on the other folds."""
+
+    attack_gain_se: float
+    excess_gain: float
+    """attack_gain + log 4."""
+
+    js_divergence: float
+    """excess_gain / 2 (eq. 10)."""
+
+    attack_accuracy: float
+    """Balanced, at probability 0.5."""
+
+    attack_auc: float
+    tpr_at_1pct_fpr: float
+    tpr_at_01pct_fpr: float
+    strongest_attack: str
+    """The attack that was chosen for most folds."""
+
+    attack_gains: dict[str, float]
+    """Every attack's own gain."""
+
+
+def audit(
+    evidence: Evidence, config: AttackConfig, seed: int, device: torch.device | None = None
+) -> Audit:
+    """Run every attack with common folds and measure the strongest.
+
+    The largest of several noisy gains is too large on average, so each fold is scored by the
+    attack that gained most on the other folds.
+    """
+    folds = stratified_folds(evidence, config.folds, numpy_generator(seed, "attack-folds"))
+    setting = Setting(config=config, seed=seed, device=device or torch.device("cpu"))
+    probabilities = {
+        name: attack(evidence, folds, setting)
+        for name, attack in ATTACKS.items()
+        if name != REFERENCE or evidence.reference is not None
+    }
+    is_member = evidence.is_member
+    gains = {name: attack_gain(p, is_member).value for name, p in probabilities.items()}
+    chosen = strongest_by_fold(probabilities, is_member, folds)
+    selected = np.empty(len(folds))
+    for fold, name in enumerate(chosen):
+        selected[folds == fold] = probabilities[name][folds == fold]
+    gain = attack_gain(selected, is_member)
+    votes = Counter(chosen)
+    return Audit(
+        attack_gain=gain.value,
+        attack_gain_se=gain.standard_error,
+        excess_gain=gain.value - NO_LEAK,
+        js_divergence=(gain.value - NO_LEAK) / 2,
+        attack_accuracy=balanced_accuracy(selected, is_member),
+        attack_auc=float(roc_auc_score(is_member, selected)),
+        tpr_at_1pct_fpr=tpr_at(selected, is_member, 0.01),
+        tpr_at_01pct_fpr=tpr_at(selected, is_member, 0.001),
+        strongest_attack=max(votes, key=lambda name: (votes[name], gains[name])),
+        attack_gains=gains,
+    )
+
+
+def strongest_by_fold(
+    probabilities: dict[str, Floats], is_member: Bools, folds: Folds
+) -> list[str]:
+    """For each fold, the attack with the largest gain on all other folds."""
+    terms = {name: gain_terms(p, is_member) for name, p in probabilities.items()}
+
+    def elsewhere(name: str, fold: int) -> float:
+        others = folds != fold
+        return gain_of_terms(terms[name][others], is_member[others]).value
+
+    return [
+        max(terms, key=lambda name, fold=fold: elsewhere(name, fold))  # type: ignore[misc]
+        for fold in range(int(folds.max()) + 1)
+    ]
+
+
+def balanced_accuracy(probabilities: Floats, is_member: Bools) -> float:
+    """Mean of the two classes' accuracies at 0.5; an undecided 0.5 counts half."""
+    points = np.where(probabilities == 0.5, 0.5, (probabilities > 0.5) == is_member)
+    return float((points[is_member].mean() + points[~is_member].mean()) / 2)
+
+
+def tpr_at(probabilities: Floats, is_member: Bools, false_positive_rate: float) -> float:
+    """Largest true-positive rate whose false-positive rate does not exceed the given one."""
+    false_rate, true_rate, _ = roc_curve(is_member, probabilities, drop_intermediate=False)
+    return float(true_rate[false_rate <= false_positive_rate].max())
