@@ -20,7 +20,6 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "ray-auth-token"))
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own tables stay out of the captured output
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         yield home
