@@ -1,0 +1,30 @@
+"""Runs of the real program in processes of their own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.program import Program, command, environment
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Run the program to its end in an empty folder; returns what it printed and its status."""
+    home = tmp_path_factory.mktemp("shell")
+
+    def run(*words: object, cwd: Path = home) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words), cwd=cwd, env=environment(), capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def smoke_run(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one whole run on real MNIST images with budgets of seconds."""
+    out = tmp_path_factory.mktemp("runs") / "smoke"
+    done = program("--preset", "smoke", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out

@@ -1,0 +1,27 @@
+"""How the system tests start the real program, in processes of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(*words: object) -> list[str]:
+    """The program with `words`, in this interpreter."""
+    return [sys.executable, "-m", "search.run", *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    """Of a user's shell."""
+    return {**os.environ, "COLUMNS": "100"}
+
+
+def rows(out: Path, *kinds: str) -> pd.DataFrame:
+    """Rows of these kinds, by number."""
+    trials = pd.read_parquet(out / "trials.parquet")
+    return trials[trials["kind"].isin(kinds)].sort_values("number", ignore_index=True)

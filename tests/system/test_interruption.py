@@ -1,0 +1,115 @@
+"""kill -9 and Ctrl-C at any moment: nothing lost, nothing twice."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.program import Program, command, environment, rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.system]
+
+TRIALS = 20
+PATIENCE_S = 240
+"""A wait that never ends would hide a hang; far more than any run here takes."""
+
+
+def start(*words: object) -> subprocess.Popen[bytes]:
+    """The program in a session of its own, as from a terminal."""
+    return subprocess.Popen(
+        command(*words),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def finished_parts(out: Path) -> int:
+    """Rows on disk."""
+    return len(list((out / "trials.parquet").glob("[!.]*.parquet")))
+
+
+def wait_for_rows(process: subprocess.Popen[bytes], out: Path, count: int) -> None:
+    """Until `count` rows are on disk, or the program has ended."""
+    deadline = time.monotonic() + PATIENCE_S
+    while finished_parts(out) < count and process.poll() is None:
+        assert time.monotonic() < deadline, f"{finished_parts(out)} of {count} rows"
+        time.sleep(0.05)
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of the driver and of the Ray processes that it started, as a crash of the machine."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_driver_killed_three_times_loses_and_doubles_nothing(
+    program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    chooser = random.Random(20)
+    moments = sorted(chooser.sample(range(1, TRIALS), 3))
+    words: tuple[object, ...] = (
+        *("--preset", "smoke", "--trials", TRIALS, "--references", 0, "--confirm-seeds", 1),
+        *("--out", out),
+    )
+    seen: dict[str, tuple[int, ...]] = {}
+    for moment in moments:
+        process = start(*words)
+        wait_for_rows(process, out, 1 + moment)  # the baseline's row comes first
+        assert process.poll() is None, process.stderr.read().decode()
+        kill_with_children(process)
+        for _, row in rows(out, "anchor", "search").iterrows():
+            assert seen.setdefault(row["trial_id"], tuple(row["n"])) == tuple(row["n"])
+        words = ("--resume", out)
+    done = program(*words)
+    assert done.returncode == 0, done.stderr
+    searched = rows(out, "anchor", "search")
+    assert list(searched["number"]) == list(range(TRIALS))
+    assert (searched["state"] == "COMPLETE").all()
+    kept = {row["trial_id"]: tuple(row["n"]) for _, row in searched.iterrows()}
+    assert seen.items() <= kept.items()
+
+
+def test_a_run_killed_while_it_trains_the_dense_models_starts_them_again(
+    program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    process = start("--preset", "smoke", "--trials", 2, "--references", 0, "--out", out)
+    deadline = time.monotonic() + PATIENCE_S
+    while not (out / "tune").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    kill_with_children(process)
+    done = program("--resume", out)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(out, "anchor", "search")) == 2
+
+
+@pytest.mark.parametrize("notice", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
+    notice: signal.Signals, program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    process = start(
+        *("--preset", "smoke", "--trials", 12, "--references", 0, "--confirm-seeds", 1),
+        *("--out", out),
+    )
+    wait_for_rows(process, out, 4)
+    process.send_signal(notice)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, errors.decode()
+    assert f"python -m search.run --resume {out}" in errors.decode().replace("\n", " ")
+    assert "Traceback" not in errors.decode()
+    before = set(rows(out, "anchor", "search")["trial_id"])
+    assert len(before) >= 3
+    done = program("--resume", out)
+    assert done.returncode == 0, done.stderr
+    searched = rows(out, "anchor", "search")
+    assert len(searched) == 12
+    assert before <= set(searched["trial_id"])

@@ -1,0 +1,171 @@
+"""The main command end to end on real images: files, columns, samplers, statuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from search.searcher import SAMPLERS
+from tests.system.program import Program, rows
+from trainables.records import TRIAL_SCHEMA
+
+pytestmark = [pytest.mark.slow, pytest.mark.system]
+
+MEASUREMENTS = [
+    name
+    for name in TRIAL_SCHEMA.names
+    if name not in ("run_id", "started_at", "duration_s", "node", "sampler")
+]
+
+
+def test_the_run_folder_holds_what_is_promised(smoke_run: Path) -> None:
+    for name in (
+        "config.json",
+        "report.html",
+        "baseline/model.safetensors",
+        "winner/model.safetensors",
+        "winner/masks.safetensors",
+        "winner/card.md",
+    ):
+        assert (smoke_run / name).stat().st_size > 0, name
+    config = json.loads((smoke_run / "config.json").read_text())
+    assert config["split_sizes"] == dict.fromkeys(config["split_sizes"], 1000)
+    assert len(set(config["split_hashes"].values())) == 5
+    assert 0 < config["dense_val_accuracy"] <= 1
+
+
+def test_the_tables_have_exactly_the_promised_columns(smoke_run: Path) -> None:
+    trials = pd.read_parquet(smoke_run / "trials.parquet")
+    assert list(trials.columns) == TRIAL_SCHEMA.names
+    assert trials["trial_id"].is_unique
+    assert len(rows(smoke_run, "anchor", "search")) == 4
+    assert len(rows(smoke_run, "baseline")) == 1
+    assert len(rows(smoke_run, "confirm")) == 2
+    epochs = pd.read_parquet(smoke_run / "epochs.parquet")
+    assert set(epochs["phase"]) == {"dense", "admm", "retrain"}
+    assert not epochs.duplicated(["trial_id", "phase", "epoch"]).any()
+
+
+def test_only_baseline_and_confirm_rows_saw_the_test_images_and_the_references(
+    smoke_run: Path,
+) -> None:
+    for _, row in pd.read_parquet(smoke_run / "trials.parquet").iterrows():
+        final = row["kind"] in ("baseline", "confirm")
+        assert pd.notna(row["test_accuracy"]) == final
+        assert ("reference" in dict(row["attack_gains"])) == final
+
+
+def test_excess_gain_is_gain_plus_log_four_and_twice_the_divergence(smoke_run: Path) -> None:
+    trials = pd.read_parquet(smoke_run / "trials.parquet")
+    np.testing.assert_allclose(trials["excess_gain"], trials["attack_gain"] + np.log(4))
+    np.testing.assert_allclose(trials["js_divergence"], trials["excess_gain"] / 2)
+
+
+def test_the_winner_has_exactly_n_weights(smoke_run: Path) -> None:
+    confirmed = rows(smoke_run, "confirm").iloc[0]
+    weights = load_file(smoke_run / "winner/model.safetensors")
+    masks = load_file(smoke_run / "winner/masks.safetensors")
+    for name, n in zip(confirmed["layer_names"], confirmed["n"], strict=True):
+        assert int(masks[name].sum()) == n
+        weight = weights[f"{name}.weight"]
+        assert int(torch.count_nonzero(weight)) == n
+        assert not weight[~masks[name]].any()
+
+
+def test_compression_is_weights_over_nonzero(smoke_run: Path) -> None:
+    for _, row in rows(smoke_run, "anchor", "search", "confirm").iterrows():
+        assert row["nonzero"] == sum(row["n"])
+        assert row["compression"] == pytest.approx(sum(row["layer_weights"]) / sum(row["n"]))
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "tpe"])
+def test_every_sampler_finishes(sampler: str, program: Program, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = program(
+        *("--preset", "smoke", "--sampler", sampler, "--trials", 8, "--references", 0),
+        *("--confirm-seeds", 1, "--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "references are off" in done.stderr
+    searched = rows(out, "anchor", "search")
+    assert list(searched["number"]) == list(range(8))
+    assert len({tuple(n) for n in searched["n"]}) == 8
+
+
+def test_the_same_seed_gives_equal_rows_twice(program: Program, tmp_path: Path) -> None:
+    tables = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        done = program(
+            *("--preset", "smoke", "--seed", 5, "--concurrency", 1, "--references", 0),
+            *("--out", out),
+        )
+        assert done.returncode == 0, done.stderr
+        tables.append(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
+    one, two = (table[MEASUREMENTS].to_dict("records") for table in tables)
+    assert repr(one) == repr(two)
+
+
+def test_no_feasible_trial_is_status_3_and_names_the_bound(
+    program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    done = program(
+        *("--preset", "smoke", "--trials", 2, "--sampler", "grid", "--references", 0),
+        *("--max-accuracy-drop", 0, "--min-compression", 49, "--out", out),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "hardest to meet: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (out / "report.html").exists()
+    assert not (out / "winner").exists()
+
+
+def test_a_finished_run_resumed_runs_nothing_again(smoke_run: Path, program: Program) -> None:
+    before = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
+    done = program("--resume", smoke_run)
+    assert done.returncode == 0, done.stderr
+    after = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
+    assert repr(before.to_dict("records")) == repr(after.to_dict("records"))
+
+
+def test_a_dry_run_trains_nothing_and_writes_nothing(program: Program, tmp_path: Path) -> None:
+    done = program("--dry-run", "--out", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "61,470 prunable weights in 5 layers" in done.stdout
+    assert "40 search" in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--dataset", "cifar11"), "did you mean cifar10?"),
+        (("--gpus-per-trial", "64"), "the cluster has"),
+        (("--resume", "nowhere"), "there is no such folder"),
+        (("--address", "127.0.0.1:1"), "no Ray cluster answers"),
+        (("--out", "/proc/nowhere/run"), "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    words: tuple[str, str], says: str, program: Program, tmp_path: Path
+) -> None:
+    done = program(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert says in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_another_run_is_left_alone(smoke_run: Path, program: Program) -> None:
+    before = {path: path.stat().st_mtime_ns for path in smoke_run.rglob("*") if path.is_file()}
+    done = program("--out", smoke_run, "--preset", "smoke")
+    assert done.returncode == 2
+    assert "already holds a run" in done.stderr
+    assert before == {p: p.stat().st_mtime_ns for p in smoke_run.rglob("*") if p.is_file()}
