@@ -1,13 +1,20 @@
-"""What every test runs under: one thread, a HOME of its own, and a Ray cluster on request."""
+"""What every test runs under: one thread, its own HOME, small data, a Ray cluster on request."""
 
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+if TYPE_CHECKING:
+    from trainables.data.images import Images
+
 os.environ["OMP_NUM_THREADS"] = "1"  # read once, when NumPy and torch are imported
+
+import numpy as np
 
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -40,3 +47,104 @@ def ray_cluster(own_home: Path) -> Iterator[str]:
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def mnist5k() -> "Images":
+    """The 5,000 real images of MNIST that need no network."""
+    from trainables.data.registry import load_images
+
+    return load_images("mnist5k", None)
+
+
+def _text(text: str) -> bytes:
+    return b"U" + bytes([len(text)]) + text.encode()  # SHORT_BINSTRING, Python 2's str
+
+
+def _array(pixels: np.ndarray) -> bytes:
+    rows, columns = pixels.shape
+    return b"".join(
+        [
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
+            b"(K\x01" + struct.pack("<BiBi", 74, rows, 74, columns) + b"\x86",
+            b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xff",
+            b"J\xff\xff\xff\xffK\x00tb\x89",
+            b"T" + struct.pack("<i", pixels.size) + pixels.tobytes() + b"tb",
+        ]
+    )
+
+
+def _numbers(labels: np.ndarray) -> bytes:
+    return b"](" + b"".join(b"K" + bytes([label]) for label in labels.tolist()) + b"e"
+
+
+def cifar_pickle(pixels: np.ndarray, labels: np.ndarray, key: str) -> bytes:
+    """The bytes of one batch as Python 2 wrote the published ones, protocol 2.
+
+    pixels: (n, 3072) uint8.  labels: (n,).  key: labels | fine_labels.
+    """
+    items = {
+        "batch_label": _text("training batch 1 of 5"),
+        key: _numbers(labels),
+        "data": _array(pixels),
+        "filenames": b"](" + b"".join(_text(f"image_{i}.png") for i in range(len(labels))) + b"e",
+    }
+    if key == "fine_labels":
+        items["coarse_labels"] = _numbers(labels // 5)
+    return b"\x80\x02}(" + b"".join(_text(k) + v for k, v in items.items()) + b"u."
+
+
+def cifar_images(n_classes: int, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise around a pattern of each class, shuffled: (n, 3072) uint8 and (n,)."""
+    generator = np.random.default_rng(n_classes)
+    labels = generator.permutation(np.repeat(np.arange(n_classes), each))
+    patterns = generator.integers(60, 196, (n_classes, 3072))
+    noise = generator.integers(-60, 60, (len(labels), 3072))
+    return (patterns[labels] + noise).astype(np.uint8), labels
+
+
+WriteCifar = Callable[[Path, np.ndarray, np.ndarray], Path]
+
+
+def write_cifar10(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> Path:
+    """The six files of CIFAR-10 under `folder`, images dealt to them in order."""
+    home = folder / "cifar-10-batches-py"
+    home.mkdir(parents=True)
+    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    for name, part in zip(names, np.array_split(np.arange(len(labels)), 6), strict=True):
+        (home / name).write_bytes(cifar_pickle(pixels[part], labels[part], "labels"))
+    return folder
+
+
+def write_cifar100(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> Path:
+    """The two files of CIFAR-100 under `folder`, one image in six in `test`."""
+    home = folder / "cifar-100-python"
+    home.mkdir(parents=True)
+    first = len(labels) * 5 // 6
+    for name, part in {"train": slice(first), "test": slice(first, None)}.items():
+        (home / name).write_bytes(cifar_pickle(pixels[part], labels[part], "fine_labels"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir with 60 images a class in CIFAR-10's own files."""
+    return write_cifar10(tmp_path_factory.mktemp("cifar10"), *cifar_images(10, 60))
+
+
+@pytest.fixture(scope="session")
+def cifar100_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir with 12 images a class in CIFAR-100's own files."""
+    return write_cifar100(tmp_path_factory.mktemp("cifar100"), *cifar_images(100, 12))
+
+
+@pytest.fixture(scope="session")
+def write_cifar() -> dict[str, WriteCifar]:
+    """Data set -> writer of its files: (folder, (n, 3072) pixels, (n,) labels)."""
+    return {"cifar10": write_cifar10, "cifar100": write_cifar100}
+
+
+@pytest.fixture(scope="session")
+def pickled() -> Callable[[np.ndarray, np.ndarray, str], bytes]:
+    """Pixels, labels and the labels' key -> one batch in the published format."""
+    return cifar_pickle
