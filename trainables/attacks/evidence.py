@@ -12,6 +12,12 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
+def _require_bool(values: NDArray[np.generic], name: str) -> None:
+    """`~` of integers 0 and 1 would select the first and the last image, without an error."""
+    if values.dtype != np.bool_:
+        raise ValueError(f"{name} must be bool, got {values.dtype}")
+
+
 @dataclasses.dataclass(frozen=True)
 class ReferenceEvidence:
     """Outputs of models like the target whose members the attacker chose."""
@@ -23,6 +29,7 @@ class ReferenceEvidence:
     """(r, n): True where the reference trained on the image."""
 
     def __post_init__(self) -> None:
+        _require_bool(self.trained_on, "the references' membership")
         if self.logits.ndim != 3 or self.trained_on.shape != self.logits.shape[:2]:
             raise ValueError(
                 f"reference logits {self.logits.shape} do not fit membership "
@@ -52,11 +59,17 @@ class Evidence:
 
     def __post_init__(self) -> None:
         n = len(self.logits)
+        _require_bool(self.is_member, "membership")
         if self.logits.ndim != 2 or self.labels.shape != (n,) or self.is_member.shape != (n,):
             raise ValueError(
                 f"logits {self.logits.shape}, labels {self.labels.shape} and membership "
                 f"{self.is_member.shape} do not fit"
             )
+        n_classes = self.logits.shape[1]
+        if n_classes < 2 or n == 0:
+            raise ValueError(f"logits {self.logits.shape}: at least two classes and two images")
+        if self.labels.min() < 0 or self.labels.max() >= n_classes:
+            raise ValueError(f"labels lie outside [0, {n_classes})")
         if not np.isfinite(self.logits).all():
             raise ValueError("the target's logits are not finite")
         if self.logits.min() >= 0 and np.allclose(self.logits.sum(axis=1), 1, atol=1e-4):

@@ -47,7 +47,9 @@ def modified_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) 
     rows = np.arange(len(labels))
     log_p = log_probabilities(logits)
     p = np.exp(log_p)
-    log_others = np.log1p(-np.minimum(p, 1 - 1e-16))
+    log_others = np.log1p(-np.minimum(p, 0.75))  # exact below; at most one is above
+    first = logits.argmax(axis=1)
+    log_others[rows, first] = _log_rest(logits, first)
     own = -np.exp(_log_rest(logits, labels)) * log_p[rows, labels]
     products = p * log_others
     products[rows, labels] = 0.0
@@ -61,7 +63,7 @@ def _log_rest(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floa
 
 
 def shared_features(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
-    """(n, 9 + TOP - 1) features of the learned attacks; none depends on membership.
+    """(n, 9 + min(TOP, k)) features of the learned attacks; none depends on membership.
 
     The scaled confidence comes bent in several ways so that a linear model can follow a
     likelihood ratio that is steep near the decision and flat far from it.

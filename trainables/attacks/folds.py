@@ -15,7 +15,12 @@ FitAndScore = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
 
 
 def stratified_folds(evidence: Evidence, count: int, generator: np.random.Generator) -> Folds:
-    """Deal members and non-members of each class to `count` folds, as evenly as can be."""
+    """Deal members and non-members of each class to `count` folds, as evenly as can be.
+
+    Raises ValueError where a fold would hold fewer than two members.
+    """
+    if evidence.is_member.sum() < 2 * count:
+        raise ValueError(f"{len(evidence.labels)} images are too few for {count} folds")
     folds = np.empty(len(evidence.labels), dtype=np.int64)
     for member in (True, False):
         chosen = np.flatnonzero(evidence.is_member == member)

@@ -29,11 +29,16 @@ def reference_means(phi: Floats, trained_on: Bools) -> tuple[Floats, Floats]:
 def pooled_variance(phi: Floats, side: Bools, means: Floats) -> float:
     """Unbiased variance around each image's own mean, pooled over images.
 
+    Where no image has two references on this side, the variance over images stands in: too large,
+    so the likelihood ratios are cautious.
+
     phi: (r, n).  side: (r, n), the references that count.  means: (n,).
     """
+    if side.sum(axis=0).max() < 2:
+        return float(max(means.var(), 1e-12))
     squares = np.where(side, np.square(phi - means), 0.0)
     freedom = np.maximum(side.sum(axis=0) - 1, 0).sum()
-    return float(max(squares.sum() / max(freedom, 1), 1e-12))
+    return float(max(squares.sum() / freedom, 1e-12))
 
 
 def log_likelihood_ratio(target: Floats, phi: Floats, trained_on: Bools) -> Floats:

@@ -1,0 +1,50 @@
+"""Folds: each image is scored once, by what never saw it."""
+
+import numpy as np
+import pytest
+
+from trainables.attacks.folds import cross_fit, inner_validation, splits, stratified_folds
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_folds_hold_equal_shares_of_members_and_of_each_class(planted, count):
+    evidence = planted(n=420)
+    folds = stratified_folds(evidence, count, np.random.default_rng(0))
+    assert set(folds) == set(range(count))
+    for member in (True, False):
+        side = evidence.is_member == member
+        assert np.ptp(np.bincount(folds[side])) <= 1
+        for label in np.unique(evidence.labels):
+            both = side & (evidence.labels == label)
+            assert np.ptp(np.bincount(folds[both], minlength=count)) <= 1
+
+
+def test_folds_follow_their_generator(planted):
+    evidence = planted()
+    first, again, other = (
+        stratified_folds(evidence, 5, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_more_folds_than_pairs_of_images_are_refused(planted):
+    with pytest.raises(ValueError, match="folds"):
+        stratified_folds(planted(n=16), 5, np.random.default_rng(0))
+
+
+def test_every_image_is_scored_once_by_the_images_of_other_folds():
+    folds = np.array([0, 1, 2, 0, 1, 2, 2])
+    seen = np.zeros((7, 7), dtype=int)
+    for train, scored in splits(folds):
+        seen[np.ix_(scored, train)] += 1
+    np.testing.assert_array_equal(seen, folds[:, None] != folds)
+    result = cross_fit(folds, lambda train, scored: scored + len(train) / 10)
+    np.testing.assert_allclose(result, np.arange(7) + np.array([5, 5, 4, 5, 5, 4, 4]) / 10)
+
+
+def test_inner_validation_takes_the_share_of_members_and_of_non_members():
+    is_member = np.arange(100) < 60
+    fit, validation = inner_validation(is_member, 0.2, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(np.r_[fit, validation]), np.arange(100))
+    assert (is_member[validation].sum(), (~is_member[validation]).sum()) == (12, 8)
