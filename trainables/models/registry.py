@@ -26,6 +26,10 @@ class ModelSpec:
     sides: tuple[int, ...]
     """Image heights it takes; images are square."""
 
+    def takes(self, image_shape: Shape) -> bool:
+        """Whether images of this shape go through the network."""
+        return image_shape[1] in self.sides and image_shape[1] == image_shape[2]
+
 
 MODELS: dict[str, ModelSpec] = {
     "lenet5": ModelSpec(build=LeNet5, sides=(28, 32)),
@@ -41,8 +45,8 @@ def _build(name: str, n_classes: int, image_shape: Shape) -> nn.Module:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(MODELS)}"
         raise InvalidInput(f"model {name!r} is unknown: {hint}")
     spec = MODELS[name]
-    if image_shape[1] not in spec.sides or image_shape[1] != image_shape[2]:
-        fitting = [other for other, s in MODELS.items() if image_shape[1] in s.sides]
+    if not spec.takes(image_shape):
+        fitting = [other for other, s in MODELS.items() if s.takes(image_shape)]
         raise InvalidInput(
             f"{name} does not take {image_shape[1]} x {image_shape[2]} images: use "
             f"{' or '.join(fitting) or 'another data set'}"

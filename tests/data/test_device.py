@@ -1,0 +1,108 @@
+"""Batches on the device: normalised as NumPy would, augmented as a loop over images would."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.data.device import PADDING, DeviceImages
+from trainables.data.images import Images
+from trainables.data.registry import DATASETS
+from trainables.seeding import torch_generator
+
+
+def some(count: int, channels: int, side: int) -> Images:
+    generator = np.random.default_rng(count)
+    pixels = generator.integers(0, 256, (count, channels, side, side)).astype(np.uint8)
+    return Images(pixels, generator.integers(0, 10, count))
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_batch_is_normalised_by_channel(name) -> None:
+    spec = DATASETS[name]
+    images = some(7, *spec.image_shape[:2])
+    batch = DeviceImages.of(images, spec).batch(torch.tensor([3, 0, 3]))
+    mean = np.array(spec.mean)[:, None, None]
+    std = np.array(spec.std)[:, None, None]
+    expected = (images.pixels[[3, 0, 3]] / 255 - mean) / std
+    np.testing.assert_allclose(batch.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_are_copied_once_and_never_changed() -> None:
+    images = some(4, 1, 28)
+    images.pixels.setflags(write=False)  # as the object store's memory
+    before = images.pixels.copy()
+    device = DeviceImages.of(images, DATASETS["mnist5k"])
+    device.crop_and_flip(device.batch(torch.arange(4)), torch_generator(0, "crops"))
+    assert not np.shares_memory(device.pixels.numpy(), images.pixels)
+    assert (device.pixels.numpy() == before).all()
+    moved = device.to(torch.device("cpu"))
+    assert torch.equal(moved.batch(torch.arange(4)), device.batch(torch.arange(4)))
+
+
+def augmented_one_by_one(batch: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """The oracle: pad, cut and mirror each image by itself, with the same draws."""
+    count, _, height, width = batch.shape
+    tops, lefts = torch.randint(2 * PADDING + 1, (2, count), generator=generator).tolist()
+    mirrored = torch.randint(2, (count,), generator=generator).tolist()
+    images = []
+    for image, top, left, mirror in zip(batch, tops, lefts, mirrored, strict=True):
+        padded = np.pad(image, [(0, 0), (PADDING, PADDING), (PADDING, PADDING)])
+        crop = padded[:, top : top + height, left : left + width]
+        images.append(crop[:, :, ::-1] if mirror else crop)
+    return np.stack(images)
+
+
+@given(
+    count=st.integers(1, 6),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    seed=st.integers(0, 2**16),
+)
+def test_crop_and_flip_equals_a_loop_over_images(count, channels, height, width, seed) -> None:
+    images = DeviceImages(torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1), [0.0], [1.0])
+    batch = torch.rand(count, channels, height, width, generator=torch_generator(seed, "batch"))
+    before = batch.clone()
+    result = images.crop_and_flip(batch, torch_generator(seed, "crops"))
+    expected = augmented_one_by_one(batch.numpy(), torch_generator(seed, "crops"))
+    assert (result.numpy() == expected).all()
+    assert torch.equal(batch, before)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_crops_depend_on_the_generator_alone() -> None:
+    images = DeviceImages.of(some(64, 3, 32), DATASETS["cifar10"])
+    batch = images.batch(torch.arange(64))
+    one, same, other = (
+        images.crop_and_flip(batch, torch_generator(seed, "crops")) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_every_crop_and_both_sides_occur() -> None:
+    images = DeviceImages.of(some(1, 1, 28), DATASETS["mnist5k"])
+    marked = torch.zeros(2000, 1, 28, 28)
+    marked[:, 0, 14, 10] = 1
+    cropped = images.crop_and_flip(marked, torch_generator(0, "crops"))
+    _, _, rows, columns = torch.nonzero(cropped, as_tuple=True)
+    assert set(rows.tolist()) == set(range(10, 19))
+    assert set(columns.tolist()) == {*range(6, 15), *range(13, 22)}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels"),
+    [
+        (np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int64)),
+        (np.zeros((2, 1, 28, 28), np.float32), np.zeros(2, np.int64)),
+        (np.zeros((2, 1, 28, 28), np.uint8), np.zeros(3, np.int64)),
+        (np.zeros((2, 1, 28, 28), np.uint8), np.zeros(2, np.int32)),
+    ],
+)
+def test_images_of_another_shape_or_type_cannot_be_made(pixels, labels) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Images(pixels, labels)
