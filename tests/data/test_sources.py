@@ -177,6 +177,12 @@ def test_no_name_outside_the_list_is_ever_looked_up(call, tmp_path) -> None:
         sources._read_batch(tmp_path / "batch", "labels")
 
 
+def test_an_announced_length_is_not_allocated_before_it_is_there(tmp_path) -> None:
+    (tmp_path / "batch").write_bytes(b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"few.")
+    with pytest.raises(InvalidInput, match="EOFError"):
+        sources._read_batch(tmp_path / "batch", "labels")
+
+
 def valid_or_refused(read: Callable[[], tuple[np.ndarray, np.ndarray]], side: int) -> None:
     """Valid images or InvalidInput of one line, whatever the bytes."""
     try:

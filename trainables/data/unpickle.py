@@ -69,12 +69,20 @@ _STAND_INS: dict[tuple[str, str], object] = {
 }
 
 
+def _load_bytearray(unpickler: Any) -> None:  # noqa: ANN401 - no type is published for its stack
+    """Python's own allocates the announced length before it looks at what there is."""
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
 class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - C's allocates what a damaged file asks for
     def find_class(self, module: str, name: str) -> object:
         """What stands in for the class or function that the pickle asks for."""
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image needs")
         return _STAND_INS[module, name]
+
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: _load_bytearray}  # noqa: RUF012, SLF001
 
 
 def load_arrays(data: bytes) -> object:
