@@ -101,3 +101,23 @@ def test_adding_a_constant_to_all_logits_changes_nothing(given_outputs, shift):
         features.scaled_confidence(logits, labels),
         atol=1e-9,
     )
+
+
+@given(outputs(20), st.floats(0.01, 100))
+def test_tempered_logits_do_not_know_their_scale(given_outputs, factor):
+    logits, labels = given_outputs
+    logits = logits + 10 * np.eye(logits.shape[1])[labels] + 20  # no margin near 0
+    tempered = features.tempered(logits, labels)
+    np.testing.assert_allclose(features.tempered(logits * factor, labels), tempered, rtol=1e-6)
+    np.testing.assert_array_equal(tempered.argmax(axis=1), logits.argmax(axis=1))
+
+
+def test_tempered_logits_have_margins_of_the_typical_size():
+    logits = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 4.0]])
+    tempered = features.tempered(logits, np.array([0, 0, 2]))  # margins 2, -1, 4
+    np.testing.assert_allclose(tempered, logits * features.TYPICAL_MARGIN / 2)
+
+
+def test_logits_without_any_margin_stay_as_they_are():
+    logits = np.zeros((3, 4))
+    np.testing.assert_array_equal(features.tempered(logits, np.zeros(3, dtype=int)), logits)

@@ -78,6 +78,14 @@ def test_does_not_depend_on_the_order_of_the_images(evidence, folds, name):
     np.testing.assert_allclose(after, before[order], atol=2e-3)
 
 
+@pytest.mark.parametrize("factor", [0.125, 8.0])
+@pytest.mark.parametrize("name", ["logistic", "boosted", REFERENCE])
+def test_the_strong_attacks_do_not_care_for_the_temperature(evidence, folds, name, factor):
+    scaled = dataclasses.replace(evidence, logits=evidence.logits * factor)
+    before, after = (ATTACKS[name](e, folds, SETTING) for e in (evidence, scaled))
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
 @every_attack
 def test_members_score_higher_where_there_is_a_leak(evidence, folds, name):
     p = ATTACKS[name](evidence, folds, SETTING)

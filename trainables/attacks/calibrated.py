@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from trainables.attacks.evidence import Bools, Evidence, Floats
-from trainables.attacks.features import shared_features
+from trainables.attacks.features import shared_features, tempered
 from trainables.attacks.folds import Folds, cross_fit
 
 INVERSE_PENALTY = 0.3
@@ -33,20 +33,26 @@ def logistic_on(features: Floats, is_member: Bools, folds: Folds) -> Floats:
     return cross_fit(folds, fit_and_score)
 
 
+def own_features(evidence: Evidence) -> Floats:
+    """(n, d) features of the target's outputs at the typical temperature."""
+    labels = evidence.labels
+    return shared_features(tempered(evidence.logits, labels), labels)
+
+
 def logistic(evidence: Evidence, folds: Folds) -> Floats:
     """(n,) held-out probabilities from the target's outputs alone."""
-    return logistic_on(shared_features(evidence.logits, evidence.labels), evidence.is_member, folds)
+    return logistic_on(own_features(evidence), evidence.is_member, folds)
 
 
 def boosted(evidence: Evidence, folds: Folds, seed: int) -> Floats:
     """(n,) held-out probabilities of small boosted trees, Platt-calibrated on inner folds."""
-    features = shared_features(evidence.logits, evidence.labels)
+    features = own_features(evidence)
 
     def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
         trees = HistGradientBoostingClassifier(
             max_iter=40,
             learning_rate=0.06,
-            max_leaf_nodes=6,
+            max_leaf_nodes=3,
             min_samples_leaf=40,
             l2_regularization=10.0,
             early_stopping=False,

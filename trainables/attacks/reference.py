@@ -7,9 +7,9 @@ over the others.  The references must be pruned like the target; dense ones miss
 
 import numpy as np
 
-from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.calibrated import logistic_on, own_features
 from trainables.attacks.evidence import Bools, Evidence, Floats
-from trainables.attacks.features import scaled_confidence, shared_features
+from trainables.attacks.features import scaled_confidence, tempered
 from trainables.attacks.folds import Folds
 
 CLIP = 3.0
@@ -60,8 +60,12 @@ def matched_references(evidence: Evidence, folds: Folds) -> Floats:
     reference = evidence.reference
     if reference is None:
         raise ValueError("the reference attack needs reference models")
-    target = scaled_confidence(evidence.logits, evidence.labels)
-    phi = np.stack([scaled_confidence(logits, evidence.labels) for logits in reference.logits])
+    labels = evidence.labels
+    target, *others = (
+        scaled_confidence(tempered(logits, labels), labels)
+        for logits in (evidence.logits, *reference.logits)
+    )
+    phi = np.stack(others)
     inside, outside = reference_means(phi, reference.trained_on)
     ratio = log_likelihood_ratio(target, phi, reference.trained_on)
     features = np.column_stack(
@@ -71,7 +75,7 @@ def matched_references(evidence: Evidence, folds: Folds) -> Floats:
             target - outside,  # the offline form
             inside - outside,
             outside,
-            shared_features(evidence.logits, evidence.labels),
+            own_features(evidence),
         ]
     )
     return logistic_on(features, evidence.is_member, folds)
