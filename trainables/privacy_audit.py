@@ -82,7 +82,12 @@ def audit(
 def strongest_by_fold(
     probabilities: dict[str, Floats], is_member: Bools, folds: Folds
 ) -> list[str]:
-    """For each fold, the attack with the largest gain on all other folds."""
+    """For each fold, the attack with the largest gain on all other folds.
+
+    Not wholly independent: the other folds' probabilities were fitted on this fold too.  Without
+    a leak the gain stays at nothing on average, but the AUC came out at 0.515 (40 audits of 600
+    images, 3 folds) and 0.507 (24 of 2,000 images, 5 folds).
+    """
     terms = {name: gain_terms(p, is_member) for name, p in probabilities.items()}
 
     def elsewhere(name: str, fold: int) -> float:
