@@ -183,7 +183,6 @@ def test_reestimated_statistics_are_those_of_the_images(digits, members) -> None
     assert model.norm.momentum == 0.2
 
 
-@pytest.mark.xfail(reason="each batch weighs alike, so a short last batch weighs too much")
 def test_reestimation_weighs_every_image_alike(digits, monkeypatch) -> None:
     monkeypatch.setattr(training, "EVALUATION_BATCH", 100)
     order = torch.argsort(digits.pixels.flatten(1).float().mean(1), stable=True)

@@ -150,10 +150,13 @@ def reestimate_batch_norm(model: nn.Module, images: DeviceImages, indices: Tenso
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average over the pass
     model.train()
+    seen = 0
     with _precision(indices.device):
         for part in torch.split(indices, EVALUATION_BATCH):
+            seen += len(part)
+            for norm in norms:
+                norm.momentum = len(part) / seen  # a running mean over images, not over batches
             model(images.batch(part))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -18,15 +18,16 @@ PATIENCE_S = 240
 """A wait that never ends would hide a hang; far more than any run here takes."""
 
 
-def start(*words: object) -> subprocess.Popen[bytes]:
-    """The program in a session of its own, as from a terminal."""
-    return subprocess.Popen(
-        command(*words),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+def start(errors: Path, *words: object) -> subprocess.Popen[bytes]:
+    """The program in a session of its own, as from a terminal; its stderr goes to a file."""
+    with errors.open("wb") as stderr:
+        return subprocess.Popen(
+            command(*words),
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
 
 def finished_parts(out: Path) -> int:
@@ -51,7 +52,7 @@ def kill_with_children(process: subprocess.Popen[bytes]) -> None:
 def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     program: Program, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
+    out, errors = tmp_path / "run", tmp_path / "errors"
     chooser = random.Random(20)
     moments = sorted(chooser.sample(range(1, TRIALS), 3))
     words: tuple[object, ...] = (
@@ -60,9 +61,9 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     )
     seen: dict[str, tuple[int, ...]] = {}
     for moment in moments:
-        process = start(*words)
+        process = start(errors, *words)
         wait_for_rows(process, out, 1 + moment)  # the baseline's row comes first
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.poll() is None, errors.read_text()
         kill_with_children(process)
         for _, row in rows(out, "anchor", "search").iterrows():
             assert seen.setdefault(row["trial_id"], tuple(row["n"])) == tuple(row["n"])
@@ -79,8 +80,8 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
 def test_a_run_killed_while_it_trains_the_dense_models_starts_them_again(
     program: Program, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    process = start("--preset", "smoke", "--trials", 2, "--references", 0, "--out", out)
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    process = start(errors, "--preset", "smoke", "--trials", 2, "--references", 0, "--out", out)
     deadline = time.monotonic() + PATIENCE_S
     while not (out / "tune").exists() and process.poll() is None:
         assert time.monotonic() < deadline
@@ -95,17 +96,18 @@ def test_a_run_killed_while_it_trains_the_dense_models_starts_them_again(
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     notice: signal.Signals, program: Program, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
+    out, errors = tmp_path / "run", tmp_path / "errors"
     process = start(
+        errors,
         *("--preset", "smoke", "--trials", 12, "--references", 0, "--confirm-seeds", 1),
         *("--out", out),
     )
     wait_for_rows(process, out, 4)
     process.send_signal(notice)
-    _, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, errors.decode()
-    assert f"python -m search.run --resume {out}" in errors.decode().replace("\n", " ")
-    assert "Traceback" not in errors.decode()
+    said = errors.read_text() if process.wait(timeout=PATIENCE_S) else ""
+    assert process.returncode == 130, said
+    assert f"python -m search.run --resume {out}" in said
+    assert "Traceback" not in said
     before = set(rows(out, "anchor", "search")["trial_id"])
     assert len(before) >= 3
     done = program("--resume", out)
