@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,32 +139,35 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
         tune.with_parameters(Trial, shared=stage.shared),
         {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
     )
-    path = str(stage.folder / stage.name)
-    if tune.Tuner.can_restore(path):
-        tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, resume_errored=False)
+    folder = stage.folder / stage.name
+    if any(folder.glob("experiment_state-*.json")):
+        tuner = tune.Tuner.restore(
+            str(folder), trainable, resume_unfinished=True, param_space=_param_space(stage)
+        )
     else:
+        shutil.rmtree(folder, ignore_errors=True)  # killed before its first snapshot
         tuner = _new_tuner(stage, trainable)
     grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
 
 
-def _new_tuner(stage: Stage, trainable: Any) -> tune.Tuner:
+def _param_space(stage: Stage) -> dict[str, Any]:
     if stage.jobs is not None:
-        space: dict[str, Any] = {"job": tune.grid_search([job.to_dict() for job in stage.jobs])}
-        samples, concurrent = 1, None
-    else:
-        if stage.base is None:
-            raise ValueError("a stage needs jobs, or a base and a searcher")
-        space = {"job": stage.base.to_dict()}
-        samples, concurrent = -1, stage.resources.concurrency  # the searcher knows when to end
+        return {"job": tune.grid_search([job.to_dict() for job in stage.jobs])}
+    if stage.base is None:
+        raise ValueError("a stage needs jobs, or a base and a searcher")
+    return {"job": stage.base.to_dict()}
+
+
+def _new_tuner(stage: Stage, trainable: Any) -> tune.Tuner:
     return tune.Tuner(
         trainable,
-        param_space=space,
+        param_space=_param_space(stage),
         tune_config=tune.TuneConfig(
             search_alg=stage.searcher,
-            num_samples=samples,
-            max_concurrent_trials=concurrent or stage.resources.concurrency,
+            num_samples=1 if stage.searcher is None else -1,  # a searcher knows when to end
+            max_concurrent_trials=stage.resources.concurrency,
             reuse_actors=True,
             trial_name_creator=trial_name,
             trial_dirname_creator=trial_name,

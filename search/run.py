@@ -3,8 +3,11 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import signal
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,7 +45,6 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config, options = parse(arguments)
         folder = RunFolder(options.resume or options.out)
-        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice is a Ctrl-C
         return run(config, options, folder)
     except InvalidInput as error:
         console.print(f"error: {error}", markup=False)
@@ -51,10 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
     except Exception as error:
-        log.exception("the run failed")
-        where = f"the log is {folder.log}" if folder and folder.log.exists() else "there is no log"
         cause = " ".join(str(error).split()) or type(error).__name__
-        console.print(f"fault: {cause}; {where}", markup=False)
+        console.print(f"fault: {cause}; the log is {_write_fault(folder)}", markup=False)
         return FAULT
 
 
@@ -74,6 +74,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             "differ); give the same --data-dir"
         )
     with cluster(options.address) as available:
+        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice; Ray set its own
         resources = plan_resources(
             available,
             cpus_per_trial=options.cpus_per_trial,
@@ -194,12 +195,19 @@ def _logging_to(path: Path) -> Iterator[None]:
     log.setLevel(logging.INFO)
     try:
         yield
-    except Exception:
-        log.exception("the run failed")
-        raise
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def _write_fault(folder: RunFolder | None) -> Path:
+    """Add the traceback to the run's log, or to a file of its own when there is no run yet."""
+    path = folder.log if folder and folder.log.exists() else None
+    if path is None:
+        path = Path(tempfile.gettempdir()) / f"search-run-{os.getpid()}.log"
+    with path.open("a", encoding="utf-8") as log_file:
+        log_file.write(traceback.format_exc())
+    return path
 
 
 def _how_to_resume(folder: RunFolder | None) -> str:
