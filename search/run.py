@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary of the process
         cause = " ".join(str(error).split()) or type(error).__name__
         console.print(f"fault: {cause}; the log is {_write_fault(folder)}", markup=False)
         return FAULT
