@@ -130,6 +130,11 @@ def trial_name(trial: Any) -> str:
     return job_of(trial.config).trial.trial_id
 
 
+def has_snapshot(folder: Path) -> bool:
+    """Whether Tune left something to restore; `tuner.pkl` alone comes before the first snapshot."""
+    return any(folder.glob("experiment_state-*.json"))
+
+
 def run_stage(stage: Stage) -> dict[str, tune.Result]:
     """Run the stage, or what a killed driver left of it; trial id -> Tune's result.
 
@@ -140,7 +145,7 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
         {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
     )
     folder = stage.folder / stage.name
-    if any(folder.glob("experiment_state-*.json")):
+    if has_snapshot(folder):
         tuner = tune.Tuner.restore(
             str(folder), trainable, resume_unfinished=True, param_space=_param_space(stage)
         )

@@ -28,6 +28,7 @@ from search.dense import train_dense
 from search.export import export_winner
 from search.launch import cluster, plan_resources
 from search.ledger import Ledger
+from search.mirror import require_storage_url
 from search.plan import plan
 from search.runfolder import RunFolder, describe
 from search.searching import base_job, search
@@ -67,6 +68,10 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         options = _with_data_dir(options, stored)
     if config is None:
         raise InvalidInput("there is nothing to run")
+    if options.study_storage is not None:
+        require_storage_url(options.study_storage)
+    if stored is None and not options.dry_run:
+        folder.check()
     inputs = load_inputs(config, options)
     if stored is not None and stored["split_hashes"] != inputs.describe()["split_hashes"]:
         raise InvalidInput(
@@ -106,6 +111,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    context.ledger.remove_leftovers()
     if not config.references:
         say("Matched references are off (--references 0): the leak of pruned models is understated")
     dense = train_dense(context)

@@ -30,8 +30,8 @@ class RunFolder:
         self.tune = self.path / "tune"
         self.log = self.path / "run.log"
 
-    def create(self) -> None:
-        """Make the folder. Raises InvalidInput when it holds a run already or cannot be written."""
+    def check(self) -> None:
+        """Raise InvalidInput when the folder holds a run or anything else; writes nothing."""
         if self.config.exists():
             raise InvalidInput(
                 f"--out {self.path} already holds a run: continue it with --resume {self.path}, or "
@@ -39,6 +39,10 @@ class RunFolder:
             )
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InvalidInput(f"--out {self.path} is not an empty folder: choose another")
+
+    def create(self) -> None:
+        """Make the folder. Raises InvalidInput when it is in use or cannot be written."""
+        self.check()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o700)  # membership results are about people
