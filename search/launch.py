@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
 
     Raises InvalidInput when no cluster answers at `address`.
     """
+    if any(letter.isspace() for letter in sys.executable):
+        raise InvalidInput(
+            f"Ray cannot start workers from {sys.executable}: move the project to a path without "
+            "spaces and run `make install` there"
+        )
     os.environ.update(_ENVIRONMENT)
     try:
         ray.init(

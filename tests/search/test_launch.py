@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.launch import plan_resources
+from search.launch import cluster, plan_resources
 from trainables.config import InvalidInput
 
 
@@ -32,6 +32,12 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
 def test_more_cores_than_there_are_is_named() -> None:
     with pytest.raises(InvalidInput, match="--cpus-per-trial 8 but the cluster has 2"):
         plan({"CPU": 2.0}, cpus=8.0)
+
+
+def test_an_interpreter_that_ray_cannot_start_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("sys.executable", "/home of mine/.venv/bin/python")
+    with pytest.raises(InvalidInput, match="path without spaces"), cluster(None):
+        pass
 
 
 @given(
