@@ -131,7 +131,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         "--min-compression",
         type=float,
         metavar="RATIO",
-        help="feasible: prunable weights / non-zero ones >= this [no bound]",
+        help="feasible: prunable weights / non-zero ones >= this [2 for mnist5k, else no bound]",
     )
     group.add_argument("--seed", type=int, metavar="N", help="of the whole run [0]")
 

@@ -12,6 +12,7 @@ def mnist5k(model: str) -> SearchConfig:
     return SearchConfig(
         dataset="mnist5k",
         model=model,
+        min_compression=2.0,  # a winner that is hardly smaller would not be worth its pruning
         training=TrainingConfig(epochs=40, batch_size=32, learning_rate=1e-3),
         admm=ADMMConfig(
             iterations=3,
@@ -97,6 +98,7 @@ def smoke(config: SearchConfig) -> SearchConfig:
         confirm_seeds=2,
         references=4,
         max_accuracy_drop=0.9,
+        min_compression=None,
         training=dataclasses.replace(config.training, epochs=1),
         admm=dataclasses.replace(
             config.admm, iterations=1, epochs_per_iteration=1, retrain_epochs=1
