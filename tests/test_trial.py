@@ -1,0 +1,161 @@
+"""The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.recorder import RunIdentity, to_record
+from search.searcher import Goal, judge
+from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
+from trainables.data.cohort import reference_halves
+from trainables.data.images import Images
+from trainables.data.registry import DATASETS
+from trainables.data.split import five_way_split
+from trainables.models import build_model, layer_sizes
+from trainables.records import FAILED, TRIAL_SCHEMA, to_table
+from trainables.trial import Job, Shared, Trial, job_of
+
+SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
+IDENTITY = RunIdentity(
+    run_id="run",
+    defense="pruning",
+    sampler="tpe",
+    layer_names=("conv1", "conv2", "fc1", "fc2", "fc3"),
+    layer_weights=SIZES,
+)
+
+
+@pytest.fixture(scope="module")
+def shared(mnist5k: Images) -> Shared:
+    model = build_model("lenet5", n_classes=10, image_shape=(1, 28, 28), seed=0)
+    return Shared(
+        images=mnist5k,
+        split=five_way_split(mnist5k.labels, DATASETS["mnist5k"].fractions, 0),
+        dense={"baseline": {k: v.numpy().copy() for k, v in model.state_dict().items()}},
+        halves=reference_halves(2000, 4, 0),
+        references={},
+    )
+
+
+def job(**changes: object) -> Job:
+    trial = TrialConfig(
+        kind="search",
+        number=3,
+        run_seed=0,
+        seed=1,
+        dataset="mnist5k",
+        model="lenet5",
+        n=tuple(size // 4 for size in SIZES),
+        training=TrainingConfig(epochs=1, batch_size=100),
+        admm=ADMMConfig(iterations=2, epochs_per_iteration=1, rho=1e-2, retrain_epochs=2),
+        attack=AttackConfig(folds=2, neural_epochs=1),
+    )
+    return dataclasses.replace(Job(trial=trial, dense="baseline", accuracy_bound=0.2), **changes)
+
+
+def finish(trial: Trial) -> dict:
+    result = trial.step()
+    while not result["done"]:
+        result = trial.step()
+    return result
+
+
+def test_a_trial_reports_at_every_stage_end_and_ends_with_its_measurements(shared) -> None:
+    trial = make(job(), shared)
+    results = []
+    while not results or not results[-1]["done"]:
+        results.append(trial.step())
+    assert [result["epochs"] for result in results] == [1, 2, 3, 4]
+    assert [result["progress"] for result in results] == [0.0, 0.0, 0.5, 1.0]
+    assert all("excess_gain" not in result for result in results[:-1])
+    record = to_record(IDENTITY, job(), results[-1])
+    assert record.state == "COMPLETE"
+    assert record.nonzero == sum(job().trial.n)
+    assert record.test_accuracy is None
+    assert to_table([record], TRIAL_SCHEMA).num_rows == 1
+
+
+def make(work: Job, shared: Shared) -> Trial:
+    """A trial as `tune.with_parameters` makes it."""
+
+    class Bound(Trial):
+        def setup(self, config: dict) -> None:  # type: ignore[override]
+            super().setup(config, shared)
+
+    return Bound({"job": work.to_dict()})
+
+
+def test_a_trial_restored_from_its_checkpoint_ends_with_the_same_numbers(
+    shared, tmp_path: Path
+) -> None:
+    expected = finish(make(job(), shared))
+    first = make(job(), shared)
+    first.step()
+    first.save_checkpoint(str(tmp_path))
+    second = make(job(), shared)
+    second.load_checkpoint(str(tmp_path))
+    result = finish(second)
+    for name in ("excess_gain", "attack_gains", "val_accuracy", "history"):
+        assert result[name] == expected[name]
+
+
+def test_a_reused_actor_starts_the_next_job_afresh(shared) -> None:
+    trial = make(job(), shared)
+    finish(trial)
+    other = job(trial=dataclasses.replace(job().trial, number=4, seed=9))
+    assert trial.reset_config({"job": other.to_dict()})
+    assert finish(trial)["history"] == finish(make(other, shared))["history"]
+
+
+def test_a_diverged_trial_is_failed_and_never_comparable(shared) -> None:
+    wild = dataclasses.replace(job().trial.admm, learning_rate=1e30)
+    work = job(trial=dataclasses.replace(job().trial, admm=wild))
+    result = finish(make(work, shared))
+    assert "loss became" in result["trial_error"]
+    record = to_record(IDENTITY, work, result)
+    assert (record.state, record.feasible, record.excess_gain) == (FAILED, False, None)
+    assert judge(result, Goal(units={"accuracy_violation": 0.01})).state.name == "FAIL"
+
+
+def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_path: Path) -> None:
+    trial = make(job(keep_model=True), shared)
+    assert finish(trial)["should_checkpoint"]
+    trial.save_checkpoint(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "state.pt",
+        "model.safetensors",
+        "masks.safetensors",
+        "audited_logits.npy",
+    }
+    assert np.load(tmp_path / "audited_logits.npy").shape == (2000, 10)
+
+
+def test_references_train_on_their_half_and_are_not_measured(shared) -> None:
+    result = finish(make(job(reference=1), shared))
+    assert result["finished"]
+    assert "excess_gain" not in result
+
+
+def test_a_dense_model_is_trained_then_measured_without_training(shared) -> None:
+    trained = finish(make(job(dense=None), shared))
+    assert trained["epochs"] == 1
+    baseline = dataclasses.replace(job().trial, kind="baseline", n=SIZES)
+    measured = finish(make(job(trial=baseline, before_s=100.0), shared))
+    assert measured["compression"] == 1.0
+    assert measured["test_accuracy"] is not None
+    assert measured["duration_s"] > 100
+
+
+def test_what_the_searcher_suggests_overrides_the_base() -> None:
+    config = {"job": job().to_dict(), "number": 7, "kind": "anchor", "n": [1, 2, 3, 4, 5]}
+    merged = job_of({**config, "params": {"keep/conv1": 0.1}})
+    assert merged.trial.trial_id == "anchor-0007"
+    assert merged.trial.n == (1, 2, 3, 4, 5)
+
+
+def test_violations_are_positive_beyond_a_bound(shared) -> None:
+    result = finish(make(job(accuracy_bound=0.99, compression_bound=10.0), shared))
+    assert result["accuracy_violation"] == pytest.approx(0.99 - result["val_accuracy"])
+    assert result["compression_violation"] == pytest.approx(10 - sum(SIZES) / sum(job().trial.n))
