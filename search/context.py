@@ -89,6 +89,7 @@ class Context:
             split=inputs.split,
             dense=dense,
             halves=reference_halves(audited, self.config.references, self.config.seed),
+            device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
         )
 

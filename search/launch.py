@@ -30,7 +30,7 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "2",  # the default forgets up to 10 s of trials on kill -9
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",  # checked below, before anything starts
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Shared.device decides; Ray's default will change
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from search.recorder import RunIdentity, to_record
 from search.searcher import Goal, judge
@@ -35,6 +36,7 @@ def shared(mnist5k: Images) -> Shared:
         split=five_way_split(mnist5k.labels, DATASETS["mnist5k"].fractions, 0),
         dense={"baseline": {k: v.numpy().copy() for k, v in model.state_dict().items()}},
         halves=reference_halves(2000, 4, 0),
+        device="cpu",
         references={},
     )
 
@@ -146,6 +148,13 @@ def test_a_dense_model_is_trained_then_measured_without_training(shared) -> None
     assert measured["compression"] == 1.0
     assert measured["test_accuracy"] is not None
     assert measured["duration_s"] > 100
+
+
+def test_a_gpu_that_torch_cannot_use_is_named(shared) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(RuntimeError, match="--gpus-per-trial 0"):
+        make(job(), dataclasses.replace(shared, device="cuda"))
 
 
 def test_what_the_searcher_suggests_overrides_the_base() -> None:

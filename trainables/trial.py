@@ -47,6 +47,9 @@ class Shared:
     halves: np.ndarray
     """(references, |D| + |D'|) bool: who each reference trained on."""
 
+    device: str
+    """cpu | cuda: where trials run."""
+
     references: dict[str, np.ndarray]
     """Name of a vector -> (references, |D| + |D'|, classes): its matched references' logits."""
 
@@ -102,7 +105,12 @@ class Trial(tune.Trainable):
         """Put the images on this actor's device, once; then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
         self._shared = shared
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(shared.device)
+        if shared.device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(
+                "the cluster offers a GPU that torch cannot use: install a CUDA build of torch, or "
+                "run with --gpus-per-trial 0"
+            )
         self._cohort: Cohort | None = None
         self._history: list[EpochRecord]
         self._milestone: tuple[float | None, float]  # validation accuracy and progress
