@@ -61,7 +61,7 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
     os.environ.update(_ENVIRONMENT)
     try:
         ray.init(
-            address=None if address in (None, "local") else address,
+            address=address or "local",  # None would join any cluster that runs on this machine
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=None if address in (None, "local") else False,
