@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from trainables.config import InvalidInput
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 
 log = logging.getLogger(__name__)
+
+KNOCK_S = 10.0
+"""A head node that answers at all answers within this."""
 
 MAX_FAILURES = 2
 """Retries of a trial whose process or machine died; from its last checkpoint."""
@@ -60,13 +64,14 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         )
     os.environ.update(_ENVIRONMENT)
     try:
+        _knock(address)
         ray.init(
             address=address or "local",  # None would join any cluster that runs on this machine
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=None if address in (None, "local") else False,
         )
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(
             f"no Ray cluster answers at --address {address!r}: start one with `ray up "
             "cluster.yaml`, or leave the option out to use this machine"
@@ -75,6 +80,13 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         yield {name: float(count) for name, count in ray.cluster_resources().items()}
     finally:
         ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError when nothing listens at a HOST:PORT: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def plan_resources(
