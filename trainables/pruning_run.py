@@ -186,7 +186,12 @@ class PruningRun:
         return self._record("retrain", loss, train_accuracy)
 
     def _train(
-        self, start_rate: float, position: tuple[int, int], **hooks: Hook
+        self,
+        start_rate: float,
+        position: tuple[int, int],
+        *,
+        before_step: Hook,
+        after_step: Hook = lambda: None,
     ) -> tuple[float, float]:
         """One epoch at `position` = (epoch, epochs) of a cosine from `start_rate` to zero."""
         epoch, epochs = position
@@ -195,7 +200,8 @@ class PruningRun:
             self.model,
             self._optimizer,
             learning_rate=lambda step: cosine(start_rate, epoch * steps + step, epochs * steps),
-            **hooks,
+            before_step=before_step,
+            after_step=after_step,
         )
 
     def _record(

@@ -12,6 +12,9 @@ from trainables.data.device import DeviceImages
 from trainables.models import prunable_layers
 
 Hook = Callable[[], None]
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(logits (b, k), labels (b,)) -> mean loss, a scalar with gradient."""
+
 EVALUATION_BATCH = 2048
 """Images per forward pass without gradients; bounds memory, decides no result."""
 
@@ -90,6 +93,7 @@ class Epoch:
         optimizer: torch.optim.Optimizer,
         *,
         learning_rate: Callable[[int], float],
+        loss: Loss = functional.cross_entropy,
         before_step: Hook = lambda: None,
         after_step: Hook = lambda: None,
     ) -> tuple[float, float]:
@@ -106,13 +110,13 @@ class Epoch:
                 group["lr"] = learning_rate(step)
             with _precision(batch.device):
                 logits = model(batch)
-                loss = functional.cross_entropy(logits, labels)
+                batch_loss = loss(logits, labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            batch_loss.backward()  # type: ignore[no-untyped-call]
             before_step()
             optimizer.step()
             after_step()
-            total += loss.detach() * len(labels)
+            total += batch_loss.detach() * len(labels)
             correct += (logits.detach().argmax(1) == labels).sum()
         mean = float(total) / len(self._indices)
         if not math.isfinite(mean):

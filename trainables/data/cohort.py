@@ -21,6 +21,8 @@ class Cohort:
     non_members: Tensor
     validation: Tensor
     test: Tensor
+    reference: Tensor
+    """In no other part: what a defence or an attacker may train on beside the members."""
     audited: Tensor
     """D then D': the images whose membership an attack guesses."""
 
@@ -38,6 +40,7 @@ class Cohort:
             non_members=non_members,
             validation=on_device(split.validation),
             test=on_device(split.test),
+            reference=on_device(split.reference),
             audited=torch.cat([members, non_members]),
         )
 

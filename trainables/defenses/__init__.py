@@ -1,0 +1,1 @@
+"""Defences: each a loss, an optimiser or a transform of outputs."""

@@ -1,0 +1,74 @@
+"""Defences by name: what each may choose, and whether it prunes or trains anew."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """One number of a defence: searched in [low, high], or fixed where both are equal."""
+
+    low: float
+    high: float
+    log: bool = True
+    integer: bool = False
+    default: float
+    """Tried first; what a parameter is fixed at that is not searched."""
+
+    searched: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DefenseSpec:
+    """One defence."""
+
+    prunes: bool = False
+    """Whether {n_i} is searched; otherwise every layer keeps its weights."""
+
+    from_scratch: bool = False
+    """Whether a candidate is trained from its initialisation instead of from the dense model."""
+
+    parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
+
+
+GAMMA = Parameter(low=0.05, high=20.0, default=1.0)
+"""Weight of the attacker's gain in the classifier's loss (eq. 3)."""
+
+INNER_STEPS = Parameter(low=1, high=20, integer=True, default=5, searched=False)
+"""Steps of f_A for each step of the classifier (Algorithm 1, lines 3 to 7)."""
+
+DEFENSES: dict[str, DefenseSpec] = {
+    "none": DefenseSpec(from_scratch=True),
+    "pruning": DefenseSpec(prunes=True),
+    "minmax": DefenseSpec(
+        from_scratch=True, parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS}
+    ),
+    "pruning+minmax": DefenseSpec(
+        prunes=True, parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS}
+    ),
+    "dp": DefenseSpec(
+        from_scratch=True,
+        parameters={
+            "epsilon": Parameter(low=0.5, high=5000.0, default=50.0),
+            "clip": Parameter(low=0.1, high=10.0, default=1.0),
+            "learning_rate": Parameter(low=3e-4, high=3e-2, default=2e-3),
+            "batch_share": Parameter(low=0.02, high=0.5, default=0.1),
+            "epochs": Parameter(low=10, high=80, integer=True, default=40),
+        },
+    ),
+    "memguard": DefenseSpec(
+        parameters={"distortion": Parameter(low=0.01, high=2.0, default=0.5)},
+    ),
+    "stacking": DefenseSpec(
+        from_scratch=True,
+        parameters={"meta_share": Parameter(low=0.1, high=0.5, log=False, default=0.25)},
+    ),
+    "early-stopping": DefenseSpec(
+        from_scratch=True,
+        parameters={"epochs": Parameter(low=1, high=40, integer=True, default=20)},
+    ),
+    "weight-decay": DefenseSpec(
+        from_scratch=True,
+        parameters={"weight_decay": Parameter(low=1e-2, high=20.0, default=1.0)},
+    ),
+}
+"""`none` is the recipe itself, trained anew with every seed."""

@@ -1,0 +1,47 @@
+"""What every way to make a model looks like from outside: a resumable sequence of epochs."""
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from trainables.records import EpochRecord
+
+
+class Run(Protocol):
+    """One model in the making; plain Python, runs without Ray."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, whose prunable layers are counted when it is finished."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained so far."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole budget is spent."""
+
+    @property
+    def progress(self) -> float:
+        """Share of the part in which accuracy settles that is done, in [0, 1]; the stopper's."""
+
+    @property
+    def at_stage_end(self) -> bool:
+        """Whether this is a fixed epoch at which to report."""
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """What the defence cost beyond accuracy, by name: `epsilon` for differential privacy."""
+
+    def advance(self) -> EpochRecord:
+        """Train one epoch."""
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """Logits (m, classes) float32 as they are released: all that users and attackers see."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `advance` depends on; loads with `weights_only=True`."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
