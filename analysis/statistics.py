@@ -213,7 +213,7 @@ def hardest_bound(trials: pd.DataFrame) -> str | None:
 
 
 def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per confirmed {n_i}, least excess gain first; figures are means over fresh seeds.
+    """One row per confirmed candidate, least excess gain first; figures are means over fresh seeds.
 
     config: config.json (bounds of the search and sizes of the splits). `x`, `x_low`, `x_high` are
     an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
@@ -222,17 +222,21 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
-    vectors = list(dict.fromkeys(_vector(n) for n in rows["n"]))
     bound = accuracy_bound(trials, config)
     records = []
-    for vector in vectors:
-        same = _rows_of(rows, vector)
+    for candidate in dict.fromkeys(_candidates(rows)):
+        same = _rows_of(rows, candidate)
         complete = same[same["state"] == "COMPLETE"]
         if complete.empty:
             continue
         failed = len(same) - len(complete)
-        record = {"n": vector, "failed_seeds": failed, **_means(complete, config["split_sizes"])}
-        record["search_excess"] = _search_value(trials, vector)
+        record = {
+            "n": candidate[0],
+            "defense_parameters": dict(candidate[1]),
+            "failed_seeds": failed,
+            **_means(complete, config["split_sizes"]),
+        }
+        record["search_excess"] = _search_value(trials, candidate)
         least = config["search"].get("min_compression") or 0.0
         record["feasible"] = (
             failed == 0
@@ -257,6 +261,8 @@ _TAIL_MEANS = ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr")
 
 CONFIRMED_COLUMNS = [
     "n",
+    "defense_parameters",
+    "defense_spent",
     "seeds",
     "failed_seeds",
     "trial_ids",
@@ -303,8 +309,23 @@ def images_behind(column: str, split_sizes: Mapping[str, int]) -> int:
     return sum(int(split_sizes[part]) for part in parts)
 
 
+Candidate = tuple[tuple[int, ...], tuple[tuple[str, float], ...]]
+"""{n_i}, and the defence's own numbers by name: what makes two trials the same."""
+
+
 def _vector(cell: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(count) for count in cell)
+
+
+def _numbers(cell: Mapping[str, float] | None) -> dict[str, float]:
+    return dict(cell) if isinstance(cell, Mapping) else {}
+
+
+def _candidates(rows: pd.DataFrame) -> list[Candidate]:
+    return [
+        (_vector(n), tuple(sorted(_numbers(numbers).items())))
+        for n, numbers in zip(rows["n"], rows["defense_parameters"], strict=True)
+    ]
 
 
 def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -324,6 +345,7 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
         "nonzero": round(float(rows["nonzero"].astype(float).mean())),
         "strongest_attack": Counter(rows["strongest_attack"]).most_common(1)[0][0],
         "attack_gains": _mean_gains(rows),
+        "defense_spent": _numbers(rows.iloc[0]["defense_spent"]),
         "layer_names": tuple(rows.iloc[0]["layer_names"]),
         "layer_weights": _vector(rows.iloc[0]["layer_weights"]),
     }
@@ -345,10 +367,10 @@ def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:
     return {name: float(np.mean([cell[name] for cell in cells])) for name in common}
 
 
-def _search_value(trials: pd.DataFrame, vector: tuple[int, ...]) -> float:
-    same = _rows_of(searched(trials), vector)
+def _search_value(trials: pd.DataFrame, candidate: Candidate) -> float:
+    same = _rows_of(searched(trials), candidate)
     return float(same["excess_gain"].astype(float).min()) if not same.empty else math.nan
 
 
-def _rows_of(rows: pd.DataFrame, vector: tuple[int, ...]) -> pd.DataFrame:
-    return rows.loc[np.array([_vector(n) == vector for n in rows["n"]], dtype=bool)]
+def _rows_of(rows: pd.DataFrame, candidate: Candidate) -> pd.DataFrame:
+    return rows.loc[np.array([other == candidate for other in _candidates(rows)], dtype=bool)]

@@ -15,11 +15,12 @@ from search.config import SearchConfig
 from search.presets import recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
+from trainables.candidates import BUILDERS
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
 
-DEFENSES = ("pruning",)
 PRUNERS = ("admm",)
 AUDITS = ("none",)
 SPACES = ("layer", "cluster", "global")
@@ -94,7 +95,17 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dataset", metavar="NAME", help=f"{' | '.join(DATASETS)} [mnist5k]")
     group.add_argument("--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]")
-    group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(DEFENSES)} [pruning]")
+    group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(BUILDERS)} [pruning]")
+    group.add_argument(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="fix a number of the defence, as gamma=2, or search it in another range, as "
+        "gamma=0.1:10; may be given several times",
+    )
+    group.add_argument(
+        "--epsilon", type=float, metavar="E", help="of --defense dp, short for --set epsilon=E"
+    )
     group.add_argument("--pruner", metavar="NAME", help=f"{' | '.join(PRUNERS)} [admm]")
     group.add_argument(
         "--preset",
@@ -203,6 +214,8 @@ _DECIDING = (
     "dataset",
     "model",
     "defense",
+    "set",
+    "epsilon",
     "pruner",
     "preset",
     "sampler",
@@ -229,7 +242,7 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     if known(given["preset"] or "default", PRESETS, "--preset") == "smoke":
         config = smoke(config)
     choices = {
-        "defense": DEFENSES,
+        "defense": tuple(BUILDERS),
         "pruner": PRUNERS,
         "audit": AUDITS,
         "sampler": tuple(SAMPLERS),
@@ -238,14 +251,66 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     changes: dict[str, Any] = {"space": default_kind(len(layers))}
     for name in _DECIDING:
         value = given[name]
-        if value is None or name in ("dataset", "model", "preset"):
+        if value is None or name in ("dataset", "model", "preset", "set", "epsilon"):
             continue
         if name == "time_budget":
             changes["time_budget_s"] = duration(value)
         else:
             option = f"--{name.replace('_', '-')}"
             changes[name] = known(value, choices[name], option) if name in choices else value
-    return dataclasses.replace(config, **changes)
+    return _with_defense(dataclasses.replace(config, **changes), given)
+
+
+def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
+    """The settings with the defence's numbers, and without a bound that it cannot meet."""
+    words = list(given["set"] or [])
+    if given["epsilon"] is not None:
+        words.append(f"epsilon={given['epsilon']}")
+    parameters = dict(DEFENSES[config.defense].parameters)
+    for word in words:
+        name, parameter = changed_parameter(word, config.defense)
+        parameters[name] = parameter
+    bound = config.min_compression
+    if not DEFENSES[config.defense].prunes:
+        if given["min_compression"] is not None:
+            raise InvalidInput(
+                f"--min-compression {bound:g} cannot be met by --defense {config.defense}, which "
+                "removes no weights: leave it out"
+            )
+        bound = None
+    return dataclasses.replace(config, parameters=parameters, min_compression=bound)
+
+
+def changed_parameter(word: str, defense: str) -> tuple[str, Parameter]:
+    """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
+
+    >>> changed_parameter("gamma=2", "minmax")[1].default
+    2.0
+
+    Raises InvalidInput for an unknown name and for what is no number or range.
+    """
+    name, _, text = word.partition("=")
+    known_parameters = DEFENSES[defense].parameters
+    if not known_parameters:
+        raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
+    parameter = known_parameters[known(name, tuple(known_parameters), "--set")]
+    try:
+        ends = [float(part) for part in text.split(":")]
+    except ValueError:
+        ends = []
+    fits = len(ends) in (1, 2) and all(math.isfinite(end) for end in ends)
+    if not fits or min(ends) <= 0 or (len(ends) == 2 and ends[0] >= ends[1]):
+        raise InvalidInput(
+            f"--set {word} is neither NAME=VALUE nor NAME=LOW:HIGH with numbers above 0"
+        )
+    if parameter.integer and any(end != int(end) for end in ends):
+        raise InvalidInput(f"--set {word}: {name} is a whole number")
+    if len(ends) == 1:
+        return name, dataclasses.replace(parameter, default=ends[0], searched=False)
+    default = min(max(parameter.default, ends[0]), ends[1])
+    return name, dataclasses.replace(
+        parameter, low=ends[0], high=ends[1], default=default, searched=True
+    )
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Self
 
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig, config_hash
+from trainables.defenses.registry import Parameter
 
 
 def _require(condition: bool, message: str) -> None:
@@ -27,6 +28,9 @@ class SearchConfig:
     defense: str = "pruning"
     pruner: str = "admm"
     audit: str = "none"
+
+    parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
+    """The defence's own numbers: searched, or fixed."""
 
     sampler: str = "tpe"
     """tpe | gp | random | grid | qmc | nsga2."""
@@ -111,6 +115,10 @@ class SearchConfig:
                     "training": TrainingConfig(**values["training"]),
                     "admm": ADMMConfig(**values["admm"]),
                     "attack": AttackConfig(**values["attack"]),
+                    "parameters": {
+                        name: Parameter(**parameter)
+                        for name, parameter in values["parameters"].items()
+                    },
                 }
             )
         except (TypeError, KeyError) as error:

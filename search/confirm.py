@@ -1,4 +1,4 @@
-"""Measures the best vectors again, honestly: fresh seeds, fresh folds, matched references."""
+"""Measures the best candidates again, honestly: fresh seeds, fresh folds, matched references."""
 
 import dataclasses
 import logging
@@ -10,6 +10,7 @@ from ray import tune
 
 from search.config import SearchConfig
 from search.launch import Stage, kept_logits, require_all, run_stage
+from search.space import Candidate
 from trainables.config import TrialConfig
 from trainables.records import COMPLETE
 from trainables.seeding import derive_seed
@@ -38,23 +39,25 @@ class Confirmation:
     say: Callable[[str], None]
 
 
-def best_vectors(rows: Sequence[Row]) -> list[tuple[int, ...]]:
-    """Distinct {n_i} of the feasible searched trials, least excess gain first."""
+def best_candidates(rows: Sequence[Row]) -> list[Candidate]:
+    """Distinct candidates of the feasible searched trials, least excess gain first."""
     feasible = [
         row
         for row in rows
         if row["kind"] in ("anchor", "search") and row["state"] == COMPLETE and row["feasible"]
     ]
     ranked = sorted(feasible, key=lambda row: (row["excess_gain"], row["number"]))
-    return list(dict.fromkeys(tuple(row["n"]) for row in ranked))
+    return list(
+        dict.fromkeys(Candidate.of(row["n"], row.get("defense_parameters")) for row in ranked)
+    )
 
 
 def confirm(
     confirmation: Confirmation,
-    vectors: Sequence[tuple[int, ...]],
+    candidates: Sequence[Candidate],
     has_winner: Callable[[], bool],
 ) -> dict[str, tune.Result]:
-    """Re-run the best `confirm_top` vectors, then the next ones while none stays feasible.
+    """Re-run the best `confirm_top` candidates, then the next ones while none stays feasible.
 
     has_winner: reads the rows written so far.  Returns the confirm trials' results by trial id.
     """
@@ -62,12 +65,12 @@ def confirm(
     results: dict[str, tune.Result] = {}
     for round_number in range(MAX_ROUNDS):
         first = round_number * config.confirm_top
-        chosen = vectors[first : first + config.confirm_top]
+        chosen = candidates[first : first + config.confirm_top]
         if not chosen:
             break
         if round_number:
             confirmation.say(
-                "None of the confirmed vectors kept the accuracy bound; trying the next best."
+                "None of the confirmed candidates kept the accuracy bound; trying the next best."
             )
         results |= _round(confirmation, round_number, first, chosen)
         if has_winner():
@@ -76,27 +79,28 @@ def confirm(
 
 
 def _round(
-    confirmation: Confirmation, number: int, first: int, vectors: Sequence[tuple[int, ...]]
+    confirmation: Confirmation, number: int, first: int, candidates: Sequence[Candidate]
 ) -> dict[str, tune.Result]:
     shared = confirmation.shared
     if confirmation.config.references:
-        shared = _with_references(confirmation, number, first, vectors)
+        shared = _with_references(confirmation, number, first, candidates)
     jobs = [
-        _confirm_job(confirmation, first + position, vector, seed)
-        for position, vector in enumerate(vectors)
+        _confirm_job(confirmation, first + position, candidate, seed)
+        for position, candidate in enumerate(candidates)
         for seed in range(confirmation.config.confirm_seeds)
     ]
     return run_stage(confirmation.stage(f"confirm-{number}", jobs, shared, True))
 
 
-def _confirm_job(confirmation: Confirmation, rank: int, vector: tuple[int, ...], seed: int) -> Job:
+def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, seed: int) -> Job:
     config = confirmation.config
     trial = dataclasses.replace(
         confirmation.base.trial,
         kind="confirm",
         number=rank * config.confirm_seeds + seed,
-        seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every vector: paired
-        n=vector,
+        seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every candidate: paired
+        n=candidate.n,
+        parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
         confirmation.base,
@@ -107,17 +111,17 @@ def _confirm_job(confirmation: Confirmation, rank: int, vector: tuple[int, ...],
 
 
 def vector_name(rank: int) -> str:
-    """Name of the references of the `rank`-th best vector."""
+    """Name of the references of the `rank`-th best candidate."""
     return f"vector-{rank:02d}"
 
 
 def _with_references(
-    confirmation: Confirmation, number: int, first: int, vectors: Sequence[tuple[int, ...]]
+    confirmation: Confirmation, number: int, first: int, candidates: Sequence[Candidate]
 ) -> Shared:
-    """Prune the run's dense references with each vector; their logits join what trials share."""
+    """Make the run's references the way of each candidate; their logits join what trials share."""
     jobs = [
-        _reference_job(confirmation, first + position, vector, reference)
-        for position, vector in enumerate(vectors)
+        _reference_job(confirmation, first + position, candidate, reference)
+        for position, candidate in enumerate(candidates)
         for reference in range(confirmation.config.references)
     ]
     results = run_stage(
@@ -128,13 +132,13 @@ def _with_references(
     count = confirmation.config.references
     groups = {
         vector_name(first + position): np.stack(logits[position * count : (position + 1) * count])
-        for position in range(len(vectors))
+        for position in range(len(candidates))
     }
     return dataclasses.replace(confirmation.shared, references=groups)
 
 
 def _reference_job(
-    confirmation: Confirmation, rank: int, vector: tuple[int, ...], reference: int
+    confirmation: Confirmation, rank: int, candidate: Candidate, reference: int
 ) -> Job:
     config = confirmation.config
     trial: TrialConfig = dataclasses.replace(
@@ -142,7 +146,8 @@ def _reference_job(
         kind="reference",
         number=rank * config.references + reference,
         seed=derive_seed(config.seed, f"reference-pruning-{reference}"),
-        n=vector,
+        n=candidate.n,
+        parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
         confirmation.base,

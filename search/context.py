@@ -19,6 +19,7 @@ from trainables.data.cohort import reference_halves
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
+from trainables.defenses.registry import DEFENSES
 from trainables.models import layer_sizes
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
@@ -78,6 +79,8 @@ class Context:
             layer_names=tuple(self.inputs.layers),
             layer_weights=tuple(self.inputs.layers.values()),
             minimum_keep=self.config.minimum_keep,
+            prunes=DEFENSES[self.config.defense].prunes,
+            parameters=self.config.parameters,
         )
 
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
@@ -93,8 +96,10 @@ class Context:
             references={},
         )
 
-    def trial(self, kind: str, number: int, seed: int, n: tuple[int, ...]) -> TrialConfig:
-        """A trial of this run."""
+    def trial(
+        self, kind: str, number: int, seed: int, n: tuple[int, ...], defense: str = "none"
+    ) -> TrialConfig:
+        """A trial of this run; the dense model and its references have no defence."""
         config = self.config
         return TrialConfig(
             kind=kind,
@@ -104,6 +109,8 @@ class Context:
             dataset=config.dataset,
             model=config.model,
             n=n,
+            defense=defense,
+            pruner=config.pruner,
             training=config.training,
             admm=config.admm,
             attack=config.attack,
@@ -114,7 +121,6 @@ class Context:
         layers = self.inputs.layers
         identity = RunIdentity(
             run_id=self.run_id,
-            defense=self.config.defense,
             sampler=self.config.sampler,
             layer_names=tuple(layers),
             layer_weights=tuple(layers.values()),

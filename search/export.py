@@ -24,7 +24,8 @@ def export_winner(
     folder.winner.mkdir(exist_ok=True)
     with kept_checkpoint(results[chosen]).as_directory() as source:
         for name in (MODEL_FILE, MASKS_FILE):
-            shutil.copyfile(Path(source) / name, folder.winner / name)
+            if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
+                shutil.copyfile(Path(source) / name, folder.winner / name)
     write_atomically(folder.winner / "card.md", card.replace("{trial_id}", chosen))
     return chosen
 

@@ -67,15 +67,9 @@ class Ledger:
         return pa.concat_tables(parts) if parts else TRIAL_SCHEMA.empty_table()
 
     def rows(self) -> list[dict[str, Any]]:
-        """`table` as plain Python: `attack_gains` is a dict or None; [] before the first trial."""
-        rows: list[dict[str, Any]] = self.table().to_pylist()
-        return [
-            {
-                **row,
-                "attack_gains": None if row["attack_gains"] is None else dict(row["attack_gains"]),
-            }
-            for row in rows
-        ]
+        """`table` as plain Python: maps are dicts or None; [] before the first trial."""
+        rows: list[dict[str, Any]] = self.table().to_pylist(maps_as_pydicts="strict")
+        return rows
 
     def remove_leftovers(self) -> None:
         """Delete half-written parts of a writer that died; only while nobody else writes."""

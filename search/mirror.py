@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.space import Space
+from search.space import Candidate, Space
 from trainables.config import InvalidInput
 from trainables.records import COMPLETE, FAILED, PRUNED
 
@@ -135,7 +135,7 @@ def _frozen(row: Mapping[str, Any], space: Space) -> FrozenTrial:
     trial = optuna.trial.create_trial(
         state=state,
         value=row["excess_gain"] if state == TrialState.COMPLETE else None,
-        params=space.params(row["n"]),
+        params=space.point(Candidate.of(row["n"], row.get("defense_parameters"))),
         distributions=space.distributions(),
         user_attrs={name: row[name] for name in SHOWN},
         system_attrs={"constraints": list(bounds.values())} if bounds else {},

@@ -32,6 +32,7 @@ MEASURED = (
     "tpr_at_01pct_fpr",
     "strongest_attack",
     "attack_gains",
+    "defense_spent",
 )
 """Columns that only a trial with its full budget fills."""
 
@@ -41,7 +42,6 @@ class RunIdentity:
     """The columns that every row of a run shares."""
 
     run_id: str
-    defense: str
     sampler: str
     layer_names: tuple[str, ...]
     layer_weights: tuple[int, ...]
@@ -55,7 +55,9 @@ def to_record(
     error = error or result.get("trial_error")
     state = FAILED if error else COMPLETE if result.get("finished") else PRUNED
     bounds = [result.get("accuracy_violation"), result.get("compression_violation")]
-    measured = {key: result.get(key) for key in MEASURED} if state == COMPLETE else {}
+    measured: dict[str, Any] = {}
+    if state == COMPLETE:
+        measured = {key: result.get(key) for key in MEASURED}
     if state == PRUNED:
         measured["val_accuracy"] = result.get("val_accuracy")
     started = result.get("started_at")
@@ -69,7 +71,7 @@ def to_record(
         seed=trial.seed,
         dataset=trial.dataset,
         model=trial.model,
-        defense=identity.defense,
+        defense=trial.defense,
         sampler=identity.sampler,
         started_at=(
             datetime.datetime.fromisoformat(started)
@@ -88,6 +90,8 @@ def to_record(
         epochs=int(result.get("epochs", 0)),
         images_seen=int(result.get("images_seen", 0)),
         error=error,
+        pruner=trial.pruner,
+        defense_parameters=dict(trial.parameters),
         **measured,
     )
 

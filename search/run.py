@@ -22,7 +22,7 @@ from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.config import SearchConfig
-from search.confirm import Confirmation, best_vectors, confirm
+from search.confirm import Confirmation, best_candidates, confirm
 from search.context import Context, load_inputs
 from search.dense import train_dense
 from search.export import export_winner
@@ -32,6 +32,7 @@ from search.mirror import require_storage_url
 from search.plan import plan
 from search.runfolder import RunFolder, describe
 from search.searching import base_job, search
+from search.space import Candidate
 from trainables.config import InvalidInput
 
 log = logging.getLogger("search")
@@ -118,8 +119,8 @@ def _stages(context: Context) -> int:
     folder.write_config({**folder.read_config(), "dense_val_accuracy": dense.val_accuracy})
     say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
     search(context, dense)
-    vectors = best_vectors(context.ledger.rows())
-    if not vectors:
+    candidates = best_candidates(context.ledger.rows())
+    if not candidates:
         return _nothing_feasible(context, "No trial was feasible")
 
     confirmation = Confirmation(
@@ -129,13 +130,13 @@ def _stages(context: Context) -> int:
         shared=dense.shared,
         say=say,
     )
-    results = confirm(confirmation, vectors, lambda: _winner(folder) is not None)
+    results = confirm(confirmation, candidates, lambda: _winner(folder) is not None)
     best = _winner(folder)
     if best is None:
-        return _nothing_feasible(context, "No confirmed vector kept the bounds")
+        return _nothing_feasible(context, "No confirmed candidate kept the bounds")
     found = load_run(folder.path)
-    if tuple(best["n"]) != vectors[0]:
-        say("The search's own favourite was dropped: another vector leaks less when measured again")
+    if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
+        say("The search's own favourite was dropped: another leaks less when measured again")
     export_winner(folder, list(best["trial_ids"]), results, card(found))
     report = write_report(folder.path)
     Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)

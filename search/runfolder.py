@@ -99,6 +99,7 @@ def describe(
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(config, options),
         "config_hash": config.key,
+        "seeds": {"run": config.seed},
         "search": config.to_dict(),
         "options": options,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -119,6 +120,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "dataset": config.dataset,
         "model": config.model,
         "defense": config.defense,
+        "pruner": config.pruner,
         "sampler": config.sampler,
         "space": config.space,
         "trials": config.trials,
@@ -137,4 +139,8 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
     for name, value in arguments.items():
         if value is not None:
             words += [f"--{name}", str(value)]
+    for name, parameter in config.parameters.items():
+        low, high = parameter.low, parameter.high
+        value = f"{low:g}:{high:g}" if parameter.searched else f"{parameter.default:g}"
+        words += ["--set", f"{name}={value}"]
     return shlex.join(words)

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from search.space import Counts, Params, Space, require_name
+from search.space import Candidate, Params, Space, require_name
 from trainables.config import InvalidInput
 from trainables.records import COMPLETE, FAILED
 from trainables.seeding import derive_seed
@@ -100,17 +100,18 @@ class GridSampler(BaseSampler):
     """
 
     def __init__(self, seed: int, space: Space, n_trials: int) -> None:
-        names = sorted(space.distributions())
+        distributions = space.distributions()
+        names = sorted(distributions)
         levels = 2
         while levels ** len(names) < n_trials:
             levels += 1
         self._space = space
-        keep = np.geomspace(space.minimum_keep, 1.0, levels).clip(space.minimum_keep, 1.0)
+        values = {name: grid_levels(distributions[name], levels) for name in names}
         generator = np.random.default_rng(seed)
         chosen: dict[tuple[int, ...], Params] = {}
         while len(chosen) < n_trials:
             cell = tuple(int(level) for level in generator.integers(levels, size=len(names)))
-            chosen[cell] = {name: float(keep[i]) for name, i in zip(names, cell, strict=True)}
+            chosen[cell] = {name: values[name][i] for name, i in zip(names, cell, strict=True)}
         self._points = list(chosen.values())
 
     def infer_relative_search_space(
@@ -127,14 +128,14 @@ class GridSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """The first point of the order whose {n_i} was not tried; from the start when all were."""
-        names = self._space.groups.keys()
+        """The first point of the order that was not tried; from the start when all were."""
+        names = self._space.distributions().keys()
         tried = {
-            self._space.counts(other.params)
+            self._space.candidate(other.params)
             for other in study.get_trials(deepcopy=False)
             if other.params.keys() == names
         }
-        fresh = (point for point in self._points if self._space.counts(point) not in tried)
+        fresh = (point for point in self._points if self._space.candidate(point) not in tried)
         return next(fresh, self._points[trial.number % len(self._points)])
 
     def sample_independent(
@@ -146,6 +147,21 @@ class GridSampler(BaseSampler):
     ) -> float:
         """Never needed: the relative space is the whole space."""
         raise NotImplementedError(f"{param_name} is not in the space of this grid")
+
+
+def grid_levels(distribution: BaseDistribution, count: int) -> list[float]:
+    """`count` values from the low to the high end, evenly spaced on the distribution's own scale.
+
+    Raises TypeError for a distribution that has no ends.
+    """
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise TypeError(f"a grid has no levels on {distribution}")
+    low, high = distribution.low, distribution.high
+    space = np.geomspace if distribution.log else np.linspace
+    values = space(low, high, count).clip(low, high)  # the ends of geomspace may be rounded out
+    if isinstance(distribution, IntDistribution):
+        return [round(value) for value in values]
+    return [float(value) for value in values]
 
 
 SamplerFactory = Callable[[int, Space, int], BaseSampler]
@@ -297,7 +313,7 @@ class FeasibleSearcher(Searcher):
     def suggest(  # type: ignore[override]  # Ray's annotation leaves FINISHED out
         self, trial_id: str
     ) -> dict[str, Any] | str:
-        """The next `{"number", "kind", "params", "n"}`, or FINISHED when a budget is spent."""
+        """The next `{"number", "kind", "params", "n", "parameters"}`, or FINISHED."""
         state = self._state
         if self._began_s is None:
             self._began_s = time.monotonic()
@@ -307,11 +323,13 @@ class FeasibleSearcher(Searcher):
         trial = state.reserved.pop(number, None) or self._ask(state.study, number)
         state.used.add(number)
         state.open[trial_id] = trial
+        candidate = self._space.candidate(trial.params)
         return {
             "number": number,
             "kind": self._kind(number),
             "params": dict(trial.params),
-            "n": list(self._space.counts(trial.params)),
+            "n": list(candidate.n),
+            "parameters": dict(candidate.parameters),
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -331,7 +349,7 @@ class FeasibleSearcher(Searcher):
         """Add finished rows of trials.parquet that this study, an older snapshot, does not know.
 
         Each unknown number is drawn from the sampler again, in order. If that gives the row's
-        vector (always, with one worker), the search goes on as if it had never been interrupted;
+        candidate (always, with one worker), the search goes on as if it had never been interrupted;
         if not, the row is added as it is and the draw is dropped.
         """
         finished = {int(row["number"]): row for row in rows if row["kind"] in (ANCHOR, SEARCH)}
@@ -392,10 +410,10 @@ class FeasibleSearcher(Searcher):
     def _replay(self, number: int, row: Mapping[str, Any]) -> None:
         """Take up one finished row that the study has not seen."""
         outcome = _judge_row(row, self._goal)
-        wanted: Counts = tuple(int(n) for n in row["n"])
+        wanted = Candidate.of(row["n"], row.get("defense_parameters"))
         probe: _State = pickle.loads(pickle.dumps(self._state))
         trial = probe.reserved.pop(number, None) or self._ask(probe.study, number)
-        if self._space.counts(trial.params) == wanted:
+        if self._space.candidate(trial.params) == wanted:
             self._state = probe
             _tell(probe.study, trial, outcome)
         else:
@@ -406,11 +424,11 @@ class FeasibleSearcher(Searcher):
                 _tell(self._state.study, reserved, FAIL)
         self._state.used.add(number)
 
-    def _foreign(self, number: int, counts: Counts, outcome: Outcome) -> FrozenTrial:
+    def _foreign(self, number: int, candidate: Candidate, outcome: Outcome) -> FrozenTrial:
         return optuna.trial.create_trial(
             state=outcome.state,
             value=outcome.value,
-            params=self._space.params(counts),
+            params=self._space.point(candidate),
             distributions=self._space.distributions(),
             user_attrs={"number": number, "kind": self._kind(number)},
             constraints=outcome.constraints,

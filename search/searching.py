@@ -23,7 +23,7 @@ def base_job(context: Context, dense: Dense) -> Job:
     sizes = tuple(context.inputs.layers.values())
     seed = derive_seed(context.config.seed, "search")
     return Job(
-        trial=context.trial("search", 0, seed, sizes),
+        trial=context.trial("search", 0, seed, sizes, context.config.defense),
         dense=BASELINE,
         accuracy_bound=dense.val_accuracy - context.config.max_accuracy_drop,
         compression_bound=context.config.min_compression,
@@ -31,9 +31,14 @@ def base_job(context: Context, dense: Dense) -> Job:
 
 
 def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
-    """Dense, then uniform, ERK and LAMP level by level; Algorithm 1's grid has no anchors."""
+    """Dense, then uniform, ERK and LAMP level by level; Algorithm 1's grid has no anchors.
+
+    A defence that does not prune has one: its numbers at their defaults.
+    """
     if context.config.sampler == "grid":
         return []
+    if not context.space.prunes:
+        return [context.space.layer_weights]
     weights = {
         name: torch.from_numpy(dense.shared.dense[BASELINE][f"{name}.weight"].copy())
         for name in context.inputs.layers
@@ -51,7 +56,7 @@ def search(context: Context, dense: Dense) -> None:
         space=space,
         sampler_name=config.sampler,
         seed=config.seed,
-        n_trials=config.trials,
+        n_trials=1 if space.is_point else config.trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
         goal=Goal(units=constraint_units(config.max_accuracy_drop, config.min_compression)),
         time_budget_s=config.time_budget_s,

@@ -1,7 +1,8 @@
-"""What the search chooses: Optuna parameters <-> {n_i}, the non-zero counts of each layer.
+"""What the search chooses: Optuna parameters <-> candidates, {n_i} and a defence's own numbers.
 
 Notation: w_i = weights of layer i, n_i = non-zero weights it may keep, keep ratio = n_i / w_i. A
-parameter is the keep ratio that a group of layers shares, log-uniform in [minimum_keep, 1].
+`keep/...` parameter is the ratio that a group of layers shares, log-uniform in [minimum_keep, 1];
+the others are the defence's, by name.
 """
 
 import dataclasses
@@ -10,9 +11,10 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from trainables.config import InvalidInput
+from trainables.defenses.registry import Parameter
 
 Counts = tuple[int, ...]
 Params = dict[str, float]
@@ -70,8 +72,25 @@ def clusters(layer_weights: Counts) -> tuple[tuple[int, ...], ...]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """What one trial tries: the same for equal {n_i} and equal numbers of the defence."""
+
+    n: Counts
+    parameters: tuple[tuple[str, float], ...] = ()
+    """(name, value) of each number of the defence, by name."""
+
+    @classmethod
+    def of(cls, n: Sequence[int], parameters: Mapping[str, float] | None) -> "Candidate":
+        """From the columns of a row, or what is suggested to a trial."""
+        return cls(
+            n=tuple(int(count) for count in n),
+            parameters=tuple(sorted((parameters or {}).items())),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Space:
-    """The vectors {n_i} that a run can try, and the parameters that a sampler sees."""
+    """The candidates that a run can try, and the parameters that a sampler sees."""
 
     kind: str
     """layer: a keep ratio per layer; cluster: per group of layers; global: one for all."""
@@ -81,6 +100,12 @@ class Space:
 
     minimum_keep: float = 0.02
     """Least keep ratio of a group, in (0, 1); a layer keeps at least one weight in any case."""
+
+    prunes: bool = True
+    """Whether {n_i} is searched; if not, every layer keeps its weights."""
+
+    parameters: Mapping[str, Parameter] = dataclasses.field(default_factory=dict)
+    """The defence's own numbers."""
 
     def __post_init__(self) -> None:
         require_name(self.kind, KINDS, "space")
@@ -103,6 +128,8 @@ class Space:
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:
         """Parameter name -> the layers that share its keep ratio, in layer order."""
+        if not self.prunes:
+            return {}
         if self.kind == "layer":
             return {f"keep/{name}": (layer,) for layer, name in enumerate(self.layer_names)}
         if self.kind == "global":
@@ -110,11 +137,45 @@ class Space:
         return {f"keep/cluster{i}": group for i, group in enumerate(clusters(self.layer_weights))}
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Each keep ratio log-uniform in [minimum_keep, 1]."""
-        return {name: FloatDistribution(self.minimum_keep, 1.0, log=True) for name in self.groups}
+        """Each keep ratio log-uniform in [minimum_keep, 1]; the defence's searched numbers."""
+        keep: dict[str, BaseDistribution] = {
+            name: FloatDistribution(self.minimum_keep, 1.0, log=True) for name in self.groups
+        }
+        return keep | {
+            name: _distribution(parameter)
+            for name, parameter in self.parameters.items()
+            if parameter.searched
+        }
+
+    @property
+    def is_point(self) -> bool:
+        """Whether there is nothing to choose."""
+        return not self.distributions()
+
+    def candidate(self, params: Mapping[str, float]) -> Candidate:
+        """The candidate at a point of the space; numbers that are not searched at their default."""
+        return Candidate.of(
+            self.counts(params),
+            {
+                name: float(params[name] if parameter.searched else parameter.default)
+                for name, parameter in self.parameters.items()
+            },
+        )
+
+    def point(self, candidate: Candidate) -> Params:
+        """The point nearest to a candidate, for `candidate` to come back from."""
+        values = dict(candidate.parameters)
+        own = {
+            name: int(values[name]) if parameter.integer else values[name]
+            for name, parameter in self.parameters.items()
+            if parameter.searched
+        }
+        return self.params(candidate.n) | own
 
     def counts(self, params: Mapping[str, float]) -> Counts:
         """{n_i} = round(keep * w_i), with 1 <= n_i <= w_i; never falls as a keep ratio grows."""
+        if not self.prunes:
+            return self.layer_weights
         chosen = [0] * len(self.layer_weights)
         for name, layers in self.groups.items():
             for layer in layers:
@@ -142,12 +203,19 @@ class Space:
         return {name: float(max(ratio, self.minimum_keep)) for name, ratio in keep.items()}
 
     def anchors(self, vectors: Iterable[Sequence[int]]) -> list[Params]:
-        """Points to try first, from vectors made elsewhere (dense, uniform, ERK, LAMP).
+        """Points to try first: vectors made elsewhere, with the defence's numbers at their default.
 
-        In the order given; a vector that leads to the same {n_i} as an earlier one is left out.
+        In the order given; a point that leads to the same candidate as an earlier one is left out.
         """
-        points: dict[Counts, Params] = {}
+        defaults = {name: parameter.default for name, parameter in self.parameters.items()}
+        points: dict[Candidate, Params] = {}
         for vector in vectors:
-            point = self.params(vector)
-            points.setdefault(self.counts(point), point)
+            point = self.point(Candidate.of(vector, defaults))
+            points.setdefault(self.candidate(point), point)
         return list(points.values())
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if parameter.integer:
+        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log)

@@ -21,7 +21,6 @@ from trainables.trial import Job, Shared, Trial, job_of
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
 IDENTITY = RunIdentity(
     run_id="run",
-    defense="pruning",
     sampler="tpe",
     layer_names=("conv1", "conv2", "fc1", "fc2", "fc3"),
     layer_weights=SIZES,
@@ -168,3 +167,39 @@ def test_violations_are_positive_beyond_a_bound(shared) -> None:
     result = finish(make(job(accuracy_bound=0.99, compression_bound=10.0), shared))
     assert result["accuracy_violation"] == pytest.approx(0.99 - result["val_accuracy"])
     assert result["compression_violation"] == pytest.approx(10 - sum(SIZES) / sum(job().trial.n))
+
+
+@pytest.mark.parametrize(
+    ("defense", "parameters", "epochs"),
+    [
+        ("none", {}, 3),
+        ("early-stopping", {"epochs": 2.0}, 2),
+        ("weight-decay", {"weight_decay": 9.0}, 3),
+    ],
+)
+def test_a_defence_from_scratch_is_trained_and_measured(
+    shared, defense, parameters, epochs
+) -> None:
+    base = job()
+    training = dataclasses.replace(base.trial.training, epochs=3)
+    trial = dataclasses.replace(
+        base.trial, defense=defense, parameters=parameters, n=SIZES, training=training
+    )
+    result = finish(make(dataclasses.replace(base, trial=trial), shared))
+    assert result["epochs"] == epochs
+    assert result["compression"] == 1
+    assert result["excess_gain"] is not None
+    assert {epoch["phase"] for epoch in result["history"]} == {"dense"}
+
+
+def test_weight_decay_shrinks_the_weights(shared) -> None:
+    norms = []
+    for decay in (0.01, 20.0):
+        base = job()
+        trial = dataclasses.replace(
+            base.trial, defense="weight-decay", parameters={"weight_decay": decay}, n=SIZES
+        )
+        made = make(dataclasses.replace(base, trial=trial), shared)
+        finish(made)
+        norms.append(float(made._run.model.get_parameter("fc1.weight").norm()))
+    assert norms[1] < norms[0]

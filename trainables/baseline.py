@@ -6,19 +6,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.config import TrialConfig
+from trainables.config import TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.models import build_model
 from trainables.records import EpochRecord
 from trainables.seeding import torch_generator
-from trainables.training import Epoch, accuracy, cosine, make_optimizer
+from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
 
 
 class DenseRun:
     """Training from scratch on the cohort's members, one epoch per `advance`; resumable."""
 
-    def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
+    spent: Mapping[str, float] = {}
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        cohort: Cohort,
+        *,
+        training: TrainingConfig | None = None,
+        stop_after: int | None = None,
+    ) -> None:
+        """training: instead of the run's own.  stop_after: epochs, of a schedule made for all."""
         spec = DATASETS[config.dataset]
         self.config = config
         self._cohort = cohort
@@ -33,7 +43,9 @@ class DenseRun:
             .to(device)
             .to(memory_format=torch.channels_last)
         )
-        training = config.training
+        training = training or config.training
+        self._training = training
+        self._budget = min(stop_after or training.epochs, training.epochs)
         self._optimizer = make_optimizer(
             self.model, training.optimizer, training.learning_rate, training.weight_decay
         )
@@ -55,11 +67,25 @@ class DenseRun:
     @property
     def finished(self) -> bool:
         """Whether the whole budget is spent."""
-        return self._done == self.config.training.epochs
+        return self._done == self._budget
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the epochs that is done."""
+        return self._done / self._budget
+
+    @property
+    def at_stage_end(self) -> bool:
+        """Only at the end: half-trained, a network says little of its final accuracy."""
+        return self.finished
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """Logits (m, classes) float32."""
+        return predict(self.model, self._cohort.images, indices)
 
     def advance(self) -> EpochRecord:
         """Train one epoch."""
-        training = self.config.training
+        training = self._training
         steps = self._epoch.steps
 
         def learning_rate(step: int) -> float:
@@ -100,10 +126,14 @@ class LoadedDense:
     """A dense model that was trained before: nothing to train, only to be measured."""
 
     finished = True
+    progress = 1.0
+    at_stage_end = True
+    spent: Mapping[str, float] = {}
 
     def __init__(self, config: TrialConfig, cohort: Cohort, weights: Mapping[str, Tensor]) -> None:
         """weights: the model's state dict."""
         spec = DATASETS[config.dataset]
+        self._images = cohort.images
         self.epochs = config.training.epochs
         self.model: nn.Module = (
             build_model(
@@ -116,6 +146,10 @@ class LoadedDense:
             .to(memory_format=torch.channels_last)
         )
         self.model.load_state_dict(weights)
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """Logits (m, classes) float32."""
+        return predict(self.model, self._images, indices)
 
     def advance(self) -> EpochRecord:
         """Raise RuntimeError: there is no epoch left."""

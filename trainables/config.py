@@ -132,6 +132,12 @@ class TrialConfig:
     n: tuple[int, ...]
     """{n_i}: allowed non-zero weights of each prunable layer, in the model's order."""
 
+    defense: str = "pruning"
+    pruner: str = "admm"
+
+    parameters: dict[str, float] = dataclasses.field(default_factory=dict)
+    """The defence's own numbers, by the names of its registry entry."""
+
     training: TrainingConfig
     admm: ADMMConfig
     attack: AttackConfig

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.models import layer_macs, prunable_layers
 from trainables.privacy_audit import audit
-from trainables.training import accuracy, predict
+from trainables.run import Run
 
 TEST_KINDS = ("baseline", "confirm")
 """Only these rows may look at the test part; a search that saw it would fit it."""
@@ -37,9 +37,9 @@ def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-def audited_logits(model: nn.Module, cohort: Cohort) -> np.ndarray:
+def audited_logits(run: Run, cohort: Cohort) -> np.ndarray:
     """(|D| + |D'|, classes) float32: all that an attack sees of the model."""
-    return predict(model, cohort.images, cohort.audited).cpu().numpy()
+    return run.predict(cohort.audited).cpu().numpy()
 
 
 def evidence(
@@ -54,27 +54,33 @@ def evidence(
     )
 
 
+def released_accuracy(run: Run, cohort: Cohort, indices: Tensor) -> float:
+    """Fraction of `indices` that the released outputs classify correctly."""
+    correct = run.predict(indices).argmax(1) == cohort.images.labels[indices]
+    return float(correct.double().mean())
+
+
 def measure(
-    model: nn.Module,
+    run: Run,
     config: TrialConfig,
     cohort: Cohort,
     image_shape: tuple[int, int, int],
     reference: ReferenceEvidence | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
-    images = cohort.images
     found = audit(
-        evidence(audited_logits(model, cohort), cohort, reference),
+        evidence(audited_logits(run, cohort), cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,
     )
     return {
-        **size(model, image_shape),
-        "train_accuracy": accuracy(model, images, cohort.members),
-        "val_accuracy": accuracy(model, images, cohort.validation),
+        **size(run.model, image_shape),
+        "train_accuracy": released_accuracy(run, cohort, cohort.members),
+        "val_accuracy": released_accuracy(run, cohort, cohort.validation),
         "test_accuracy": (
-            accuracy(model, images, cohort.test) if config.kind in TEST_KINDS else None
+            released_accuracy(run, cohort, cohort.test) if config.kind in TEST_KINDS else None
         ),
+        "defense_spent": dict(run.spent),
         **dataclasses.asdict(found),
     }

@@ -20,12 +20,15 @@ from trainables.training import (
     accuracy,
     cosine,
     make_optimizer,
+    predict,
     reestimate_batch_norm,
 )
 
 
 class PruningRun:
     """One candidate {n_i} from the dense model to exactly n_i weights, one epoch per `advance`."""
+
+    spent: Mapping[str, float] = {}
 
     def __init__(self, config: TrialConfig, cohort: Cohort, dense: Mapping[str, Tensor]) -> None:
         """dense: the state dict of the run's dense model, the start of every candidate."""
@@ -79,7 +82,7 @@ class PruningRun:
         return "admm" if self._done < self.admm_epochs else "retrain"
 
     @property
-    def retrain_progress(self) -> float:
+    def progress(self) -> float:
         """Fraction of the retraining that is done."""
         return max(0, self._done - self.admm_epochs) / self.config.admm.retrain_epochs
 
@@ -98,6 +101,10 @@ class PruningRun:
         if self._masks is None:
             raise RuntimeError("there are no masks before the hard prune")
         return self._masks.masks
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """Logits (m, classes) float32."""
+        return predict(self.model, self._cohort.images, indices)
 
     def advance(self) -> EpochRecord:
         """Train one epoch; after the last of an ADMM iteration, update Z and U."""

@@ -55,6 +55,9 @@ TRIAL_SCHEMA = pa.schema(
         ("epochs", pa.int64()),
         ("images_seen", pa.int64()),
         ("error", pa.string()),
+        ("pruner", pa.string()),
+        ("defense_parameters", pa.map_(pa.string(), pa.float64())),
+        ("defense_spent", pa.map_(pa.string(), pa.float64())),
     ],
     metadata=_METADATA,
 )
@@ -142,13 +145,17 @@ class TrialRecord:
     epochs: int
     images_seen: int
     error: str | None = None
+    pruner: str | None = None
+    defense_parameters: dict[str, float] = dataclasses.field(default_factory=dict)
+    defense_spent: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:
     """Rows as an Arrow table of exactly `schema`."""
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-    if "attack_gains" in columns:
-        columns["attack_gains"] = [
-            None if gains is None else list(gains.items()) for gains in columns["attack_gains"]
-        ]
+    for field in schema:
+        if pa.types.is_map(field.type):
+            columns[field.name] = [
+                None if cell is None else list(cell.items()) for cell in columns[field.name]
+            ]
     return pa.table(columns, schema=schema)

@@ -1,5 +1,6 @@
 """What every way to make a model looks like from outside: a resumable sequence of epochs."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -10,9 +11,8 @@ from trainables.records import EpochRecord
 class Run(Protocol):
     """One model in the making; plain Python, runs without Ray."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The network, whose prunable layers are counted when it is finished."""
+    model: nn.Module
+    """The network, whose prunable layers are counted when it is finished."""
 
     @property
     def epochs(self) -> int:
@@ -31,7 +31,7 @@ class Run(Protocol):
         """Whether this is a fixed epoch at which to report."""
 
     @property
-    def spent(self) -> dict[str, float]:
+    def spent(self) -> Mapping[str, float]:
         """What the defence cost beyond accuracy, by name: `epsilon` for differential privacy."""
 
     def advance(self) -> EpochRecord:

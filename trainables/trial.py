@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
 from trainables.baseline import DenseRun, LoadedDense
+from trainables.candidates import new_run
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.device import DeviceImages
@@ -24,6 +25,7 @@ from trainables.data.split import Split
 from trainables.measure import audited_logits, measure, size
 from trainables.pruning_run import PruningRun
 from trainables.records import EpochRecord
+from trainables.run import Run
 from trainables.training import DivergedError
 
 STATE_FILE = "state.pt"
@@ -91,10 +93,14 @@ class Job:
         return cls(**{**values, "trial": TrialConfig.from_dict(values["trial"])})
 
 
+SUGGESTED = ("kind", "number", "n", "parameters")
+"""What a searcher decides of a trial."""
+
+
 def job_of(config: dict[str, Any]) -> Job:
     """The job in a Tune configuration: either whole, or a base plus what the searcher suggests."""
     values = config["job"]
-    suggested = {key: config[key] for key in ("kind", "number", "n") if key in config}
+    suggested = {key: config[key] for key in SUGGESTED if key in config}
     return Job.from_dict({**values, "trial": {**values["trial"], **suggested}})
 
 
@@ -129,8 +135,8 @@ class Trial(tune.Trainable):
         try:
             while not self._run.finished:
                 self._history.append(self._run.advance())
-                if self._at_stage_end():
-                    self._milestone = self._history[-1].val_accuracy, self._progress()
+                if self._run.at_stage_end:  # fixed epochs: the stopper is to see no machine's speed
+                    self._milestone = self._history[-1].val_accuracy, self._run.progress
                     break
                 if time.monotonic() - began > CHECKPOINT_EVERY_S:
                     break
@@ -150,7 +156,7 @@ class Trial(tune.Trainable):
         torch.save(state, folder / STATE_FILE)
         if self._run.finished and self._job.keep_model:
             save_model(self._run, folder)
-            np.save(folder / LOGITS_FILE, audited_logits(self._run.model, self._members_cohort()))
+            np.save(folder / LOGITS_FILE, audited_logits(self._run, self._members_cohort()))
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
@@ -181,7 +187,7 @@ class Trial(tune.Trainable):
         self._began = time.monotonic()
         self._before_s = self._job.before_s
 
-    def _new_run(self, cohort: Cohort) -> DenseRun | LoadedDense | PruningRun:
+    def _new_run(self, cohort: Cohort) -> Run:
         job = self._job
         if job.dense is None:
             return DenseRun(job.trial, cohort)
@@ -189,17 +195,10 @@ class Trial(tune.Trainable):
         tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)
-        return PruningRun(job.trial, cohort, tensors)
+        return new_run(job.trial, cohort, tensors)
 
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began
-
-    def _at_stage_end(self) -> bool:
-        """Fixed epochs, so that what the stopper sees does not depend on the machine's speed."""
-        return isinstance(self._run, PruningRun) and self._run.at_stage_end
-
-    def _progress(self) -> float:
-        return self._run.retrain_progress if isinstance(self._run, PruningRun) else 0.0
 
     def _reference_evidence(self) -> ReferenceEvidence | None:
         if self._job.vector is None:
@@ -214,7 +213,7 @@ class Trial(tune.Trainable):
         finished = run.finished and error is None
         if finished and job.reference is None and job.dense is not None:
             measured = measure(
-                run.model, trial, self._members_cohort(), shape, self._reference_evidence()
+                run, trial, self._members_cohort(), shape, self._reference_evidence()
             )
         else:
             sizes = size(run.model, shape)
@@ -228,7 +227,7 @@ class Trial(tune.Trainable):
             "val_accuracy": val_accuracy,
             **violations(job, val_accuracy, sum(measured["layer_weights"])),
             "finished": finished,
-            "phase": getattr(run, "phase", "dense"),
+            "phase": self._history[-1].phase if self._history else None,
             "progress": progress,
             "accuracy_bound": job.accuracy_bound,
             "started_at": self._started_at.isoformat(),
@@ -261,7 +260,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def save_model(run: DenseRun | LoadedDense | PruningRun, folder: Path) -> None:
+def save_model(run: Run, folder: Path) -> None:
     """Weights, and masks where the run pruned, as safetensors."""
     weights = {name: value.contiguous() for name, value in run.model.state_dict().items()}
     save_file(weights, folder / MODEL_FILE)

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import build_parser, duration, known, parse
+from search.arguments import build_parser, changed_parameter, duration, known, parse
 from search.config import SearchConfig
 from search.presets import RECIPES, recipe
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 
 OPTIONS = """
-    --help --dataset --model --defense --pruner --preset --data-dir --sampler --space --trials
+    --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler --space --trials
     --time-budget --max-accuracy-drop --min-compression --seed --confirm-top --confirm-seeds
     --references --audit --out --resume --address --concurrency --cpus-per-trial
     --gpus-per-trial --study-storage --dry-run --quiet
@@ -144,3 +144,41 @@ def test_settings_with_unknown_fields_are_refused() -> None:
     values = recipe("mnist5k", "lenet5").to_dict()
     with pytest.raises(InvalidInput, match="do not fit"):
         SearchConfig.from_dict({**values, "unknown": 1})
+
+
+def test_a_defence_brings_its_numbers_and_no_bound_that_it_cannot_meet() -> None:
+    config, _ = parse("--defense weight-decay".split())
+    assert config is not None
+    assert config.parameters["weight_decay"].searched
+    assert config.min_compression is None
+    with pytest.raises(InvalidInput, match="removes no weights"):
+        parse("--defense weight-decay --min-compression 2".split())
+
+
+def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
+    config, _ = parse("--defense weight-decay --set weight_decay=0.5".split())
+    assert config is not None
+    assert not config.parameters["weight_decay"].searched
+    assert config.parameters["weight_decay"].default == 0.5
+    config, _ = parse("--defense weight-decay --set weight_decay=2:4".split())
+    assert config is not None
+    found = config.parameters["weight_decay"]
+    assert (found.low, found.high, found.default, found.searched) == (2.0, 4.0, 2.0, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "defense", "message"),
+    [
+        ("weigth_decay=1", "weight-decay", "did you mean weight_decay"),
+        ("weight_decay=much", "weight-decay", "neither NAME=VALUE nor NAME=LOW:HIGH"),
+        ("weight_decay=nan", "weight-decay", "neither"),
+        ("weight_decay=-1", "weight-decay", "above 0"),
+        ("weight_decay=3:2", "weight-decay", "neither"),
+        ("weight_decay=1:2:3", "weight-decay", "neither"),
+        ("epochs=2.5", "early-stopping", "whole number"),
+        ("gamma=1", "pruning", "has no numbers to set"),
+    ],
+)
+def test_a_number_that_cannot_be_set_is_refused(word: str, defense: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        changed_parameter(word, defense)

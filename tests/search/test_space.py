@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.space import KINDS, Space, clusters, default_kind, require_name
+from search.space import KINDS, Candidate, Space, clusters, default_kind, require_name
 from trainables.config import InvalidInput
+from trainables.defenses.registry import DEFENSES, Parameter
 
 LENET = (150, 2400, 48000, 10080, 840)
 sizes = st.lists(st.integers(1, 2_000_000), min_size=1, max_size=20).map(tuple)
@@ -191,3 +192,37 @@ def test_a_space_that_makes_no_sense_is_refused(arguments, message):
 def test_an_unknown_name_without_a_near_match_lists_the_choices():
     with pytest.raises(InvalidInput, match="choose from layer, cluster, global"):
         require_name("xyz", KINDS, "space")
+
+
+@st.composite
+def defended_spaces(draw):
+    spec = DEFENSES[draw(st.sampled_from(sorted(DEFENSES)))]
+    names = tuple(f"layer{i}" for i in range(len(LENET)))
+    return Space("layer", names, LENET, 0.02, prunes=spec.prunes, parameters=spec.parameters)
+
+
+@given(defended_spaces(), st.data())
+def test_every_candidate_of_a_defence_comes_back_from_its_point(space, data):
+    params = {}
+    for name, distribution in space.distributions().items():
+        whole = type(distribution).__name__ == "IntDistribution"
+        draw = st.integers if whole else st.floats
+        params[name] = data.draw(draw(distribution.low, distribution.high))
+    candidate = space.candidate(params)
+    assert {name for name, _ in candidate.parameters} == set(space.parameters)
+    assert space.candidate(space.point(candidate)) == candidate
+
+
+def test_a_defence_that_does_not_prune_keeps_every_weight():
+    spec = DEFENSES["weight-decay"]
+    space = Space("layer", ("a", "b"), (10, 20), prunes=False, parameters=spec.parameters)
+    assert list(space.distributions()) == ["weight_decay"]
+    assert space.candidate({"weight_decay": 2.0}) == Candidate((10, 20), (("weight_decay", 2.0),))
+    assert space.anchors([(10, 20)]) == [{"weight_decay": spec.parameters["weight_decay"].default}]
+
+
+def test_a_number_that_is_not_searched_stays_at_its_default():
+    gamma = Parameter(low=0.1, high=10, default=3, searched=False)
+    space = Space("layer", ("a",), (10,), prunes=False, parameters={"gamma": gamma})
+    assert space.is_point
+    assert space.candidate({}).parameters == (("gamma", 3.0),)
