@@ -201,5 +201,5 @@ def test_weight_decay_shrinks_the_weights(shared) -> None:
         )
         made = make(dataclasses.replace(base, trial=trial), shared)
         finish(made)
-        norms.append(float(made._run.model.get_parameter("fc1.weight").norm()))
+        norms.append(float(made._run.model.get_parameter("fc1.weight").detach().norm()))
     assert norms[1] < norms[0]

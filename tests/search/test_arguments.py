@@ -15,8 +15,8 @@ from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 
 OPTIONS = """
-    --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler --space --trials
-    --time-budget --max-accuracy-drop --min-compression --seed --confirm-top --confirm-seeds
+    --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler
+    --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top --confirm-seeds
     --references --audit --out --resume --address --concurrency --cpus-per-trial
     --gpus-per-trial --study-storage --dry-run --quiet
 """
@@ -147,20 +147,20 @@ def test_settings_with_unknown_fields_are_refused() -> None:
 
 
 def test_a_defence_brings_its_numbers_and_no_bound_that_it_cannot_meet() -> None:
-    config, _ = parse("--defense weight-decay".split())
+    config, _ = parse(["--defense", "weight-decay"])
     assert config is not None
     assert config.parameters["weight_decay"].searched
     assert config.min_compression is None
     with pytest.raises(InvalidInput, match="removes no weights"):
-        parse("--defense weight-decay --min-compression 2".split())
+        parse(["--defense", "weight-decay", "--min-compression", "2"])
 
 
 def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
-    config, _ = parse("--defense weight-decay --set weight_decay=0.5".split())
+    config, _ = parse(["--defense", "weight-decay", "--set", "weight_decay=0.5"])
     assert config is not None
     assert not config.parameters["weight_decay"].searched
     assert config.parameters["weight_decay"].default == 0.5
-    config, _ = parse("--defense weight-decay --set weight_decay=2:4".split())
+    config, _ = parse(["--defense", "weight-decay", "--set", "weight_decay=2:4"])
     assert config is not None
     found = config.parameters["weight_decay"]
     assert (found.low, found.high, found.default, found.searched) == (2.0, 4.0, 2.0, True)
