@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.pareto import non_dominated
+from analysis.roc import Curve
 from analysis.statistics import LOG4, best_so_far, family_excess, searched
 
 BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
@@ -419,4 +420,40 @@ def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
         figure.legend(loc="outside lower center", ncols=1)
         return _svg(
             figure, "progress", f"Best feasible excess gain by trial of {len(curves)} runs."
+        )
+
+
+def roc(found: Sequence[Curve]) -> str:
+    """True against false positive rate on logarithmic axes; solid dense, dashed winner.
+
+    An attack has one colour on both models.
+    """
+    attacks_seen = list(dict.fromkeys(curve.attack for curve in found))
+    least = 0.5 / max(curve.non_members for curve in found)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(5.2)
+        line = np.geomspace(least, 1, 50)
+        axes.plot(line, line, color=MUTED, linewidth=1, linestyle=":", label="guessing")
+        for curve in found:
+            axes.step(
+                np.maximum(curve.false_positive_rate, least),
+                np.maximum(curve.true_positive_rate, least),
+                where="post",
+                color=SERIES[attacks_seen.index(curve.attack) % len(SERIES)],
+                linestyle="-" if curve.model == "dense" else "--",
+                linewidth=1.6,
+                label=f"{curve.model}: {curve.attack}",
+            )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(least, 1)
+        axes.set_ylim(least, 1)
+        axes.set_xlabel("false positive rate")
+        axes.set_ylabel("true positive rate")
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(
+            figure,
+            "roc",
+            "ROC curves on logarithmic axes: how many members each attack names while accusing few "
+            "non-members; higher is a larger leak.",
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.config import InvalidInput
-from trainables.records import EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
 
 CONFIG_VERSION = 1
 """Newest version of config.json that is understood."""
@@ -35,6 +35,9 @@ class Run:
     epochs: pd.DataFrame
     """One row per (trial_id, phase, epoch), the columns of EPOCH_SCHEMA."""
 
+    audit: pd.DataFrame | None = None
+    """One row per (model, attack, image), the columns of AUDIT_SCHEMA; None without an audit."""
+
 
 def load_run(path: Path | str) -> Run:
     """Read the run in folder `path`; a run that has only begun has empty tables.
@@ -52,7 +55,17 @@ def load_run(path: Path | str) -> Run:
             dtype=object,
         )
     frame = frame.sort_values(["started_at", "trial_id"], kind="stable", ignore_index=True)
-    return Run(path=folder, config=config, trials=frame, epochs=epochs.to_pandas())
+    return Run(
+        path=folder,
+        config=config,
+        trials=frame,
+        epochs=epochs.to_pandas(),
+        audit=_read_audit(folder / "audit" / "scores.parquet"),
+    )
+
+
+def _read_audit(file: Path) -> pd.DataFrame | None:
+    return _read_part(file, AUDIT_SCHEMA).to_pandas() if file.exists() else None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

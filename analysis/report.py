@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, pages, statistics, tables
+from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
 from analysis.summary import verdict
 from trainables.config import InvalidInput
@@ -28,6 +28,7 @@ def _values(run: Run) -> dict[str, Any]:
     dense = statistics.baseline(run.trials)
     rows = statistics.confirmed(run.trials, run.config)
     best = statistics.winner(run.trials, run.config)
+    audited = [] if run.audit is None else roc.curves(run.audit)
     return {
         "title": _title(run),
         "run": run.config,
@@ -36,7 +37,12 @@ def _values(run: Run) -> dict[str, Any]:
         "comparison": None
         if dense is None
         else tables.dense_and_winner(dense, best, run.config["split_sizes"]),
-        "figures": _figures(run, dense, best, rows),
+        "figures": {
+            **_figures(run, dense, best, rows),
+            "roc": pages.figure(figures.roc([c for c in audited if not c.canary]))
+            if audited
+            else None,
+        },
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
         "attacks": None
@@ -45,6 +51,7 @@ def _values(run: Run) -> dict[str, Any]:
         "layers": None if best is None else tables.layer_counts(best),
         "trials": tables.all_trials(run.trials),
         "failed": tables.failed_trials(run.trials),
+        "audits": _audits(audited),
         "references_off": run.config["search"].get("references") == 0,
         "provenance": _provenance(run),
         "non_members": int(run.config["split_sizes"].get("non_members", 0)),
@@ -75,6 +82,13 @@ def _figures(
         if dense is not None:
             drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
     return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
+
+
+def _audits(found: list[roc.Curve]) -> list[tables.Table]:
+    """The ordinary images, then the mislabelled ones where there are any."""
+    kinds = {False: "Audit: images with their own label", True: "Audit: mislabelled images"}
+    groups = {kind: [curve for curve in found if curve.canary == kind] for kind in kinds}
+    return [tables.audits(group, kinds[kind]) for kind, group in groups.items() if group]
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

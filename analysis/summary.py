@@ -39,7 +39,7 @@ def card(run: Run) -> str:
     found, search = verdict(run), run.config["search"]
     return "\n\n".join(
         [
-            f"# {search.get('model')} pruned for membership privacy on {search.get('dataset')}",
+            f"# {search.get('model')} on {search.get('dataset')} that leaks less about its members",
             f"**{found.title}.** {found.text}",
             tables.as_markdown(table),
             "Intervals are 95%. The figures are means over fresh seeds; the weights beside this "
@@ -129,7 +129,9 @@ def _winning(dense: pd.Series, best: pd.Series, seeds_asked: int) -> Verdict:
         if math.isfinite(points) and abs(points) >= 0.05
         else "at the same test accuracy"
     )
-    size = f"with {best['compression']:.1f} times fewer weights"
+    size = "with all its weights"
+    if best["compression"] > 1:
+        size = f"with {best['compression']:.1f} times fewer weights"
     figures_text = (
         f"Excess gain {tables.nats(best['excess_gain'])} instead of "
         f"{tables.nats(dense['excess_gain'])} nats under the strongest attack on each; ratio "

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.roc import RATES, Curve
 from analysis.statistics import (
     LOG4,
+    Interval,
     accuracy_over_seeds,
     excess_interval,
     family_excess,
@@ -210,6 +212,39 @@ def attack_gains(dense: Mapping[str, float], best: Mapping[str, float]) -> Table
         headers=["attack", "dense: G", "dense: excess", "winner: G", "winner: excess"],
         rows=[[name, *map(nats, values)] for name, values in zip(names, cells, strict=True)],
     )
+
+
+def audits(found: Sequence[Curve], caption: str) -> Table:
+    """One line per model and attack: area, low-rate hits and gain, with 95% intervals."""
+    return Table(
+        caption=caption,
+        headers=[
+            "model",
+            "attack",
+            "images",
+            "AUC",
+            *(f"TPR at {100 * rate:g}% FPR" for rate in RATES),
+            "excess gain (nats)",
+        ],
+        rows=[
+            [
+                curve.model,
+                curve.attack,
+                f"{curve.members + curve.non_members:,}",
+                f"{_three(curve.auc.estimate)}\n{_three(curve.auc.low)} to "
+                f"{_three(curve.auc.high)}",
+                *(_estimate(curve.tpr[rate], "percent") for rate in RATES),
+                _estimate(curve.excess_gain, "nats"),
+            ]
+            for curve in found
+        ],
+        text_columns=2,
+    )
+
+
+def _estimate(interval: Interval, kind: str) -> str:
+    show = percent if kind == "percent" else nats
+    return f"{show(interval.estimate)}\n{between(interval.low, interval.high, kind)}"
 
 
 def layer_counts(best: pd.Series) -> Table:

@@ -22,7 +22,9 @@ from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
 
 PRUNERS = ("admm",)
-AUDITS = ("none",)
+SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
+"""Audit -> how many shadow models it takes by default."""
+
 SPACES = ("layer", "cluster", "global")
 PRESETS = ("default", "smoke")
 
@@ -158,7 +160,24 @@ def _add_confirmation(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="reference models of the matched attack, an even number; 0 turns it off [8]",
     )
-    group.add_argument("--audit", metavar="NAME", help=f"{' | '.join(AUDITS)} [none]")
+    group.add_argument(
+        "--audit",
+        metavar="NAME",
+        help=f"{' | '.join(SHADOWS)}: attack the dense model and the winner with shadow models "
+        "made the same way, and report ROC curves [none]",
+    )
+    group.add_argument(
+        "--shadows",
+        type=int,
+        metavar="N",
+        help="shadow models of the audit, an even number [4 for rmia, 16 for lira]",
+    )
+    group.add_argument(
+        "--canaries",
+        type=float,
+        metavar="FRACTION",
+        help="share of members and of non-members that get a wrong label; audited apart [0]",
+    )
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -229,6 +248,8 @@ _DECIDING = (
     "confirm_seeds",
     "references",
     "audit",
+    "shadows",
+    "canaries",
 )
 """Options that decide results; a resumed run has them already."""
 
@@ -244,11 +265,17 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     choices = {
         "defense": tuple(BUILDERS),
         "pruner": PRUNERS,
-        "audit": AUDITS,
+        "audit": tuple(SHADOWS),
         "sampler": tuple(SAMPLERS),
         "space": SPACES,
     }
-    changes: dict[str, Any] = {"space": default_kind(len(layers))}
+    audit = known(given["audit"] or "none", tuple(SHADOWS), "--audit")
+    if given["shadows"] is not None and audit == "none":
+        raise InvalidInput(f"--shadows {given['shadows']} needs --audit rmia or --audit lira")
+    changes: dict[str, Any] = {
+        "space": default_kind(len(layers)),
+        "shadows": SHADOWS[audit],
+    }
     for name in _DECIDING:
         value = given[name]
         if value is None or name in ("dataset", "model", "preset", "set", "epsilon"):

@@ -6,6 +6,9 @@ from typing import Any, Self
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig, config_hash
 from trainables.defenses.registry import Parameter
 
+MOST_CANARIES = 0.5
+"""A network whose members are mostly mislabelled learns nothing else."""
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -62,6 +65,12 @@ class SearchConfig:
     references: int = 8
     """Reference models of the matched attack; even, 0 turns it off."""
 
+    shadows: int = 0
+    """Shadow models of the audit; even; the references are the first of them."""
+
+    canaries: float = 0.0
+    """Share of members, and of non-members, whose label is wrong: they are memorised or not."""
+
     seed: int = 0
     """Fixes the split, the dense model and the order of suggestions."""
 
@@ -89,6 +98,17 @@ class SearchConfig:
             self.references >= 0 and self.references % 2 == 0 and self.references != 2,
             f"--references must be 0 or an even number from 4 (they come in complementary pairs), "
             f"got {self.references}",
+        )
+        audited = self.audit != "none"
+        _require(
+            self.shadows >= 2 * audited and self.shadows % 2 == 0,
+            f"--shadows must be an even number from 2 (they come in complementary pairs), "
+            f"got {self.shadows}",
+        )
+        _require(
+            0 <= self.canaries <= MOST_CANARIES,
+            f"--canaries is a fraction in [0, {MOST_CANARIES}], got {self.canaries}: write 0.05 "
+            "for one member in twenty",
         )
         _require(self.seed >= 0, f"--seed must be 0 or more, got {self.seed}")
         _require(

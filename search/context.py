@@ -15,7 +15,8 @@ from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
 from search.space import Space
 from trainables.config import TrialConfig
-from trainables.data.cohort import reference_halves
+from trainables.data.canaries import choose_canaries, mislabel
+from trainables.data.cohort import population_of, reference_halves
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
@@ -34,6 +35,16 @@ class Inputs:
     layers: dict[str, int]
     """Prunable layer -> number of weights, in the model's order."""
 
+    canary: np.ndarray
+    """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
+
+    @property
+    def population(self) -> np.ndarray:
+        """Positions of the images that RMIA compares with."""
+        reference = self.split.reference
+        positions: np.ndarray = reference[population_of(len(reference))]
+        return positions
+
     @property
     def sizes(self) -> dict[str, int]:
         """Images in each part of the split."""
@@ -44,6 +55,7 @@ class Inputs:
         return {
             "split_hashes": split_hashes(self.split),
             "split_sizes": self.sizes,
+            "canaries": int(self.canary.sum()),
             "layer_names": list(self.layers),
             "layer_weights": list(self.layers.values()),
         }
@@ -55,7 +67,11 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     images = load_images(config.dataset, options.data_dir)
     split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
     layers = layer_sizes(config.model, spec.n_classes, spec.image_shape)
-    return Inputs(images=images, split=split, layers=layers)
+    canary = choose_canaries(split, config.canaries, config.seed)
+    labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
+    return Inputs(
+        images=dataclasses.replace(images, labels=labels), split=split, layers=layers, canary=canary
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,15 +99,21 @@ class Context:
             parameters=self.config.parameters,
         )
 
+    @property
+    def halves(self) -> np.ndarray:
+        """(references or shadows, |D| + |D'|) bool: who each trains on."""
+        audited = self.inputs.sizes["members"] + self.inputs.sizes["non_members"]
+        count = max(self.config.references, self.config.shadows)
+        return reference_halves(audited, count, self.config.seed)
+
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
         """What the trials of a stage read."""
         inputs = self.inputs
-        audited = inputs.sizes["members"] + inputs.sizes["non_members"]
         return Shared(
             images=inputs.images,
             split=inputs.split,
             dense=dense,
-            halves=reference_halves(audited, self.config.references, self.config.seed),
+            halves=self.halves,
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
         )

@@ -30,6 +30,9 @@ class Dense:
     row: dict[str, Any]
     """The baseline's row of trials.parquet."""
 
+    results: list[tune.Result]
+    """Of the dense model and its shadows; their checkpoints hold logits."""
+
 
 def train_dense(context: Context) -> Dense:
     """Train and measure the dense model and its references, once per run."""
@@ -41,7 +44,12 @@ def train_dense(context: Context) -> Dense:
     trained = results[jobs[0].trial.trial_id]
     _keep_baseline(context, trained)
     row = _measure(context, shared, jobs, results)
-    return Dense(shared=shared, val_accuracy=float(row["val_accuracy"]), row=row)
+    return Dense(
+        shared=shared,
+        val_accuracy=float(row["val_accuracy"]),
+        row=row,
+        results=[results[job.trial.trial_id] for job in jobs],
+    )
 
 
 def _dense_jobs(context: Context) -> list[Job]:
@@ -53,7 +61,7 @@ def _dense_jobs(context: Context) -> list[Job]:
             reference=index,
             keep_model=True,
         )
-        for index in range(context.config.references)
+        for index in range(max(context.config.references, context.config.shadows))
     ]
     return [Job(trial=target, keep_model=True), *references]
 
@@ -79,7 +87,8 @@ def _measure(
     context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
 ) -> dict[str, Any]:
     """Attack the dense model, its references included, as confirmed trials are attacked."""
-    references = [kept_logits(results[job.trial.trial_id]) for job in jobs[1:]]
+    matched = jobs[1 : 1 + context.config.references]
+    references = [kept_logits(results[job.trial.trial_id]) for job in matched]
     if references:
         shared = dataclasses.replace(shared, references={BASELINE: np.stack(references)})
     trained = results[jobs[0].trial.trial_id]

@@ -226,8 +226,8 @@ def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
     return checkpoint
 
 
-def kept_logits(result: tune.Result) -> np.ndarray:
-    """(|D| + |D'|, classes) logits that a finished job left in its checkpoint."""
+def kept_logits(result: tune.Result, name: str = LOGITS_FILE) -> np.ndarray:
+    """(images, classes) logits that a finished job left in its checkpoint."""
     with kept_checkpoint(result).as_directory() as folder:
-        logits: np.ndarray = np.load(Path(folder) / LOGITS_FILE, allow_pickle=False)
+        logits: np.ndarray = np.load(Path(folder) / name, allow_pickle=False)
     return logits

@@ -20,10 +20,11 @@ def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage trains, at most."""
     vectors = config.confirm_top
     return {
-        "dense": 1 + config.references,
+        "dense": 1 + max(config.references, config.shadows),
         "search": config.trials,
         "references": vectors * config.references,
         "confirm": vectors * config.confirm_seeds,
+        "audit": config.shadows,
     }
 
 
@@ -38,7 +39,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     pruning = admm.iterations * admm.epochs_per_iteration + admm.retrain_epochs
     counts = trainings(config)
     epochs = counts["dense"] * config.training.epochs + pruning * (
-        counts["search"] + counts["references"] + counts["confirm"]
+        counts["search"] + counts["references"] + counts["confirm"] + counts["audit"]
     )
     return float(2.0 * macs * PASSES * members * epochs)
 
@@ -61,9 +62,9 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
             f"time budget {budget}",
             f"Bounds     accuracy drop <= {config.max_accuracy_drop:g}, "
             f"compression >= {compression}",
-            f"Trainings  {counts['dense']} dense (1 target, {config.references} references), "
+            f"Trainings  {counts['dense']} dense (1 target, {counts['dense'] - 1} references), "
             f"{counts['search']} search, {counts['references']} pruned references, "
-            f"{counts['confirm']} confirmations",
+            f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
             f"Cost       {operations:.1e} floating-point operations, on the order of "

@@ -21,6 +21,7 @@ from analysis.report import write_report
 from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
+from search.audit import audit
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm
 from search.context import Context, load_inputs
@@ -123,9 +124,10 @@ def _stages(context: Context) -> int:
     if not candidates:
         return _nothing_feasible(context, "No trial was feasible")
 
+    base = base_job(context, dense)
     confirmation = Confirmation(
         config=config,
-        base=base_job(context, dense),
+        base=base,
         stage=context.stage,
         shared=dense.shared,
         say=say,
@@ -137,7 +139,9 @@ def _stages(context: Context) -> int:
     found = load_run(folder.path)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         say("The search's own favourite was dropped: another leaks less when measured again")
-    export_winner(folder, list(best["trial_ids"]), results, card(found))
+    chosen = export_winner(folder, list(best["trial_ids"]), results, card(found))
+    if config.audit != "none":
+        audit(context, dense, base, results[chosen])
     report = write_report(folder.path)
     Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)
     Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)

@@ -52,11 +52,12 @@ def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
 def search(context: Context, dense: Dense) -> None:
     """Run `trials` trials; every one that ends is in the ledger when this returns."""
     config, space = context.config, context.space
+    trials = 1 if space.is_point else config.trials
     searcher = FeasibleSearcher(
         space=space,
         sampler_name=config.sampler,
         seed=config.seed,
-        n_trials=1 if space.is_point else config.trials,
+        n_trials=trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
         goal=Goal(units=constraint_units(config.max_accuracy_drop, config.min_compression)),
         time_budget_s=config.time_budget_s,
@@ -72,7 +73,7 @@ def search(context: Context, dense: Dense) -> None:
             resources=context.resources,
             callbacks=[
                 context.recorder(mirrored=True),
-                context.live_view("Search", config.trials, searching=True),
+                context.live_view("Search", trials, searching=True),
             ],
             base=base_job(context, dense),
             searcher=searcher,

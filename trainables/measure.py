@@ -37,9 +37,9 @@ def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-def audited_logits(run: Run, cohort: Cohort) -> np.ndarray:
-    """(|D| + |D'|, classes) float32: all that an attack sees of the model."""
-    return run.predict(cohort.audited).cpu().numpy()
+def released_logits(run: Run, indices: Tensor) -> np.ndarray:
+    """(m, classes) float32: all that an attack sees of the model."""
+    return run.predict(indices).cpu().numpy()
 
 
 def evidence(
@@ -69,7 +69,7 @@ def measure(
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
     found = audit(
-        evidence(audited_logits(run, cohort), cohort, reference),
+        evidence(released_logits(run, cohort.audited), cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,

@@ -81,6 +81,22 @@ EPOCH_SCHEMA = pa.schema(
 """One row per (trial_id, phase, epoch); phase is dense | admm | retrain."""
 
 
+AUDIT_SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("attack", pa.string()),
+        ("image", pa.int64()),
+        ("is_member", pa.bool_()),
+        ("canary", pa.bool_()),
+        ("score", pa.float64()),
+        ("probability", pa.float64()),
+    ],
+    metadata=_METADATA,
+)
+"""One row per (model, attack, audited image): model is dense | winner, image counts D then D', a
+higher score means member, probability is the score calibrated on other images."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRecord:
     """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||."""

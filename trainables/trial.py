@@ -22,7 +22,7 @@ from trainables.data.device import DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
-from trainables.measure import audited_logits, measure, size
+from trainables.measure import measure, released_logits, size
 from trainables.pruning_run import PruningRun
 from trainables.records import EpochRecord
 from trainables.run import Run
@@ -32,6 +32,7 @@ STATE_FILE = "state.pt"
 MODEL_FILE = "model.safetensors"
 MASKS_FILE = "masks.safetensors"
 LOGITS_FILE = "audited_logits.npy"
+POPULATION_FILE = "population_logits.npy"
 
 CHECKPOINT_EVERY_S = 20.0
 """A crash costs about this much of a trial; shorter trials write no state at all."""
@@ -156,7 +157,12 @@ class Trial(tune.Trainable):
         torch.save(state, folder / STATE_FILE)
         if self._run.finished and self._job.keep_model:
             save_model(self._run, folder)
-            np.save(folder / LOGITS_FILE, audited_logits(self._run, self._members_cohort()))
+            cohort = self._members_cohort()
+            for name, indices in (
+                (LOGITS_FILE, cohort.audited),
+                (POPULATION_FILE, cohort.population),
+            ):
+                np.save(folder / name, released_logits(self._run, indices))
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
@@ -203,9 +209,8 @@ class Trial(tune.Trainable):
     def _reference_evidence(self) -> ReferenceEvidence | None:
         if self._job.vector is None:
             return None
-        return ReferenceEvidence(
-            logits=self._shared.references[self._job.vector], trained_on=self._shared.halves
-        )
+        logits = self._shared.references[self._job.vector]
+        return ReferenceEvidence(logits=logits, trained_on=self._shared.halves[: len(logits)])
 
     def _result(self, error: str | None) -> dict[str, Any]:
         job, run, trial = self._job, self._run, self._job.trial

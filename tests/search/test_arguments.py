@@ -16,9 +16,9 @@ from trainables.data.registry import DATASETS
 
 OPTIONS = """
     --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler
-    --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top --confirm-seeds
-    --references --audit --out --resume --address --concurrency --cpus-per-trial
-    --gpus-per-trial --study-storage --dry-run --quiet
+    --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top
+    --confirm-seeds --references --audit --shadows --canaries --out --resume --address
+    --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run --quiet
 """
 
 

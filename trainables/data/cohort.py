@@ -10,6 +10,9 @@ from trainables.data.device import DeviceImages
 from trainables.data.split import Split
 from trainables.seeding import numpy_generator
 
+MOST_POPULATION = 2500
+"""Images that RMIA compares with; its score is a mean over them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Cohort:
@@ -45,6 +48,12 @@ class Cohort:
         )
 
     @property
+    def population(self) -> Tensor:
+        """Images that no audited model trained on, evenly spread over the reference part."""
+        chosen = torch.from_numpy(population_of(len(self.reference)))
+        return self.reference[chosen.to(self.reference.device)]
+
+    @property
     def is_member(self) -> np.ndarray:
         """(audited,) bool: True on D."""
         return np.arange(len(self.audited)) < len(self.members)
@@ -55,6 +64,11 @@ class Cohort:
         return dataclasses.replace(
             self, members=self.audited[chosen], non_members=self.audited[~chosen]
         )
+
+
+def population_of(size: int) -> np.ndarray:
+    """Positions in a reference part of `size` images, evenly spread, at most MOST_POPULATION."""
+    return np.linspace(0, size - 1, min(size, MOST_POPULATION)).astype(np.int64)
 
 
 def reference_halves(size: int, count: int, seed: int) -> np.ndarray:

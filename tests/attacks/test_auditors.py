@@ -1,0 +1,104 @@
+"""RMIA by its definition, and every audit on leaks of known size."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from trainables.attacks.auditors import AUDITORS, audit_scores, calibrated_score
+from trainables.attacks.folds import stratified_folds
+from trainables.attacks.gain import NO_LEAK, attack_gain
+from trainables.attacks.rmia import GAMMA, OFFSET, Population, rmia
+
+
+@pytest.fixture
+def audited(planted):
+    def build(leak, references=4, seed=0, n=1000):
+        evidence = planted(n=n, leak=leak, references=references, seed=seed)
+        generator = np.random.default_rng(seed + 1)
+        k = evidence.logits.shape[1]
+        labels = generator.integers(k, size=300)
+        images = generator.normal(size=(300, k)) * 2 + np.eye(k)[labels]
+        outputs = images + generator.normal(size=(references + 1, 300, k)) * 0.5
+        return evidence, Population(outputs[0], outputs[1:], labels)
+
+    return build
+
+
+def test_rmia_is_the_share_of_the_population_with_a_smaller_ratio(audited):
+    """The slow truth: image by image, reference by reference, probabilities instead of logs."""
+    evidence, population = audited(leak=1.0, n=40)
+    rows = np.arange(40)
+    own = softmax(evidence.logits, axis=1)[rows, evidence.labels]
+    others = softmax(evidence.reference.logits, axis=2)[:, rows, evidence.labels]
+    z = softmax(population.target, axis=1)[np.arange(300), population.labels]
+    z_others = softmax(population.reference, axis=2)[:, np.arange(300), population.labels]
+
+    def ratio(p, outside):
+        return p / (((1 + OFFSET) * np.mean(outside) + (1 - OFFSET)) / 2)
+
+    z_ratios = np.array([ratio(z[j], z_others[:, j]) for j in range(300)])
+    expected = [
+        np.mean(ratio(own[i], others[~evidence.reference.trained_on[:, i], i]) > GAMMA * z_ratios)
+        for i in range(40)
+    ]
+    np.testing.assert_allclose(rmia(evidence, population), expected)
+
+
+@pytest.mark.parametrize("kind", sorted(AUDITORS))
+def test_every_audit_scores_members_higher_the_more_leaks(kind, audited):
+    aucs = []
+    for leak in (0.0, 1.0, 3.0):
+        evidence, population = audited(leak)
+        scores = audit_scores(kind, evidence, population)
+        assert all(np.isfinite(score).all() for score in scores.values())
+        aucs.append({name: roc_auc_score(evidence.is_member, s) for name, s in scores.items()})
+    for name in aucs[0]:
+        assert abs(aucs[0][name] - 0.5) < 0.06, name
+        assert aucs[1][name] > 0.53, name
+        assert aucs[2][name] > aucs[1][name], name
+
+
+def test_references_see_more_than_one_threshold_for_all(audited):
+    evidence, population = audited(leak=1.0, references=8)
+    scores = audit_scores("lira", evidence, population)
+    aucs = {name: roc_auc_score(evidence.is_member, s) for name, s in scores.items()}
+    assert aucs["lira-online"] > aucs["loss"] + 0.05
+    assert aucs["rmia-4"] > aucs["loss"]
+
+
+def test_two_references_are_enough_for_every_audit(audited):
+    evidence, population = audited(leak=2.0, references=2)
+    for kind in AUDITORS:
+        assert len(audit_scores(kind, evidence, population)) >= 2
+
+
+@pytest.mark.parametrize("kind", sorted(AUDITORS))
+def test_an_audit_without_references_refuses(kind, audited):
+    evidence, population = audited(leak=1.0)
+    with pytest.raises(ValueError, match="needs reference"):
+        audit_scores(kind, dataclasses.replace(evidence, reference=None), population)
+
+
+def test_calibrated_scores_gain_nothing_without_a_leak_and_all_of_a_full_one():
+    generator = np.random.default_rng(0)
+    n = 2000
+    is_member = generator.permutation(n) < n // 2
+
+    class Seen:
+        labels = np.zeros(n, dtype=np.int64)
+
+    Seen.is_member = is_member
+    folds = stratified_folds(Seen, 5, generator)
+    noise = calibrated_score(generator.normal(size=n) * 100, Seen, folds)
+    gain = attack_gain(noise, is_member)
+    assert abs(gain.value - NO_LEAK) < 3 * gain.standard_error + 0.005
+    known = calibrated_score(np.where(is_member, 5.0, -5.0), Seen, folds)
+    assert attack_gain(known, is_member).value > -0.15
+
+
+def test_a_population_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        Population(np.zeros((3, 4)), np.zeros((2, 5, 4)), np.zeros(3, dtype=int))

@@ -1,0 +1,75 @@
+"""The audits by name: scores of every image under today's strongest published attacks."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import rankdata
+
+from trainables.attacks import lira
+from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
+from trainables.attacks.features import scaled_confidence
+from trainables.attacks.folds import Folds
+from trainables.attacks.rmia import Population, log_own, rmia
+
+FEW = 4
+"""References that RMIA is given beside LiRA: the number its authors recommend it for."""
+
+Auditor = Callable[[Evidence, Population], dict[str, Floats]]
+
+
+def _phis(evidence: Evidence, reference: ReferenceEvidence) -> tuple[Floats, Floats]:
+    target = scaled_confidence(evidence.logits, evidence.labels)
+    others = [scaled_confidence(logits, evidence.labels) for logits in reference.logits]
+    return target, np.stack(others)
+
+
+def _lira(evidence: Evidence, population: Population) -> dict[str, Floats]:
+    reference = evidence.reference
+    if reference is None:
+        raise ValueError("LiRA needs reference models")
+    target, phi = _phis(evidence, reference)
+    sides = reference.trained_on
+    scores = {
+        "lira-online": lira.online(target, phi, sides),
+        "lira-offline": lira.offline(target, phi, sides),
+    }
+    if min(sides.sum(axis=0).min(), (~sides).sum(axis=0).min()) >= lira.FEWEST:
+        scores["lira-online-own-variance"] = lira.online(target, phi, sides, fixed_variance=False)
+    few = dataclasses.replace(
+        evidence, reference=ReferenceEvidence(reference.logits[:FEW], sides[:FEW])
+    )
+    fewer = Population(population.target, population.reference[:FEW], population.labels)
+    return {**scores, **_rmia(few, fewer)}
+
+
+def _rmia(evidence: Evidence, population: Population) -> dict[str, Floats]:
+    return {
+        f"rmia-{len(population.reference)}": rmia(evidence, population),
+        "loss": log_own(evidence.logits, evidence.labels),
+    }
+
+
+AUDITORS: dict[str, Auditor] = {"lira": _lira, "rmia": _rmia}
+"""`lira` takes RMIA on its first references along; `loss`, one threshold for all images, shows
+what references add."""
+
+
+def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[str, Floats]:
+    """Attack -> (n,) scores of every audited image, higher means member.
+
+    Raises KeyError for an unknown kind and ValueError without references.
+    """
+    return AUDITORS[kind](evidence, population)
+
+
+def calibrated_score(scores: Floats, evidence: Evidence, folds: Folds) -> Floats:
+    """(n,) held-out probabilities of membership from one score, as bent as the rest of the family.
+
+    scores: (n,).  Its ranks stand beside it, since a score far out must not decide the slope.
+    """
+    ranks = rankdata(scores) / len(scores) - 0.5
+    scale = max(float(np.median(np.abs(scores))), 1e-12)
+    features = np.column_stack([ranks, ranks**3, np.tanh(scores / scale), np.maximum(ranks, 0.4)])
+    return logistic_on(features, evidence.is_member, folds)
