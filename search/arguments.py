@@ -20,8 +20,8 @@ from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
+from trainables.pruning.registry import PRUNERS
 
-PRUNERS = ("admm",)
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Audit -> how many shadow models it takes by default."""
 
@@ -264,7 +264,7 @@ def _config(given: dict[str, Any]) -> SearchConfig:
         config = smoke(config)
     choices = {
         "defense": tuple(BUILDERS),
-        "pruner": PRUNERS,
+        "pruner": tuple(PRUNERS),
         "audit": tuple(SHADOWS),
         "sampler": tuple(SAMPLERS),
         "space": SPACES,

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from search.context import Context
 from search.launch import StageFailed, kept_checkpoint, kept_logits, require_all, run_stage
+from trainables.baseline import dense_seed
 from trainables.records import COMPLETE, EpochRecord
 from trainables.seeding import derive_seed
 from trainables.trial import MODEL_FILE, Job, Shared
@@ -54,10 +55,10 @@ def train_dense(context: Context) -> Dense:
 
 def _dense_jobs(context: Context) -> list[Job]:
     seed = context.config.seed
-    target = context.trial("baseline", 0, derive_seed(seed, "dense"), ())
+    target = context.trial("baseline", 0, dense_seed(seed, None), ())
     references = [
         Job(
-            trial=context.trial("reference", index, derive_seed(seed, f"reference-{index}"), ()),
+            trial=context.trial("reference", index, dense_seed(seed, index), ()),
             reference=index,
             keep_model=True,
         )

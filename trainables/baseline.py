@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.data.registry import DATASETS
-from trainables.models import build_model
+from trainables.defenses.minmax import AdversaryFor, loss_against
+from trainables.network import new_network
 from trainables.records import EpochRecord
-from trainables.seeding import torch_generator
+from trainables.seeding import derive_seed, torch_generator
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
+
+
+def dense_seed(run_seed: int, reference: int | None) -> int:
+    """Seed of the run's dense model, or of one of its references."""
+    return derive_seed(run_seed, "dense" if reference is None else f"reference-{reference}")
 
 
 class DenseRun:
@@ -27,22 +31,15 @@ class DenseRun:
         *,
         training: TrainingConfig | None = None,
         stop_after: int | None = None,
+        adversary: AdversaryFor | None = None,
     ) -> None:
-        """training: instead of the run's own.  stop_after: epochs, of a schedule made for all."""
-        spec = DATASETS[config.dataset]
+        """training: instead of the run's own.  stop_after: epochs, of a schedule made for all.
+
+        adversary: makes the attacker whose gain joins the loss; None trains without one.
+        """
         self.config = config
         self._cohort = cohort
-        device = cohort.members.device
-        self.model: nn.Module = (
-            build_model(
-                config.model,
-                n_classes=spec.n_classes,
-                image_shape=spec.image_shape,
-                seed=config.seed,
-            )
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
+        self.model: nn.Module = new_network(config, cohort.members.device)
         training = training or config.training
         self._training = training
         self._budget = min(stop_after or training.epochs, training.epochs)
@@ -57,6 +54,7 @@ class DenseRun:
             augment=training.augment,
             generator=self._generator,
         )
+        self._adversary = None if adversary is None else adversary(self.model)
         self._done = 0
 
     @property
@@ -93,7 +91,10 @@ class DenseRun:
             return cosine(training.learning_rate, position, training.epochs * steps)
 
         loss, train_accuracy = self._epoch.train(
-            self.model, self._optimizer, learning_rate=learning_rate
+            self.model,
+            self._optimizer,
+            learning_rate=learning_rate,
+            loss=loss_against(self._adversary),
         )
         self._done += 1
         return EpochRecord(
@@ -112,6 +113,7 @@ class DenseRun:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
+            "adversary": None if self._adversary is None else self._adversary.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -120,6 +122,8 @@ class DenseRun:
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"].cpu())
+        if self._adversary is not None:
+            self._adversary.load_state_dict(state["adversary"])
 
 
 class LoadedDense:
@@ -132,19 +136,9 @@ class LoadedDense:
 
     def __init__(self, config: TrialConfig, cohort: Cohort, weights: Mapping[str, Tensor]) -> None:
         """weights: the model's state dict."""
-        spec = DATASETS[config.dataset]
         self._images = cohort.images
         self.epochs = config.training.epochs
-        self.model: nn.Module = (
-            build_model(
-                config.model,
-                n_classes=spec.n_classes,
-                image_shape=spec.image_shape,
-                seed=config.seed,
-            )
-            .to(cohort.members.device)
-            .to(memory_format=torch.channels_last)
-        )
+        self.model: nn.Module = new_network(config, cohort.members.device)
         self.model.load_state_dict(weights)
 
     def predict(self, indices: Tensor) -> Tensor:

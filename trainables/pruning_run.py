@@ -1,4 +1,4 @@
-"""dense -> ADMM -> hard prune -> masked retrain, as a resumable object; plain Python, no Ray."""
+"""dense -> pruner -> hard prune -> masked retrain, as a resumable object; plain Python, no Ray."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.data.registry import DATASETS
-from trainables.models import build_model, prunable_layers
+from trainables.defenses.minmax import AdversaryFor, loss_against
+from trainables.models import prunable_layers
+from trainables.network import new_network
 from trainables.pruning.admm import ADMM, Residuals
 from trainables.pruning.masks import Masks
+from trainables.pruning.registry import PRUNERS
 from trainables.records import EpochRecord
 from trainables.seeding import torch_generator
 from trainables.training import (
@@ -30,27 +32,30 @@ class PruningRun:
 
     spent: Mapping[str, float] = {}
 
-    def __init__(self, config: TrialConfig, cohort: Cohort, dense: Mapping[str, Tensor]) -> None:
-        """dense: the state dict of the run's dense model, the start of every candidate."""
-        spec = DATASETS[config.dataset]
+    def __init__(
+        self,
+        config: TrialConfig,
+        cohort: Cohort,
+        dense: Mapping[str, Tensor],
+        *,
+        initial_seed: int,
+        adversary: AdversaryFor | None = None,
+    ) -> None:
+        """dense: the state dict of the run's dense model, the start of every candidate.
+
+        initial_seed: that the dense model was initialised from; a lottery ticket goes back there.
+        adversary: makes the attacker whose gain joins the loss; None trains without one.
+        """
+        self._schedule = PRUNERS[config.pruner](config)
+        self._initial_seed = initial_seed
         self.config = config
         self._cohort = cohort
-        device = cohort.members.device
-        self.model: nn.Module = (
-            build_model(
-                config.model,
-                n_classes=spec.n_classes,
-                image_shape=spec.image_shape,
-                seed=config.seed,
-            )
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
+        self.model: nn.Module = new_network(config, cohort.members.device)
         self.model.load_state_dict(dense)
         self._weights = prunable_layers(self.model)
         self._admm = ADMM(self._weights, config.n, config.admm.rho)
         self._masks: Masks | None = None
-        self._optimizer = self._new_optimizer(config.admm.learning_rate)
+        self._optimizer = self._new_optimizer(config.admm.learning_rate, config.admm.weight_decay)
         self._generator = torch_generator(config.seed, "pruning-batches")
         self._epoch = Epoch(
             cohort.images,
@@ -59,7 +64,10 @@ class PruningRun:
             augment=config.training.augment,
             generator=self._generator,
         )
+        self._adversary = None if adversary is None else adversary(self.model)
         self._done = 0
+        if self._schedule.admm_epochs == 0:
+            self._hard_prune()
 
     @property
     def epochs(self) -> int:
@@ -69,12 +77,12 @@ class PruningRun:
     @property
     def admm_epochs(self) -> int:
         """Length of the ADMM phase in epochs."""
-        return self.config.admm.iterations * self.config.admm.epochs_per_iteration
+        return self._schedule.admm_epochs
 
     @property
     def finished(self) -> bool:
         """Whether the whole budget is spent; the model then has exactly n_i weights."""
-        return self._done == self.admm_epochs + self.config.admm.retrain_epochs
+        return self._done == self.admm_epochs + self._schedule.retrain_epochs
 
     @property
     def phase(self) -> str:
@@ -84,16 +92,15 @@ class PruningRun:
     @property
     def progress(self) -> float:
         """Fraction of the retraining that is done."""
-        return max(0, self._done - self.admm_epochs) / self.config.admm.retrain_epochs
+        return max(0, self._done - self.admm_epochs) / self._schedule.retrain_epochs
 
     @property
     def at_stage_end(self) -> bool:
         """After an ADMM iteration, halfway through the retraining, and at the end."""
-        admm = self.config.admm
         if self._done <= self.admm_epochs:
-            return self._done > 0 and self._done % admm.epochs_per_iteration == 0
+            return self._done > 0 and self._done % self.config.admm.epochs_per_iteration == 0
         retrained = self._done - self.admm_epochs
-        return self.finished or retrained == (admm.retrain_epochs + 1) // 2
+        return self.finished or retrained == (self._schedule.retrain_epochs + 1) // 2
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -121,6 +128,7 @@ class PruningRun:
             "masks": None if self._masks is None else self._masks.masks,
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
+            "adversary": None if self._adversary is None else self._adversary.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -136,20 +144,19 @@ class PruningRun:
             )
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"].cpu())
+        if self._adversary is not None:
+            self._adversary.load_state_dict(state["adversary"])
 
-    def _new_optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
-        return make_optimizer(
-            self.model,
-            self.config.training.optimizer,
-            learning_rate,
-            self.config.admm.weight_decay,
-        )
+    def _new_optimizer(self, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+        optimizer = self.config.training.optimizer
+        return make_optimizer(self.model, optimizer, learning_rate, weight_decay)
 
     def _advance_admm(self) -> EpochRecord:
         admm = self.config.admm
         iteration, epoch = divmod(self._done, admm.epochs_per_iteration)
         if epoch == 0 and iteration > 0:
-            self._optimizer = self._new_optimizer(admm.learning_rate)  # Zhang et al. reset it too
+            # Zhang et al. reset it too
+            self._optimizer = self._new_optimizer(admm.learning_rate, admm.weight_decay)
         loss, train_accuracy = self._train(
             admm.learning_rate,
             (epoch, admm.epochs_per_iteration),
@@ -167,24 +174,30 @@ class PruningRun:
         return record
 
     def _hard_prune(self) -> None:
+        schedule = self._schedule
         self._masks = Masks.of_largest(self._weights, self.config.n)
+        if schedule.rewinds:
+            device = self._cohort.members.device
+            initial = new_network(self.config, device, seed=self._initial_seed)
+            self.model.load_state_dict(initial.state_dict())
         self._masks.apply()
-        reestimate_batch_norm(self.model, self._cohort.images, self._cohort.members)
-        self._optimizer = self._new_optimizer(self.config.admm.retrain_learning_rate)
+        if not schedule.rewinds:  # a ticket starts where its dense network did, statistics included
+            reestimate_batch_norm(self.model, self._cohort.images, self._cohort.members)
+        self._optimizer = self._new_optimizer(schedule.retrain_learning_rate, schedule.weight_decay)
 
     def _advance_retraining(self) -> EpochRecord:
         masks = self._masks
         if masks is None:
             raise RuntimeError("retraining began before the hard prune")
-        admm = self.config.admm
+        schedule = self._schedule
 
         def enforce() -> None:
             masks.apply()
             masks.apply_to_optimizer(self._optimizer)
 
         loss, train_accuracy = self._train(
-            admm.retrain_learning_rate,
-            (self._done - self.admm_epochs, admm.retrain_epochs),
+            schedule.retrain_learning_rate,
+            (self._done - self.admm_epochs, schedule.retrain_epochs),
             before_step=masks.apply_to_gradients,
             after_step=enforce,
         )
@@ -207,6 +220,7 @@ class PruningRun:
             self.model,
             self._optimizer,
             learning_rate=lambda step: cosine(start_rate, epoch * steps + step, epochs * steps),
+            loss=loss_against(self._adversary),
             before_step=before_step,
             after_step=after_step,
         )

@@ -54,8 +54,17 @@ def _precision(device: torch.device) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
+Draw = Callable[[int, int, torch.Generator], Iterator[Tensor]]
+"""(images, batch size, generator) -> positions of each step's images, on the CPU."""
+
+
+def shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Every image once, in random order."""
+    yield from torch.split(torch.randperm(count, generator=generator), batch_size)
+
+
 class Epoch:
-    """One shuffled pass over `indices`, `batch_size` images a step, one optimiser."""
+    """One pass over `indices`, about `batch_size` images a step, one optimiser."""
 
     def __init__(
         self,
@@ -65,8 +74,12 @@ class Epoch:
         batch_size: int,
         augment: bool,
         generator: torch.Generator,
+        draw: Draw = shuffled,
+        mixed_precision: bool = True,
     ) -> None:
         """indices: (m,) positions in `images`.  generator: draws the order and the crops (CPU)."""
+        self._draw = draw
+        self._mixed_precision = mixed_precision
         self._images = images
         self._indices = indices
         self._batch_size = batch_size
@@ -79,9 +92,8 @@ class Epoch:
         return math.ceil(len(self._indices) / self._batch_size)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self._indices), generator=self._generator)
-        for part in torch.split(order.to(self._indices.device), self._batch_size):
-            chosen = self._indices[part]
+        for part in self._draw(len(self._indices), self._batch_size, self._generator):
+            chosen = self._indices[part.to(self._indices.device)]
             batch = self._images.batch(chosen)
             if self._augment:
                 batch = self._images.crop_and_flip(batch, self._generator)
@@ -105,10 +117,11 @@ class Epoch:
         model.train()
         total = torch.zeros((), device=self._indices.device)
         correct = torch.zeros_like(total)
+        seen = 0
         for step, (batch, labels) in enumerate(self._batches()):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step)
-            with _precision(batch.device):
+            with _precision(batch.device) if self._mixed_precision else contextlib.nullcontext():
                 logits = model(batch)
                 batch_loss = loss(logits, labels)
             optimizer.zero_grad(set_to_none=True)
@@ -118,10 +131,11 @@ class Epoch:
             after_step()
             total += batch_loss.detach() * len(labels)
             correct += (logits.detach().argmax(1) == labels).sum()
-        mean = float(total) / len(self._indices)
+            seen += len(labels)
+        mean = float(total) / seen
         if not math.isfinite(mean):
             raise DivergedError(f"the training loss became {mean}")
-        return mean, float(correct) / len(self._indices)
+        return mean, float(correct) / seen
 
 
 @torch.inference_mode()

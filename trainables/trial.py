@@ -14,8 +14,8 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
-from trainables.baseline import DenseRun, LoadedDense
-from trainables.candidates import new_run
+from trainables.baseline import DenseRun, LoadedDense, dense_seed
+from trainables.candidates import Start, new_run
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.device import DeviceImages
@@ -201,7 +201,8 @@ class Trial(tune.Trainable):
         tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)
-        return new_run(job.trial, cohort, tensors)
+        seed = dense_seed(job.trial.run_seed, job.reference)
+        return new_run(job.trial, cohort, Start(weights=tensors, seed=seed))
 
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began

@@ -4,11 +4,15 @@ Each takes name -> weight in layer order and the overall keep ratio, and returns
 round(keep * total), each at least 1.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
+
+LAST_SHARE = 0.2
+"""Least keep ratio of the last layer under uniform+."""
 
 Allocation = Callable[[Mapping[str, Tensor], float], tuple[int, ...]]
 
@@ -63,6 +67,24 @@ def erk(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
     return _capped(scores, sizes, _total(sizes, keep))
 
 
+def uniform_plus(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
+    """Uniform, but the first convolution whole and at least 20% of the last layer.
+
+    Source: Gale, Elsen and Hooker 2019. Where the total cannot bear that, plain uniform.
+    """
+    sizes = _sizes(weights)
+    total = _total(sizes, keep)
+    fixed = {0: int(sizes[0])} if next(iter(weights.values())).ndim == 4 else {}
+    if keep < LAST_SHARE:
+        fixed[len(sizes) - 1] = math.ceil(LAST_SHARE * int(sizes[-1]))
+    rest = [layer for layer in range(len(sizes)) if layer not in fixed]
+    left = total - sum(fixed.values())
+    if not rest or not len(rest) <= left <= sizes[rest].sum():
+        return uniform(weights, keep)
+    counts = dict(zip(rest, _capped(np.ones(len(rest)), sizes[rest], left), strict=True)) | fixed
+    return tuple(counts[layer] for layer in range(len(sizes)))
+
+
 def _by_score(scores: list[Tensor], keep: float) -> tuple[int, ...]:
     """Counts of the highest scores over all layers, at least one per layer."""
     sizes = np.array([score.numel() for score in scores], dtype=np.int64)
@@ -93,6 +115,7 @@ def lamp(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
 
 ALLOCATIONS: dict[str, Allocation] = {
     "uniform": uniform,
+    "uniform+": uniform_plus,
     "erk": erk,
     "lamp": lamp,
     "global-magnitude": global_magnitude,

@@ -1,0 +1,127 @@
+"""DP-SGD from scratch, as a resumable run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.data.cohort import Cohort
+from trainables.defenses.dp import (
+    FEWEST,
+    PrivateTraining,
+    delta_for,
+    noise_multiplier,
+    poisson,
+    without_batch_norm,
+)
+from trainables.network import new_network
+from trainables.records import EpochRecord
+from trainables.seeding import torch_generator
+from trainables.training import Epoch, accuracy, cosine, predict
+
+
+class PrivateRun:
+    """One model under (epsilon, |D|^-1.1)-differential privacy; Adam on the noised gradients."""
+
+    def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
+        """config.parameters: epsilon, clip, learning_rate, batch_share, epochs."""
+        self.config = config
+        self._cohort = cohort
+        numbers, members = config.parameters, len(cohort.members)
+        self._budget = int(numbers["epochs"])
+        self._batch_size = max(FEWEST, round(numbers["batch_share"] * members))
+        self.model: nn.Module = without_batch_norm(new_network(config, cohort.members.device))
+        self._noise = noise_multiplier(
+            numbers["epsilon"], members=members, batch_size=self._batch_size, epochs=self._budget
+        )
+        self._private = PrivateTraining(
+            self.model,
+            torch.optim.Adam(self.model.parameters(), lr=numbers["learning_rate"]),
+            noise=self._noise,
+            clip=numbers["clip"],
+            members=members,
+            batch_size=self._batch_size,
+            generator=torch_generator(config.seed, "dp-noise", cohort.members.device),
+        )
+        self._generator = torch_generator(config.seed, "dp-batches")
+        self._epoch = Epoch(
+            cohort.images,
+            cohort.members,
+            batch_size=self._batch_size,
+            augment=config.training.augment,
+            generator=self._generator,
+            draw=poisson,
+            mixed_precision=False,  # per-image gradients are summed in float32
+        )
+        self._done = 0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained so far."""
+        return self._done
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole budget is spent."""
+        return self._done == self._budget
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the epochs that is done."""
+        return self._done / self._budget
+
+    @property
+    def at_stage_end(self) -> bool:
+        """Only at the end."""
+        return self.finished
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Epsilon so far, its delta, and the noise in units of the clipping norm."""
+        return {
+            "epsilon": self._private.epsilon,
+            "delta": delta_for(len(self._cohort.members)),
+            "noise_multiplier": self._noise,
+        }
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """Logits (m, classes) float32."""
+        return predict(self.model, self._cohort.images, indices)
+
+    def advance(self) -> EpochRecord:
+        """Train one epoch."""
+        start, steps = self.config.parameters["learning_rate"], self._epoch.steps
+        loss, train_accuracy = self._epoch.train(
+            self._private.module,
+            self._private.optimizer,
+            learning_rate=lambda step: cosine(
+                start, self._done * steps + step, self._budget * steps
+            ),
+        )
+        self._done += 1
+        return EpochRecord(
+            trial_id=self.config.trial_id,
+            phase="dp",
+            epoch=self._done,
+            loss=loss,
+            train_accuracy=train_accuracy,
+            val_accuracy=accuracy(self.model, self._cohort.images, self._cohort.validation),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `advance` depends on; loads with `weights_only=True`."""
+        return {
+            "done": self._done,
+            "model": self.model.state_dict(),
+            "private": self._private.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self._done = state["done"]
+        self.model.load_state_dict(state["model"])
+        self._private.load_state_dict(state["private"])
+        self._generator.set_state(state["generator"].cpu())
