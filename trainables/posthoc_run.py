@@ -31,6 +31,6 @@ class MemGuardRun(LoadedDense):
         self._uniform = torch.rand(len(cohort.images.labels), generator=generator)
 
     def predict(self, indices: Tensor) -> Tensor:
-        """Logits (m, classes) float32 whose softmax is what the defence releases."""
+        """Log confidences (m, classes) float32: what the defence releases, and nothing beside."""
         uniform = self._uniform[indices.cpu()].to(indices.device)
         return released(self._attacker, super().predict(indices), self._distortion, uniform)

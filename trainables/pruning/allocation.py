@@ -74,13 +74,21 @@ def uniform_plus(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
     """
     sizes = _sizes(weights)
     total = _total(sizes, keep)
+    last = len(sizes) - 1
     fixed = {0: int(sizes[0])} if next(iter(weights.values())).ndim == 4 else {}
-    if keep < LAST_SHARE:
-        fixed[len(sizes) - 1] = math.ceil(LAST_SHARE * int(sizes[-1]))
+    counts = _uniform_beside(fixed, sizes, total)
+    least = math.ceil(LAST_SHARE * int(sizes[last]))
+    if counts is not None and counts[last] < least:
+        counts = _uniform_beside({**fixed, last: least}, sizes, total)
+    return uniform(weights, keep) if counts is None else counts
+
+
+def _uniform_beside(fixed: dict[int, int], sizes: np.ndarray, total: int) -> tuple[int, ...] | None:
+    """One keep ratio for the layers without a fixed count; None where the total leaves none."""
     rest = [layer for layer in range(len(sizes)) if layer not in fixed]
     left = total - sum(fixed.values())
     if not rest or not len(rest) <= left <= sizes[rest].sum():
-        return uniform(weights, keep)
+        return None
     counts = dict(zip(rest, _capped(np.ones(len(rest)), sizes[rest], left), strict=True)) | fixed
     return tuple(counts[layer] for layer in range(len(sizes)))
 
@@ -120,3 +128,15 @@ ALLOCATIONS: dict[str, Allocation] = {
     "lamp": lamp,
     "global-magnitude": global_magnitude,
 }
+
+
+def comparators(weights: Mapping[str, Tensor], total: int) -> dict[str, tuple[int, ...]]:
+    """Every rule's {n_i} with exactly `total` non-zeros: what a searched vector is held against.
+
+    Raises ValueError unless layers <= total <= weights.
+    """
+    sizes = _sizes(weights)
+    if not len(sizes) <= total <= sizes.sum():
+        raise ValueError(f"{total} non-zeros do not fit {len(sizes)} layers of {sizes.sum()}")
+    keep = total / int(sizes.sum())
+    return {name: rule(weights, keep) for name, rule in ALLOCATIONS.items()}
