@@ -24,8 +24,8 @@ LABEL_WEIGHT = 10.0
 DISTORTION_WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 """c3, from small to large, until one no longer fools g.
 
-The paper begins at 0.1; there an undecided g (0.51 of most images) has less slope than the distortion
-and a LeNet-5 of 6 epochs kept 76% of 2,000 images without noise, from 0.01 on 0.1%.
+The paper begins at 0.1.  Where g is nearly undecided, the distortion is then steeper than g: of
+2,000 images a LeNet-5 of 6 epochs left 76% without noise, from 0.01 on 0.1%.
 """
 
 EPOCHS = 60
