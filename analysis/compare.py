@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import figures, pages, statistics, tables
-from analysis.load import Run, load_run
+from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from trainables.config import InvalidInput
 
@@ -18,7 +18,7 @@ def compare(paths: Sequence[Path]) -> tuple[str, str]:
     """
     runs = _load(paths)
     table = comparison(runs)
-    curves = {_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
+    curves = {run_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
     page = pages.render(
         "compare.html.jinja",
         {
@@ -26,7 +26,7 @@ def compare(paths: Sequence[Path]) -> tuple[str, str]:
             "table_of_runs": table,
             "caveats": _caveats(runs),
             "progress": pages.figure(figures.compare_progress(curves)),
-            "commands": [(_name(run, runs), str(run.config.get("command", ""))) for run in runs],
+            "commands": [(run_name(run, runs), str(run.config.get("command", ""))) for run in runs],
         },
     )
     return tables.as_text(table), page
@@ -37,11 +37,7 @@ def _load(paths: Sequence[Path]) -> list[Run]:
         raise InvalidInput(
             "compare needs at least two runs; for one, use `python -m analysis.report`"
         )
-    resolved = [path.resolve() for path in paths]
-    twice = [str(path) for path in paths if resolved.count(path.resolve()) > 1]
-    if twice:
-        raise InvalidInput(f"{twice[0]} is given twice; name different runs")
-    runs = [load_run(path) for path in paths]
+    runs = load_distinct(paths)
     sets = {str(run.config["search"].get("dataset")) for run in runs}
     if len(sets) > 1:
         raise InvalidInput(
@@ -49,13 +45,6 @@ def _load(paths: Sequence[Path]) -> list[Run]:
             "compared; give runs on one data set"
         )
     return runs
-
-
-def _name(run: Run, runs: Sequence[Run]) -> str:
-    """The run's folder name, or its path where names repeat."""
-    names = [other.path.resolve().name for other in runs]
-    name = run.path.resolve().name
-    return name if names.count(name) == 1 else str(run.path)
 
 
 def _caveats(runs: Sequence[Run]) -> list[str]:
@@ -92,7 +81,7 @@ def comparison(runs: Sequence[Run]) -> tables.Table:
             "trials",
             "wall clock",
         ],
-        rows=[_line(run, _name(run, runs)) for run in runs],
+        rows=[_line(run, run_name(run, runs)) for run in runs],
         text_columns=3,
     )
 

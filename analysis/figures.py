@@ -4,6 +4,7 @@ Colours are Okabe and Ito's (told apart by all common kinds of colour blindness)
 differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
 """
 
+import dataclasses
 import html
 import io
 import math
@@ -17,15 +18,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from analysis.pareto import non_dominated
 from analysis.roc import Curve
-from analysis.statistics import LOG4, best_so_far, family_excess, searched
+from analysis.statistics import LOG4, Interval, best_so_far, family_excess, searched
 
 BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
 INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK)
+MARKERS = ("o", "s", "^", "v", "P", "X", "D", "<", ">")
 
 _STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
     "svg.fonttype": "none",
@@ -398,6 +401,189 @@ def residuals(epochs: pd.DataFrame) -> str | None:
         axes.set_ylabel("relative residual")
         figure.legend(loc="outside lower center", ncols=2)
         return _svg(figure, "residuals", "ADMM residuals of the winner by epoch; both should fall.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Front:
+    """One defence's trials, for `fronts`."""
+
+    searched: pd.DataFrame
+    """Complete searched trials: val_accuracy, excess_gain."""
+
+    confirmed: Sequence[tuple[float, Interval]]
+    """Validation accuracy and excess gain of each confirmed candidate."""
+
+
+def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) -> str:
+    """Accuracy against excess gain of several defences: trials, best trade-offs, confirmed values.
+
+    name: of the picture, unique in its page. dense: the row of a dense network.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(5.2)
+        for index, (defense, front) in enumerate(defenses.items()):
+            colour = SERIES[index % len(SERIES)]
+            _one_front(axes, defense, front, colour, MARKERS[index % len(MARKERS)])
+        if dense is not None:
+            at = (float(dense["val_accuracy"]), float(dense["excess_gain"]))
+            axes.plot(*at, "D", color=INK, markersize=9, zorder=5)
+            _label(axes, "dense", at, shift=(-10, 0))
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        _percent_axis(axes, "validation accuracy")
+        axes.set_ylabel(_GAIN_LABEL)
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(
+            figure,
+            name,
+            f"Validation accuracy against excess gain of {', '.join(defenses)}; lower and further "
+            "right is better.",
+        )
+
+
+def _one_front(axes: Axes, defense: str, front: Front, colour: str, marker: str) -> None:
+    accuracy = front.searched["val_accuracy"].to_numpy(dtype=float)
+    gain = front.searched["excess_gain"].to_numpy(dtype=float)
+    axes.scatter(
+        *(accuracy, gain),
+        marker=marker,
+        s=26,
+        facecolor="none",
+        edgecolor=colour,
+        alpha=0.55,
+        zorder=2,
+        label=None if front.confirmed else f"{defense}, search only",
+    )
+    best = non_dominated(accuracy, gain)
+    order = np.argsort(accuracy[best])
+    axes.plot(
+        accuracy[best][order],
+        gain[best][order],
+        drawstyle="steps-pre",
+        color=colour,
+        linewidth=1.1,
+        alpha=0.7,
+    )
+    for index, (at, interval) in enumerate(front.confirmed):
+        reach = [[interval.estimate - interval.low], [interval.high - interval.estimate]]
+        axes.errorbar(
+            at,
+            interval.estimate,
+            yerr=reach,
+            fmt=marker,
+            color=colour,
+            markersize=9,
+            markeredgecolor="white",
+            elinewidth=1.2,
+            zorder=4,
+            label=f"{defense}, confirmed" if index == 0 else None,
+        )
+
+
+def losses(panels: Mapping[str, pd.DataFrame | None]) -> str:
+    """Classification loss by epoch (upper row) and attack accuracy while training (lower row).
+
+    panels: system -> mean over its trainings, with columns epoch, loss, attack_accuracy; None for
+    one that was not run (Figure 2 of the paper).
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 5.2), layout="constrained")
+        grid = figure.subplots(2, len(panels), squeeze=False, sharey="row", sharex="col")
+        for column, (name, curve) in enumerate(panels.items()):
+            for line, quantity in enumerate(("loss", "attack_accuracy")):
+                axes = grid[line][column]
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+                _epochs(axes, curve, quantity)
+            letter = chr(ord("a") + column)
+            grid[0][column].set_title(f"({letter}) {name}", fontsize=11)
+            if curve is not None:
+                grid[1][column].set_xlabel("epoch")
+        grid[0][0].set_ylabel("classification loss (nats)")
+        grid[1][0].set_ylabel("attack accuracy (%)")
+        grid[1][0].yaxis.set_major_formatter(lambda value, _position: f"{100 * value:g}")
+        return _svg(
+            figure,
+            "losses",
+            "Classification loss and attack accuracy by epoch: "
+            + "; ".join(_end_of(name, curve) for name, curve in panels.items()),
+        )
+
+
+def _end_of(name: str, curve: pd.DataFrame | None) -> str:
+    if curve is None or curve.empty:
+        return f"{name} not run"
+    return f"{name} ends at loss {curve['loss'].iloc[-1]:.4f}"
+
+
+def _epochs(axes: Axes, curve: pd.DataFrame | None, quantity: str) -> None:
+    if curve is None or curve[quantity].notna().sum() == 0:
+        words = "not run" if curve is None else "not recorded"
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", color=MUTED)
+        if curve is None:
+            axes.set_xticks([])
+        return
+    colour = BLUE if quantity == "loss" else VERMILLION
+    known = curve.dropna(subset=[quantity])
+    sparse = len(known) < len(curve)  # recorded at the ends of stages only
+    marker = "o" if sparse else ""
+    axes.plot(known["epoch"], known[quantity], color=colour, linewidth=1.8, marker=marker)
+    if quantity == "attack_accuracy":
+        axes.axhline(0.5, color=MUTED, linestyle="--", linewidth=1)
+
+
+def weight_histograms(panels: Mapping[str, NDArray[np.float32] | None]) -> str:
+    """Distribution of the non-zero weights of each network, counts on a logarithmic axis.
+
+    panels: system -> its prunable weights; None for one that was not run (Figure 3 of the paper).
+    """
+    known = [np.abs(weights).max(initial=0.0) for weights in panels.values() if weights is not None]
+    reach = float(max(known, default=0.0)) or 1.0
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 6.0), layout="constrained")
+        grid = figure.subplots(2, (len(panels) + 1) // 2, squeeze=False, sharey=True, sharex=True)
+        for index, (name, weights) in enumerate(panels.items()):
+            axes = grid.flat[index]
+            axes.set_title(f"({chr(ord('a') + index)}) {name}", fontsize=11)
+            _histogram(axes, weights, reach, SERIES[index % len(SERIES)])
+        grid[0][0].set_yscale("log")  # shared by all
+        grid[0][0].set_ylim(bottom=0.8, top=6 * grid[0][0].get_ylim()[1])  # room for the words
+        grid[0][0].yaxis.set_major_formatter(lambda value, _position: f"{value:,.0f}")
+        grid[0][0].yaxis.set_minor_formatter(NullFormatter())
+        for axes in grid[-1]:
+            axes.set_xlabel("weight")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("count")
+        return _svg(
+            figure,
+            "weights",
+            "Histograms of non-zero weights: "
+            + "; ".join(
+                f"{name} {'not run' if w is None else _zeros(w)}" for name, w in panels.items()
+            ),
+        )
+
+
+def _zeros(weights: NDArray[np.float32]) -> str:
+    share = float((weights == 0).mean()) if weights.size else 0.0
+    return f"{share:.1%} of {weights.size:,} weights are zero"
+
+
+def _histogram(axes: Axes, weights: NDArray[np.float32] | None, reach: float, colour: str) -> None:
+    if weights is None:
+        axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    counts, edges = np.histogram(weights[weights != 0], bins=80, range=(-reach, reach))
+    axes.stairs(counts, edges, fill=True, color=colour, baseline=0.8)
+    axes.annotate(
+        _zeros(weights),
+        (0.5, 1),
+        xycoords="axes fraction",
+        xytext=(0, -4),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=10,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )
 
 
 def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ def load_run(path: Path | str) -> Run:
 
 def _read_audit(file: Path) -> pd.DataFrame | None:
     return _read_part(file, AUDIT_SCHEMA).to_pandas() if file.exists() else None
+
+
+def run_name(run: Run, runs: Sequence[Run]) -> str:
+    """The run's folder name, or its path where names repeat among `runs`."""
+    names = [other.path.resolve().name for other in runs]
+    name = run.path.resolve().name
+    return name if names.count(name) == 1 else str(run.path)
+
+
+def load_distinct(paths: Sequence[Path]) -> list[Run]:
+    """Read several runs. Raises InvalidInput when one is given twice."""
+    resolved = [path.resolve() for path in paths]
+    twice = [str(path) for path in paths if resolved.count(path.resolve()) > 1]
+    if twice:
+        raise InvalidInput(f"{twice[0]} is given twice; name different runs")
+    return [load_run(path) for path in paths]
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -29,6 +29,23 @@ def figure(svg: str) -> Markup:
     return Markup(svg)
 
 
+_OURS = "membership privacy of pruned networks</title>"
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise InvalidInput when `path` exists and is not a page that this program wrote."""
+    if not path.exists():
+        return
+    try:
+        ours = path.is_file() and _OURS in path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}; choose another place") from error
+    if not ours:
+        raise InvalidInput(
+            f"{path} exists and is not a page of this program: choose another place, or remove it"
+        )
+
+
 def write(path: Path, page: str) -> None:
     """Write beside and rename: no reader sees half a page; InvalidInput where it cannot."""
     try:

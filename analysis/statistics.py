@@ -114,6 +114,26 @@ def accuracy_over_seeds(accuracies: Sequence[float], images: int) -> Interval:
     )
 
 
+def difference(first: Interval, second: Interval) -> Interval:
+    """First minus second, from their two intervals (Newcombe 1998, Stat. Med. 17:873, method 10).
+
+    Keeps the skew of Wilson's intervals. The two are taken as independent; models attacked on the
+    same images have errors that agree, which makes the true interval narrower.
+
+    >>> a = Interval(estimate=0.6, low=0.57, high=0.63, standard_error=0.015)
+    >>> b = Interval(estimate=0.5, low=0.46, high=0.54, standard_error=0.02)
+    >>> round(difference(a, b).low, 3), round(difference(a, b).high, 3)
+    (0.05, 0.15)
+    """
+    estimate = first.estimate - second.estimate
+    return Interval(
+        estimate=estimate,
+        low=estimate - math.hypot(first.estimate - first.low, second.high - second.estimate),
+        high=estimate + math.hypot(first.high - first.estimate, second.estimate - second.low),
+        standard_error=math.hypot(first.standard_error, second.standard_error),
+    )
+
+
 def ratio(numerator: Interval, denominator: Interval) -> Interval:
     """Numerator over denominator by the delta method: Var(a/b) = (s_a^2 + (a/b)^2 s_b^2) / b^2.
 
@@ -297,11 +317,13 @@ def excess_interval(row: pd.Series) -> Interval:
 
 
 def images_behind(column: str, split_sizes: Mapping[str, int]) -> int:
-    """How many images an accuracy column was measured on."""
+    """How many images a column that is a share of images was measured on."""
     parts = {
         "val_accuracy": ("validation",),
         "test_accuracy": ("test",),
         "attack_accuracy": ("members", "non_members"),
+        "train_accuracy": ("members",),
+        "tpr_at_1pct_fpr": ("members",),
     }[column]
     missing = [part for part in parts if part not in split_sizes]
     if missing:

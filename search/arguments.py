@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from search.config import SearchConfig
-from search.presets import recipe, smoke
+from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
 from trainables.candidates import BUILDERS
@@ -53,13 +53,15 @@ class _Parser(argparse.ArgumentParser):
         raise InvalidInput(f"{message} (see python -m search.run --help)")
 
 
-def known(value: str, choices: Sequence[str], option: str) -> str:
-    """`value`, or InvalidInput that names the nearest of `choices`."""
+def known(value: str, choices: Sequence[str], option: str, shown: str | None = None) -> str:
+    """`value`, or InvalidInput that names the nearest of `choices` and all, or `shown` instead."""
     if value in choices:
         return value
     near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]}?" if near else ";"
-    raise InvalidInput(f"{option} {value!r} is unknown{hint} There are {', '.join(choices)}")
+    raise InvalidInput(
+        f"{option} {value!r} is unknown{hint} There are {shown or ', '.join(choices)}"
+    )
 
 
 def duration(text: str) -> float:
@@ -113,7 +115,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         "--preset",
         metavar="NAME",
         help="default: the data set's full recipe; smoke: the same path with budgets of a minute, "
-        "whose figures mean nothing [default]",
+        f"whose figures mean nothing; {paper_presets_in_words()} [default]",
     )
     group.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where data sets lie or are downloaded [data]"
@@ -217,6 +219,7 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
     Raises InvalidInput, one line, for everything a user can get wrong.
     """
     given = vars(build_parser().parse_args(words))
+    _take_task_of_preset(given)
     options = _options(given)
     if options.resume is not None:
         clash = [f"--{k.replace('_', '-')}" for k in _DECIDING if given[k] is not None]
@@ -227,6 +230,20 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
             )
         return None, options
     return _config(given), options
+
+
+def _take_task_of_preset(given: dict[str, Any]) -> None:
+    """Fill in the data set and the network of a row of the paper; another one is refused."""
+    row = paper_presets().get(given["preset"] or "")
+    if row is None or given["resume"] is not None:
+        return
+    for option, value in zip(("dataset", "model"), row.split("-"), strict=True):
+        if given[option] not in (None, value):
+            raise InvalidInput(
+                f"--preset {given['preset']} is a row on {value}, not on {given[option]}: leave "
+                f"--{option} out or choose another preset"
+            )
+        given[option] = value
 
 
 _DECIDING = (
@@ -259,9 +276,13 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     model = known(given["model"] or DATASETS[dataset].default_model, list(MODELS), "--model")
     spec = DATASETS[dataset]
     layers = layer_sizes(model, spec.n_classes, spec.image_shape)
-    config = recipe(dataset, model)
-    if known(given["preset"] or "default", PRESETS, "--preset") == "smoke":
-        config = smoke(config)
+    shown = f"{', '.join(PRESETS)}, {paper_presets_in_words()}"
+    names = (*PRESETS, *paper_presets())
+    preset = known(given["preset"] or "default", names, "--preset", shown)
+    if preset in PRESETS:
+        config = smoke(recipe(dataset, model)) if preset == "smoke" else recipe(dataset, model)
+    else:
+        config = paper(preset, given["defense"] or "pruning")
     choices = {
         "defense": tuple(BUILDERS),
         "pruner": tuple(PRUNERS),

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from search.config import SearchConfig
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig
+from trainables.data.registry import DATASETS
+from trainables.models import MODELS
 
 
 def mnist5k(model: str) -> SearchConfig:
@@ -73,13 +75,111 @@ def cifar(dataset: str, model: str) -> SearchConfig:
     )
 
 
-RECIPES: dict[str, Callable[[str], SearchConfig]] = {
+def cifar10(model: str) -> SearchConfig:
+    """CIFAR-10; the four-layer CNN of Table 2 has no batch norm and takes small steps of Adam."""
+    config = cifar("cifar10", model)
+    if model != "cnn4":
+        return config
+    return dataclasses.replace(
+        config,
+        training=TrainingConfig(epochs=60, batch_size=128, learning_rate=1e-3),
+        admm=ADMMConfig(
+            iterations=5,
+            epochs_per_iteration=4,
+            rho=1e-2,
+            learning_rate=1e-3,
+            retrain_epochs=20,
+            retrain_learning_rate=5e-4,
+        ),
+    )
+
+
+def imagenet(model: str) -> SearchConfig:
+    """ImageNet from published weights: fine-tuning budgets, and few trials, for each is dear."""
+    return SearchConfig(
+        dataset="imagenet",
+        model=model,
+        space="cluster",
+        trials=12,
+        confirm_top=2,
+        references=4,
+        training=TrainingConfig(
+            epochs=10,
+            batch_size=256,
+            optimizer="sgd",
+            learning_rate=0.01,
+            weight_decay=1e-4,
+            augment=True,
+        ),
+        admm=ADMMConfig(
+            iterations=4,
+            epochs_per_iteration=2,
+            rho=1e-3,
+            rho_growth=3.0,
+            learning_rate=5e-3,
+            retrain_epochs=8,
+            retrain_learning_rate=1e-2,
+            weight_decay=1e-4,
+        ),
+        attack=AttackConfig(),
+    )
+
+
+_RECIPES: dict[str, Callable[[str], SearchConfig]] = {
     "mnist5k": mnist5k,
     "mnist": mnist,
-    "cifar10": lambda model: cifar("cifar10", model),
+    "cifar10": cifar10,
     "cifar100": lambda model: cifar("cifar100", model),
+    "imagenet": imagenet,
+}
+
+RECIPES: dict[str, Callable[[str], SearchConfig]] = {
+    name: make for name, make in _RECIPES.items() if name in DATASETS
 }
 """Data set -> recipe for any of its networks."""
+
+PAPER_ROWS: dict[int, tuple[str, ...]] = {
+    1: (
+        *("mnist-lenet5", "cifar10-vgg16", "cifar10-mobilenetv2"),
+        *("cifar100-vgg16", "cifar100-mobilenetv2", "cifar100-resnet18"),
+    ),
+    2: ("cifar10-cnn4", "mnist-lenet5"),
+    3: ("imagenet-mobilenetv2", "imagenet-resnet18"),
+    4: (
+        *("mnist-lenet5", "cifar10-vgg16", "cifar100-vgg16", "cifar10-resnet18"),
+        *("cifar100-resnet18", "cifar10-mobilenetv2", "cifar100-mobilenetv2"),
+        *("imagenet-resnet18", "imagenet-mobilenetv2"),
+    ),
+    5: ("cifar10-vgg16", "cifar100-vgg16", "mnist-lenet5"),
+    6: ("cifar10-vgg16",),
+}
+"""Table of Wang et al. 2021 -> DATASET-MODEL of its rows; Table 4 prints two data sets as one."""
+
+PAPER_COMPRESSION = {
+    "mnist-lenet5": 15.78,
+    "cifar10-vgg16": 13.84,
+    "cifar100-vgg16": 13.84,
+    "cifar10-resnet18": 10.54,
+    "cifar100-resnet18": 10.54,
+    "cifar10-mobilenetv2": 10.06,
+    "cifar100-mobilenetv2": 10.06,
+    "imagenet-resnet18": 3.37,
+    "imagenet-mobilenetv2": 3.27,
+}
+"""Row -> reduction ratio of Table 4: the pruned networks of all tables are these."""
+
+PAPER_DROPS = {
+    ("cifar10-mobilenetv2", "pruning"): 0.04,
+    ("cifar100-mobilenetv2", "pruning"): 0.07,
+    ("imagenet-mobilenetv2", "pruning"): 0.04,
+    ("cifar100-resnet18", "minmax"): 0.05,
+    ("cifar10-vgg16", "pruning+minmax"): 0.03,
+    ("cifar100-vgg16", "pruning+minmax"): 0.11,
+    ("mnist-lenet5", "dp"): 0.03,
+    ("cifar10-cnn4", "dp"): 0.08,
+}
+"""(row, defence) -> test accuracy that the paper paid for it, in whole points upwards, where that
+is more than one point; DP on CIFAR-10 against MIA-Pruning, for Table 2 prints no baseline."""
 
 
 def recipe(dataset: str, model: str) -> SearchConfig:
@@ -87,6 +187,56 @@ def recipe(dataset: str, model: str) -> SearchConfig:
     if dataset not in RECIPES:
         raise InvalidInput(f"no recipe for data set {dataset!r}; there are {', '.join(RECIPES)}")
     return RECIPES[dataset](model)
+
+
+SMOKE_SUFFIX = "-smoke"
+
+
+def paper_presets() -> dict[str, str]:
+    """Preset -> DATASET-MODEL of each row of the paper that can be run here, and its smoke twin."""
+    names = {
+        f"paper-table{table}-{row}": row
+        for table, rows in PAPER_ROWS.items()
+        for row in rows
+        if _can_run(*row.split("-"))
+    }
+    return names | {f"{name}{SMOKE_SUFFIX}": row for name, row in names.items()}
+
+
+def paper_presets_in_words() -> str:
+    """All of them in short: the rows of each table."""
+    available = paper_presets()
+    tables = [
+        f"{table}: " + ", ".join(row for row in rows if f"paper-table{table}-{row}" in available)
+        for table, rows in PAPER_ROWS.items()
+        if any(f"paper-table{table}-{row}" in available for row in rows)
+    ]
+    return (
+        f"paper-tableN-ROW[{SMOKE_SUFFIX}]: a row of Wang et al. 2021 under the system that "
+        f"--defense names, with the paper's bounds; N: ROW are {'; '.join(tables)}"
+    )
+
+
+def _can_run(dataset: str, model: str) -> bool:
+    return (
+        dataset in RECIPES
+        and model in MODELS
+        and MODELS[model].takes(DATASETS[dataset].image_shape)
+    )
+
+
+def paper(name: str, defense: str) -> SearchConfig:
+    """The settings of one row of the paper under one of its systems; `name` is of paper_presets.
+
+    The bounds are the paper's own: what it removed (Table 4) and what accuracy it paid.
+    """
+    row = paper_presets()[name]
+    config = dataclasses.replace(
+        recipe(*row.split("-")),
+        max_accuracy_drop=PAPER_DROPS.get((row, defense), 0.01),
+        min_compression=PAPER_COMPRESSION.get(row),
+    )
+    return smoke(config) if name.endswith(SMOKE_SUFFIX) else config
 
 
 def smoke(config: SearchConfig) -> SearchConfig:

@@ -1,0 +1,177 @@
+"""What one run says about its defence and its dense network, ready to stand beside others."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis import statistics
+from analysis.load import Run, run_name
+from analysis.statistics import LOG4, Interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """One model, or one candidate over its fresh seeds."""
+
+    run: Run
+    name: str
+    """Of the run, unique on the page."""
+
+    defense: str
+    confirmed: bool
+    """Fresh seeds; otherwise the dense network that the run trained once."""
+
+    feasible: bool = True
+    """Whether it meets the run's bounds; a network without a defence has none to meet."""
+
+    rows: pd.DataFrame
+    """(seeds,) complete rows of trials.parquet."""
+
+    @property
+    def seeds(self) -> int:
+        """Trainings behind the figures."""
+        return len(self.rows)
+
+    @property
+    def source(self) -> str:
+        """Where the figures come from, in words."""
+        if self.confirmed:
+            seeds = f"{self.seeds} fresh seed{'s' * (self.seeds != 1)}"
+            return seeds if self.feasible else f"{seeds}, misses its bound"
+        return "dense model, one training"
+
+    def share(self, column: str) -> Interval:
+        """A column that is a share of images, over the seeds."""
+        images = statistics.images_behind(column, self.run.config["split_sizes"])
+        return statistics.accuracy_over_seeds(self._values(column), images)
+
+    def excess(self) -> Interval:
+        """Excess gain under the strongest attack on each seed, nats."""
+        return statistics.mean_over_seeds(
+            self._values("excess_gain"), self._values("attack_gain_se")
+        )
+
+    def family(self) -> Interval:
+        """Excess gain under the search-time attacks, nats."""
+        return self._gain(statistics.family_excess)
+
+    def attack(self, name: str) -> Interval | None:
+        """Excess gain under one attack; None where it was not run on every seed."""
+        if not all(name in gains for gains in self._gains()):
+            return None
+        return self._gain(lambda gains: gains[name] + LOG4)
+
+    def attacks(self) -> list[str]:
+        """Names of the attacks that were run."""
+        return list(dict.fromkeys(name for gains in self._gains() for name in gains))
+
+    def mean(self, column: str) -> float:
+        """Mean of a column over the seeds."""
+        return float(np.mean(self._values(column)))
+
+    def number(self, name: str) -> float | None:
+        """A number of the defence: what it spent where that is recorded, else what was asked."""
+        for column in ("defense_spent", "defense_parameters"):
+            values = [cell.get(name) for cell in self.rows[column] if isinstance(cell, Mapping)]
+            known = [float(value) for value in values if value is not None]
+            if known:
+                return float(np.mean(known))
+        return None
+
+    def _values(self, column: str) -> list[float]:
+        return self.rows[column].astype(float).tolist()
+
+    def _gains(self) -> list[dict[str, float]]:
+        return [dict(cell) for cell in self.rows["attack_gains"] if isinstance(cell, Mapping)]
+
+    def _gain(self, excess: Callable[[dict[str, float]], float]) -> Interval:
+        """The images' error is that of the strongest attack: no other is recorded."""
+        values = [excess(gains) for gains in self._gains()]
+        return statistics.mean_over_seeds(values, self._values("attack_gain_se"))
+
+
+def dense(run: Run, name: str) -> Measured | None:
+    """The dense network of a run; None while it has not been measured."""
+    rows = run.trials[(run.trials["kind"] == "baseline") & (run.trials["state"] == "COMPLETE")]
+    if rows.empty:
+        return None
+    return Measured(run=run, name=name, defense="none", confirmed=False, rows=rows.iloc[:1])
+
+
+def defended(run: Run, name: str) -> Measured | None:
+    """The winner of a run over its fresh seeds; None when nothing was confirmed.
+
+    Without a feasible candidate, the one that comes nearest to the accuracy bound. A run without a
+    defence has nothing to choose and no bound to meet: its network trained anew.
+    """
+    defense = defense_of(run)
+    rows = statistics.confirmed(run.trials, run.config)
+    rows = rows[rows["failed_seeds"].eq(0)]
+    feasible = rows[rows["feasible"].eq(True)]
+    if rows.empty:
+        return None
+    nearest = rows.sort_values("val_accuracy", ascending=False, kind="stable")
+    chosen = (nearest if feasible.empty else feasible).iloc[0]
+    return Measured(
+        run=run,
+        name=name,
+        defense=defense,
+        confirmed=True,
+        feasible=defense == "none" or not feasible.empty,
+        rows=run.trials[run.trials["trial_id"].isin(chosen["trial_ids"])],
+    )
+
+
+def defense_of(run: Run) -> str:
+    """The run's defence; runs from before there were several pruned."""
+    return str(run.config["search"].get("defense", "pruning"))
+
+
+def task_of(run: Run) -> tuple[str, str]:
+    """Data set and network."""
+    search = run.config["search"]
+    return str(search.get("dataset", "")), str(search.get("model", ""))
+
+
+def measured_as(
+    runs: Sequence[Run], task: tuple[str, str], defense: str, epsilon: float | None = None
+) -> list[Measured]:
+    """Everything that fits one cell, best first.
+
+    A baseline from fresh seeds goes before dense models; a winner goes before a candidate that
+    misses its bound; DP at the nearest epsilon goes before others; then the narrowest interval of
+    the attack accuracy; then the order in which the runs were given.
+    """
+    found: list[Measured] = []
+    for run in runs:
+        if task_of(run) != task:
+            continue
+        name = run_name(run, runs)
+        options = [defended(run, name)] if defense_of(run) == defense else []
+        if defense == "none":
+            options.append(dense(run, name))
+        found += [option for option in options if option is not None]
+    return sorted(
+        found,
+        key=lambda one: (
+            not one.confirmed,
+            not one.feasible,
+            _distance(one, epsilon),
+            _width(one),
+        ),
+    )
+
+
+def _distance(measured: Measured, epsilon: float | None) -> float:
+    spent = measured.number("epsilon")
+    if epsilon is None or spent is None or spent <= 0:
+        return 0.0
+    return round(abs(math.log(spent / epsilon)), 2)
+
+
+def _width(measured: Measured) -> float:
+    interval = measured.share("attack_accuracy")
+    return interval.high - interval.low

@@ -1,0 +1,111 @@
+"""`python -m analysis.paper RUN…`: the paper's tables and figures with our runs beside them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis import figures, matched, pages, paper_figures, statistics
+from analysis.evidence import defended
+from analysis.load import Run, load_distinct, run_name
+from analysis.matched import Task
+from analysis.paper_tables import PaperTable, paper_tables
+from trainables.config import InvalidInput
+
+
+def paper(paths: Sequence[Path]) -> tuple[str, str]:
+    """The summary in words and the HTML page of the runs at `paths`; none is allowed.
+
+    Raises InvalidInput for a run given twice and for what is no run.
+    """
+    runs = load_distinct(paths)
+    made = paper_tables(runs)
+    compared = [_at_matched_accuracy(index, task) for index, task in enumerate(matched.tasks(runs))]
+    winners = [defended(run, run_name(run, runs)) for run in runs]
+    known = [winner for winner in winners if winner is not None]
+    page = pages.render(
+        "paper.html.jinja",
+        {
+            "title": "The paper's tables and figures, beside our runs",
+            "tables": made,
+            "overview": matched.overview(runs, winners) if runs else None,
+            "attacks": matched.every_attack(known) if known else None,
+            "tasks": compared,
+            **_figures(runs),
+        },
+    )
+    return _text(made, compared), page
+
+
+def _at_matched_accuracy(index: int, task: Task) -> dict[str, Any]:
+    """One task's table, picture and sentences."""
+    found = matched.at_levels(task)
+    drawn = {defense: matched.front(task.of(defense)) for defense in task.defenses}
+    dense = [statistics.baseline(run.trials) for run in task.runs]
+    first = next((row for row in dense if row is not None), None)
+    return {
+        "title": task.title,
+        "table": matched.table(task, found),
+        "words": matched.in_words(found),
+        "figure": pages.figure(figures.fronts(f"fronts{index}", drawn, first)),
+    }
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """Figures 2 and 3, None without a run."""
+    task = paper_figures.task_shown(runs)
+    if task is None:
+        return {"figure2": None, "figure3": None, "figures_of": ""}
+    return {
+        "figure2": pages.figure(figures.losses(paper_figures.loss_curves(runs, task))),
+        "figure3": pages.figure(figures.weight_histograms(paper_figures.weights(runs, task))),
+        "figures_of": f"{task[1]} on {task[0]}",
+    }
+
+
+def _text(made: Sequence[PaperTable], compared: Sequence[dict[str, Any]]) -> str:
+    """What fits a terminal: how complete each table is, and who is best at each level."""
+    lines = [_completeness(table) for table in made]
+    for task in compared:
+        lines += [f"{task['title']}, at matched validation accuracy:"]
+        lines += [f"  {sentence}" for sentence in task["words"]]
+    return "\n".join(lines)
+
+
+def _completeness(made: PaperTable) -> str:
+    missing = f"{len(made.commands)} to run" if made.commands else "complete"
+    return f"Table {made.number}: {len(made.sources)} systems measured, {missing}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.paper",
+        description="Write Tables 1 to 6 and Figures 2 and 3 of Wang et al. 2021 with our runs "
+        "beside the printed figures, and every defence at matched accuracy. Without runs the page "
+        "holds the printed figures and the commands.",
+        epilog="exit status: 0 written, 2 a folder is no run or the page cannot be written",
+    )
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="folders of runs")
+    parser.add_argument(
+        "--out",
+        metavar="F",
+        type=Path,
+        default=Path("paper.html"),
+        help="where to write the page [%(default)s]",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        pages.refuse_foreign(options.out)
+        text, page = paper(options.runs)
+        pages.write(options.out, page)
+    except InvalidInput as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(f"{text}\n{options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,388 @@
+"""The paper's tables and figures beside our runs: right numbers, honest gaps, safe markup."""
+
+import html.parser
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from analysis import matched, paper, paper_figures, published
+from analysis.evidence import dense, measured_as
+from analysis.load import load_run
+from analysis.paper_tables import PaperTable, order, paper_tables, points
+from trainables.records import EpochRecord
+
+RunWriter = Callable[..., Path]
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(write_run: RunWriter, make: SimpleNamespace) -> Maker:
+    """A finished run of one defence: dense network, searched trials, one confirmed candidate."""
+
+    def run(
+        defense: str = "pruning",
+        *,
+        dataset: str = "cifar10",
+        model: str = "vgg16",
+        name: str | None = None,
+        test: float = 0.91,
+        attack: float = 0.59,
+        confirmed: bool = True,
+        val: float = 0.93,
+        excess: float = 0.03,
+        epsilon: float | None = None,
+        images: int = 5000,
+    ) -> Path:
+        spent = {} if epsilon is None else {"epsilon": epsilon}
+        task = {"dataset": dataset, "model": model, "defense": defense}
+        numbers = {} if epsilon is None else {"epsilon": 2 * epsilon}
+        rows = [make.dense()]
+        rows += [
+            make.trial(
+                "search", i, keep=0.2, excess=excess / 3 + 0.01 * i, val_accuracy=val - 0.01 * i,
+                defense=defense, defense_parameters=numbers,
+            )
+            for i in range(6)
+        ]  # fmt: skip
+        rows += [
+            make.trial(
+                "confirm", number, keep=0.2, excess=excess / 2, reference=excess + 0.001 * shift,
+                val_accuracy=val, test_accuracy=test + 0.001 * shift, defense=defense,
+                attack_accuracy=attack + 0.001 * shift, train_accuracy=0.99, seed=100 + number,
+                defense_parameters=numbers, defense_spent=spent,
+            )
+            for number, shift in enumerate((-1, 0, 1))
+            if confirmed
+        ]  # fmt: skip
+        settings = make.config(**task)
+        settings["split_sizes"] = dict.fromkeys(settings["split_sizes"], images)
+        epochs = [
+            EpochRecord(
+                trial_id=trial_id, phase="dense", epoch=epoch, loss=1 / epoch,
+                train_accuracy=0.9, val_accuracy=0.9,
+                attack_accuracy=0.55 if "minmax" in defense else None,
+            )
+            for trial_id in ("baseline-0000", "confirm-0000", "confirm-0001", "confirm-0002")
+            for epoch in range(1, 9)
+        ]  # fmt: skip
+        folder = write_run(
+            rows, name=name or f"{dataset}-{defense}", settings=settings, epochs=epochs
+        )
+        generator = np.random.default_rng(1)
+        for part, keep in (("baseline", 1.0), ("winner", 0.2)):
+            (folder / part).mkdir()
+            kept = 1.0 if defense in ("none", "minmax", "dp") else keep
+            tensors = {
+                f"{layer}.weight": np.where(
+                    generator.random(2000) < kept, generator.normal(0, 0.05, 2000), 0.0
+                ).astype(np.float32)
+                for layer in ("conv1", "conv2", "fc1", "fc2", "fc3")
+            }
+            save_file(tensors, folder / part / "model.safetensors")
+        return folder
+
+    return run
+
+
+def table(number: int, *folders: Path) -> PaperTable:
+    found = paper_tables([load_run(folder) for folder in folders])
+    return next(one for one in found if one.number == number)
+
+
+def cell(made: PaperTable, row: str, column: int) -> list[str]:
+    line = next(line for line in made.table.rows if line[0] == row)
+    return line[column].split("\n")
+
+
+def test_without_runs_every_cell_holds_the_printed_figure_and_every_command_is_shown() -> None:
+    made = paper_tables([])
+    assert [one.number for one in made] == [1, 2, 3, 4, 5, 6]
+    assert [len(one.table.rows) for one in made] == [6, 2, 2, 9, 3, 4]
+    printed = [cell.split("\n") for one in made for line in one.table.rows for cell in line[1:]]
+    figures = [lines for lines in printed if lines != ["\N{EN DASH}"]]
+    assert all(lines[0] == "not run" and lines[1].startswith("paper ") for lines in figures)
+    assert sum(len(one.commands) for one in made) == 18 + 4 + 4 + 9 + 6 + 4
+
+
+def test_a_cell_holds_ours_its_interval_the_papers_and_the_difference(make_run: Maker) -> None:
+    made = table(1, make_run("pruning", test=0.905, attack=0.570))
+    ours, interval, theirs, change = cell(made, "CIFAR-10-VGG16", 4)
+    assert (ours, theirs, change) == ("57.0%", "paper 59.02%", "\N{MINUS SIGN}2.0 points")
+    low, high = (float(end.strip("%")) for end in interval.split(" to "))
+    assert low < 57.0 < high
+    assert cell(made, "CIFAR-10-VGG16", 3)[0] == "90.5%"
+    assert cell(made, "CIFAR-100-VGG16", 3)[0] == "not run"
+
+
+def test_the_baseline_is_the_dense_network_until_a_run_without_defence_is_given(
+    make_run: Maker,
+) -> None:
+    pruned = make_run("pruning")
+    made = table(1, pruned)
+    assert cell(made, "CIFAR-10-VGG16", 1)[0] == "94.0%"
+    assert any("dense model, one training" in line for line in made.sources)
+    made = table(1, pruned, make_run("none", test=0.92, val=0.90))  # seeds need meet no bound
+    assert cell(made, "CIFAR-10-VGG16", 1)[0] == "92.0%"
+    assert any("cifar10-none (3 fresh seeds); not shown: cifar10" in x for x in made.sources)
+
+
+def test_of_several_runs_the_narrowest_interval_is_shown_and_the_others_are_named(
+    make_run: Maker,
+) -> None:
+    few = make_run(name="few", images=1000, test=0.80)
+    many = make_run(name="many", images=20000, test=0.90)
+    made = table(1, few, many)
+    assert cell(made, "CIFAR-10-VGG16", 3)[0] == "90.0%"
+    assert any("many (3 fresh seeds); not shown: few" in line for line in made.sources)
+
+
+@pytest.mark.parametrize(
+    ("pruning", "minmax", "word"),
+    [(0.55, 0.59, "holds"), (0.70, 0.75, "reversed"), (0.60, 0.602, "undecided")],
+)
+def test_the_papers_order_is_judged_with_intervals(
+    make_run: Maker, pruning: float, minmax: float, word: str
+) -> None:
+    made = table(1, make_run("pruning", attack=pruning), make_run("minmax", attack=minmax))
+    lines = cell(made, "CIFAR-10-VGG16", 7)
+    assert lines[0] == word
+    assert len(lines) == 4  # three pairs
+
+
+def test_dp_at_the_stated_epsilon_is_shown_and_says_what_was_spent(make_run: Maker) -> None:
+    task = {"dataset": "mnist", "model": "lenet5"}
+    runs = [
+        make_run("dp", name=f"dp{epsilon:g}", epsilon=epsilon, test=0.9 + epsilon / 1000, **task)
+        for epsilon in (1.0, 6.3, 50.0)
+    ]
+    made = table(2, *runs)
+    lines = cell(made, "MNIST-LeNet-5", 1)
+    assert lines[0] == "90.6%"
+    assert lines[-1] == "epsilon 6.3"
+    assert made.commands[-1] == (
+        "python -m search.run --preset paper-table2-mnist-lenet5 --defense pruning"
+    )
+
+
+def test_runs_on_the_embedded_images_stand_in_for_mnist_without_a_difference(
+    make_run: Maker,
+) -> None:
+    task = {"dataset": "mnist5k", "model": "lenet5"}
+    made = table(5, make_run("pruning", **task), make_run("pruning+minmax", attack=0.7, **task))
+    lines = cell(made, "MNIST5k-LeNet-5", 2)
+    assert not any("paper" in line or "points" in line for line in lines)
+    assert cell(made, "MNIST5k-LeNet-5", 5) == ["holds", "\N{CHECK MARK} pruning < both"]
+
+
+def test_table_4_counts_weights(make_run: Maker) -> None:
+    made = table(4, make_run("pruning"))
+    assert cell(made, "CIFAR-10 VGG16", 1) == ["61.47 K", "paper 13.83 M"]
+    assert cell(made, "CIFAR-10 VGG16", 3)[:2] == [
+        "5.00\N{MULTIPLICATION SIGN}",
+        "paper 13.84\N{MULTIPLICATION SIGN}",
+    ]
+    assert cell(made, "CIFAR-100 VGG16", 1)[0] == "not run"
+
+
+def test_table_6_has_systems_as_rows_and_training_accuracy(make_run: Maker) -> None:
+    systems = ("none", "pruning", "minmax", "pruning+minmax")
+    made = table(6, *(make_run(system) for system in systems))
+    assert [line[0] for line in made.table.rows] == [published.SYSTEMS[name] for name in systems]
+    assert cell(made, "MIA-Pruning", 1)[0] == "99.0%"
+    assert cell(made, "MIA-Pruning", 1)[2] == "paper 99.22%"
+    assert cell(made, "Baseline", 4) == ["\N{EN DASH}"]
+    assert not made.commands
+
+
+def test_a_run_without_confirmation_says_so_and_is_not_asked_for_again(make_run: Maker) -> None:
+    made = table(1, make_run("minmax", confirmed=False))
+    assert cell(made, "CIFAR-10-VGG16", 5)[0] == "nothing confirmed"
+    assert not any("cifar10-vgg16 --defense minmax" in command for command in made.commands)
+
+
+def test_a_candidate_that_misses_its_bound_is_shown_with_a_flag_and_after_any_winner(
+    make_run: Maker,
+) -> None:
+    missed = make_run("minmax", name="missed", val=0.90, test=0.85)
+    made = table(1, missed)
+    assert cell(made, "CIFAR-10-VGG16", 5)[-1] == "misses its bound"
+    assert any("3 fresh seeds, misses its bound" in line for line in made.sources)
+    made = table(1, missed, make_run("minmax", name="met", test=0.91, images=500))
+    assert cell(made, "CIFAR-10-VGG16", 5)[0] == "91.0%"
+
+
+def test_order_of_a_single_system_is_unknown(make_run: Maker) -> None:
+    run = load_run(make_run("pruning"))
+    row = published.TABLES[5].rows[0]
+    found = {name: measured_as([run], ("cifar10", "vgg16"), name) for name in row.systems}
+    assert order(row, "attack", found) == "\N{EN DASH}"
+
+
+def test_points_have_a_sign() -> None:
+    assert points(0.0123) == "+1.2 points"
+    assert points(-0.0123) == "\N{MINUS SIGN}1.2 points"
+
+
+def test_matched_accuracy_takes_the_least_gain_that_keeps_enough_accuracy(make_run: Maker) -> None:
+    run = load_run(make_run(val=0.925, excess=0.03))  # dense 0.935: a confirmed drop of 0.01
+    strict, wide = matched.least([run], 0.005), matched.least([run], 0.02)
+    assert (strict.searched, strict.confirmed) == (None, None)
+    assert wide.searched == pytest.approx(0.01)
+    assert wide.confirmed is not None
+    assert wide.confirmed.estimate == pytest.approx(0.03)  # the references' gain, not the family's
+
+
+def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Maker) -> None:
+    runs = [
+        load_run(make_run("pruning", excess=0.20)),
+        load_run(make_run("dp", excess=0.05, epsilon=4.0)),
+        load_run(make_run("minmax", excess=0.21)),
+    ]
+    (task,) = matched.tasks(runs)
+    sentences = matched.in_words(matched.at_levels(task))
+    assert len(sentences) == len(matched.LEVELS)
+    assert "dp leaks least (0.0500 nats)" in sentences[1]
+    assert "dp beats pruning" in sentences[1]
+    assert "minmax and pruning are not told apart" in sentences[1]
+
+
+def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
+    run = load_run(make_run("dp", epsilon=3.0))
+    line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
+    assert line[-1] == "3"
+
+
+def test_figure_2_averages_the_trainings_and_figure_3_reads_the_weights(make_run: Maker) -> None:
+    runs = [load_run(make_run("pruning")), load_run(make_run("minmax"))]
+    curves = paper_figures.loss_curves(runs, ("cifar10", "vgg16"))
+    assert curves["Min-Max Game"]["attack_accuracy"].tolist() == [pytest.approx(0.55)] * 8
+    assert curves["MIA-Pruning"]["loss"].tolist() == [pytest.approx(1 / e) for e in range(1, 9)]
+    weights = paper_figures.weights(runs, ("cifar10", "vgg16"))
+    assert (weights["MIA-Pruning"] == 0).mean() == pytest.approx(0.8, abs=0.02)
+    assert (weights["Min-Max Game"] != 0).all()
+    assert weights["MIA-Pruning & Min-Max"] is None
+
+
+def test_the_figures_show_the_papers_task_or_else_the_fullest(make_run: Maker) -> None:
+    small = {"dataset": "mnist5k", "model": "lenet5"}
+    other = [load_run(make_run(d, **small)) for d in ("pruning", "minmax")]
+    alone = load_run(make_run("pruning", dataset="cifar100"))
+    assert paper_figures.task_shown([alone, *other]) == ("mnist5k", "lenet5")
+    assert paper_figures.task_shown([*other, load_run(make_run())]) == ("cifar10", "vgg16")
+    assert paper_figures.task_shown([]) is None
+
+
+def test_weights_that_are_damaged_are_one_line(
+    make_run: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run()
+    (run / "winner" / "model.safetensors").write_bytes(b"nothing")
+    assert paper.main([str(run), "--out", str(tmp_path / "p.html")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "model.safetensors cannot be read" in error
+
+
+class _Balance(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += attrs
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def page_of(*folders: Path, out: Path, **_: Any) -> str:
+    assert paper.main([*map(str, folders), "--out", str(out)]) == 0
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_page_is_self_contained_balanced_and_complete(make_run: Maker, tmp_path: Path) -> None:
+    defenses = ("none", "pruning", "minmax", "pruning+minmax", "dp", "memguard")
+    page = page_of(*(make_run(name) for name in defenses), out=tmp_path / "p.html")
+    parser = _Balance()
+    parser.feed(page)
+    assert parser.open == []
+    links = [value for name, value in parser.attributes if name in ("src", "href", "xlink:href")]
+    assert all(value is None or value.startswith("#") for value in links)
+    assert "<script" not in page
+    ids = [value for name, value in parser.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert page.count("<svg") == 3
+    for part in ("table1", "table6", "figure2", "figure3", "defences", "matched1"):
+        assert f'id="{part}"' in page
+    assert "a constant guess" in page
+
+
+def test_no_run_gives_a_page_of_printed_figures_and_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(out=tmp_path / "p.html")
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == "Table 1: 0 systems measured, 18 to run"
+    assert text.splitlines()[-1] == str(tmp_path / "p.html")
+    assert "<svg" not in page
+    assert "paper 67.63%" in page
+
+
+def test_names_from_outside_are_escaped(make_run: Maker, tmp_path: Path) -> None:
+    evil = "<img src=x>$x_"
+    runs = [
+        make_run("pruning", dataset=evil, model=evil, name="a&b<i>"),
+        make_run(evil, dataset=evil, model=evil, name="c"),
+    ]
+    page = page_of(*runs, out=tmp_path / "p.html")
+    assert "<img" not in page
+    assert "<i>" not in page
+    assert "&lt;img src=x&gt;" in page
+
+
+def test_a_page_of_ours_is_replaced_and_anything_else_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "p.html"
+    page_of(out=out)
+    page_of(out=out)
+    out.write_text("<title>my thesis</title>", encoding="utf-8")
+    assert paper.main(["--out", str(out)]) == 2
+    assert "is not a page of this program" in capsys.readouterr().err
+    assert "thesis" in out.read_text(encoding="utf-8")
+    assert paper.main(["--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("case", ["twice", "no run"])
+def test_what_cannot_be_read_is_one_line(
+    case: str, make_run: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths, message = [tmp_path / "nothing"], "not a run folder"
+    if case == "twice":
+        paths, message = [make_run()] * 2, "given twice"
+    assert paper.main([*map(str, paths), "--out", str(tmp_path / "p.html")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not (tmp_path / "p.html").exists()
+
+
+def test_a_run_that_has_only_begun_is_listed(
+    write_run: RunWriter, make: SimpleNamespace, tmp_path: Path
+) -> None:
+    page = page_of(write_run([], name="begun"), out=tmp_path / "p.html")
+    assert re.search(r"begun.*nothing confirmed", page)
+    assert dense(load_run(write_run([], name="other")), "other") is None
