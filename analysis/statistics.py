@@ -24,12 +24,10 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
+from trainables.records import WITH_REFERENCES
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
-
-REFERENCE = "reference"
-"""Name of the matched-reference attack in `attack_gains`; every other name is the family."""
 
 LEVEL = 0.95
 
@@ -150,17 +148,18 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 
 
 def family_excess(gains: object) -> float:
-    """Excess gain of the strongest attack but the matched references, floored by the constant 0.5.
+    """Excess gain of the strongest attack without references, floored by the constant 0.5.
 
     gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
     """
-    family = [gain for name, gain in _gains(gains).items() if name != REFERENCE]
+    family = [gain for name, gain in _gains(gains).items() if name not in WITH_REFERENCES]
     return max(0.0, max(family) + LOG4) if family else math.nan
 
 
 def reference_excess(gains: object) -> float:
-    """Excess gain of the matched-reference attack alone, nats; NaN when it was not run."""
-    return _gains(gains).get(REFERENCE, math.nan) + LOG4
+    """Excess gain of the strongest attack with matched references, nats; NaN when none was run."""
+    informed = [gain for name, gain in _gains(gains).items() if name in WITH_REFERENCES]
+    return max(informed) + LOG4 if informed else math.nan
 
 
 def _gains(cell: object) -> dict[str, float]:

@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.folds import Folds, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain, gain_of_terms, gain_terms
-from trainables.attacks.registry import ATTACKS, REFERENCE, Setting
+from trainables.attacks.registry import ATTACKS, Setting
 from trainables.config import AttackConfig
+from trainables.records import WITH_REFERENCES
 from trainables.seeding import numpy_generator
 
 
@@ -55,7 +56,7 @@ def audit(
     probabilities = {
         name: attack(evidence, folds, setting)
         for name, attack in ATTACKS.items()
-        if name != REFERENCE or evidence.reference is not None
+        if name not in WITH_REFERENCES or evidence.reference is not None
     }
     is_member = evidence.is_member
     gains = {name: attack_gain(p, is_member).value for name, p in probabilities.items()}

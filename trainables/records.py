@@ -11,6 +11,11 @@ SCHEMA_VERSION = 1
 KINDS = ("baseline", "anchor", "search", "confirm")
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 
+REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
+WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
+"""Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The
+others are the family that a search sees."""
+
 _METADATA = {b"prune_privacy.schema_version": str(SCHEMA_VERSION).encode()}
 
 TRIAL_SCHEMA = pa.schema(
