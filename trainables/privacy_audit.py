@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from trainables.attacks.divergence import output_divergence
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.folds import Folds, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain, gain_of_terms, gain_terms
@@ -28,7 +29,8 @@ class Audit:
     """attack_gain + log 4."""
 
     js_divergence: float
-    """excess_gain / 2 (eq. 10)."""
+    """Of the target's own outputs, estimated without any attack; eq. 10: at best excess_gain / 2
+    of the attacks without references."""
 
     attack_accuracy: float
     """Balanced, at probability 0.5."""
@@ -41,6 +43,8 @@ class Audit:
 
     attack_gains: dict[str, float]
     """Every attack's own gain."""
+
+    js_divergence_se: float
 
 
 def audit(
@@ -66,17 +70,19 @@ def audit(
         selected[folds == fold] = probabilities[name][folds == fold]
     gain = attack_gain(selected, is_member)
     votes = Counter(chosen)
+    divergence = output_divergence(evidence)
     return Audit(
         attack_gain=gain.value,
         attack_gain_se=gain.standard_error,
         excess_gain=gain.value - NO_LEAK,
-        js_divergence=(gain.value - NO_LEAK) / 2,
+        js_divergence=divergence.value,
         attack_accuracy=balanced_accuracy(selected, is_member),
         attack_auc=float(roc_auc_score(is_member, selected)),
         tpr_at_1pct_fpr=tpr_at(selected, is_member, 0.01),
         tpr_at_01pct_fpr=tpr_at(selected, is_member, 0.001),
         strongest_attack=max(votes, key=lambda name: (votes[name], gains[name])),
         attack_gains=gains,
+        js_divergence_se=divergence.standard_error,
     )
 
 

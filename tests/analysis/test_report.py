@@ -66,7 +66,7 @@ def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> Non
 
 def test_page_has_every_part(full: Path) -> None:
     page = read(full)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 8
     for words in (
         "Accuracy against leakage",
         "Search value and confirmed value",
