@@ -415,10 +415,8 @@ def theory(rows: pd.DataFrame) -> str:
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(4.6)
-        ends = [
-            min(0.0, float(rows[["js", "half_excess"]].min(axis=None))),
-            1.05 * float(rows[["js", "half_excess"]].max(axis=None)) + 1e-4,
-        ]
+        both = rows[["js", "half_excess"]].to_numpy(dtype=float)
+        ends = [min(0.0, both.min()), 1.05 * both.max() + 1e-4]
         axes.plot(ends, ends, color=MUTED, linewidth=1.2, label="equal (eq. 10)")
         _points_by_kind(axes, rows, "half_excess", "js")
         apart = rows[rows["disagrees"]]

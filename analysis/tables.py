@@ -282,7 +282,7 @@ def theory(rows: pd.DataFrame) -> Table:
     )
 
 
-def _eq10(row: Mapping[str, Any]) -> str:
+def _eq10(row: Mapping[Any, Any]) -> str:
     if not row["disagrees"]:
         return "agree"
     return "the attacks miss something" if row["errors"] > 0 else "the attacks know more"

@@ -110,7 +110,7 @@ def test_every_picture_is_labelled_and_ids_are_unique(full: Path) -> None:
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert all(labels)
     markup = (full / "report.html").read_text(encoding="utf-8")
-    assert markup.count('role="img"') == 6
+    assert markup.count('role="img"') == 8
     for target in re.findall(r'(?:url\(|href=")#([^)"]+)', markup):
         assert target in page.ids
 
