@@ -12,6 +12,8 @@ from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence
 from trainables.attacks.folds import Folds
 from trainables.attacks.rmia import Population, log_own, rmia
+from trainables.attacks.shadow import adaptive_scores
+from trainables.records import ADAPTIVE
 
 FEW = 4
 """References that RMIA is given beside LiRA: the number its authors recommend it for."""
@@ -41,10 +43,14 @@ def _lira(evidence: Evidence, population: Population) -> dict[str, Floats]:
         evidence, reference=ReferenceEvidence(reference.logits[:FEW], sides[:FEW])
     )
     fewer = Population(population.target, population.reference[:FEW], population.labels)
-    return {**scores, **_rmia(few, fewer)}
+    return {**scores, ADAPTIVE: adaptive_scores(evidence), **_by_population(few, fewer)}
 
 
 def _rmia(evidence: Evidence, population: Population) -> dict[str, Floats]:
+    return {**_by_population(evidence, population), ADAPTIVE: adaptive_scores(evidence)}
+
+
+def _by_population(evidence: Evidence, population: Population) -> dict[str, Floats]:
     return {
         f"rmia-{len(population.reference)}": rmia(evidence, population),
         "loss": log_own(evidence.logits, evidence.labels),
@@ -52,8 +58,8 @@ def _rmia(evidence: Evidence, population: Population) -> dict[str, Floats]:
 
 
 AUDITORS: dict[str, Auditor] = {"lira": _lira, "rmia": _rmia}
-"""`lira` takes RMIA on its first references along; `loss`, one threshold for all images, shows
-what references add."""
+"""`lira` takes RMIA on its first references along; `adaptive` learns from all of them; `loss`, one
+threshold for all images, shows what references add."""
 
 
 def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[str, Floats]:

@@ -62,7 +62,7 @@ ATTACKS: dict[str, Attack] = {
     REFERENCE: lambda evidence, folds, _: matched_references(
         evidence, folds
     ),  # Carlini et al. 2022
-    ADAPTIVE: lambda evidence, folds, setting: adaptive(evidence, folds, seed=setting.seed),
+    ADAPTIVE: lambda evidence, folds, _: adaptive(evidence, folds),
     SAMIA: lambda evidence, folds, setting: samia(  # Yuan and Zhang 2022
         evidence, folds, seed=setting.seed, device=setting.device
     ),
