@@ -11,6 +11,7 @@ from trainables.attacks.calibrated import logistic_on
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence
 from trainables.attacks.folds import Folds
+from trainables.attacks.reference import CLIP
 from trainables.attacks.rmia import Population, log_own, rmia
 from trainables.attacks.shadow import adaptive_scores
 from trainables.records import ADAPTIVE
@@ -73,9 +74,20 @@ def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[
 def calibrated_score(scores: Floats, evidence: Evidence, folds: Folds) -> Floats:
     """(n,) held-out probabilities of membership from one score, as bent as the rest of the family.
 
-    scores: (n,).  Its ranks stand beside it, since a score far out must not decide the slope.
+    scores: (n,).  Its ranks stand beside it, since a score far out must not decide the slope, and
+    both ends of the ranks apart: without the low one, where the sure non-members are, the audits of
+    ten LeNet-5 gained up to a half less.
     """
     ranks = rankdata(scores) / len(scores) - 0.5
     scale = max(float(np.median(np.abs(scores))), 1e-12)
-    features = np.column_stack([ranks, ranks**3, np.tanh(scores / scale), np.maximum(ranks, 0.4)])
+    features = np.column_stack(
+        [
+            ranks,
+            ranks**3,
+            np.maximum(ranks, 0.4),
+            np.minimum(ranks, -0.4),
+            np.tanh(scores / scale),
+            np.clip(scores, -CLIP, CLIP),  # where the score is a log-likelihood ratio already
+        ]
+    )
     return logistic_on(features, evidence.is_member, folds)
