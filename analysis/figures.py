@@ -375,31 +375,6 @@ def attacks(dense_gains: Mapping[str, float], best_gains: Mapping[str, float]) -
         )
 
 
-def residuals(epochs: pd.DataFrame) -> str | None:
-    """Primal and dual ADMM residuals by epoch, mean over the trials given; None without any."""
-    rows = epochs[epochs["phase"] == "admm"].dropna(subset=["primal_residual"])
-    if rows.empty:
-        return None
-    means = rows.groupby("epoch")[["primal_residual", "dual_residual"]].mean()
-    with mpl.rc_context(_STYLE):
-        figure, axes = _canvas(3.2)
-        lines = (
-            ("primal_residual", BLUE, "o-", "primal, ‖W \N{MINUS SIGN} Z‖ / ‖W‖"),
-            ("dual_residual", VERMILLION, "s--", "dual, ‖ΔZ‖ / ‖W‖"),
-        )
-        for column, colour, style, name in lines:
-            values = means[column].where(means[column] > 0)  # a logarithmic axis has no zero
-            axes.plot(means.index, values, style, color=colour, label=name, markersize=5)
-        if bool((means[["primal_residual", "dual_residual"]] > 0).any(axis=None)):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("epoch of the ADMM phase")
-        axes.set_ylabel("relative residual")
-        figure.legend(loc="outside lower center", ncols=2)
-        return _svg(figure, "residuals", "ADMM residuals of the winner by epoch; both should fall.")
-
-
 _KINDS = (
     ("anchor", "s", ORANGE, "anchor"),
     ("search", "o", BLUE, "suggested"),
@@ -476,6 +451,31 @@ def _points_by_kind(axes: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
                 label=name,
                 zorder=3,
             )
+
+
+def residuals(epochs: pd.DataFrame) -> str | None:
+    """Primal and dual ADMM residuals by epoch, mean over the trials given; None without any."""
+    rows = epochs[epochs["phase"] == "admm"].dropna(subset=["primal_residual"])
+    if rows.empty:
+        return None
+    means = rows.groupby("epoch")[["primal_residual", "dual_residual"]].mean()
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(3.2)
+        lines = (
+            ("primal_residual", BLUE, "o-", "primal, ‖W \N{MINUS SIGN} Z‖ / ‖W‖"),
+            ("dual_residual", VERMILLION, "s--", "dual, ‖ΔZ‖ / ‖W‖"),
+        )
+        for column, colour, style, name in lines:
+            values = means[column].where(means[column] > 0)  # a logarithmic axis has no zero
+            axes.plot(means.index, values, style, color=colour, label=name, markersize=5)
+        if bool((means[["primal_residual", "dual_residual"]] > 0).any(axis=None)):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch of the ADMM phase")
+        axes.set_ylabel("relative residual")
+        figure.legend(loc="outside lower center", ncols=2)
+        return _svg(figure, "residuals", "ADMM residuals of the winner by epoch; both should fall.")
 
 
 def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
