@@ -378,6 +378,84 @@ def attacks(dense_gains: Mapping[str, float], best_gains: Mapping[str, float]) -
         )
 
 
+_KINDS = (
+    ("anchor", "s", ORANGE, "anchor"),
+    ("search", "o", BLUE, "suggested"),
+    ("confirm", "D", GREEN, "confirmed"),
+    ("baseline", "*", INK, "dense"),
+)
+
+
+def theory(rows: pd.DataFrame) -> str:
+    """JS divergence against half the excess gain, with the line on which eq. 10 puts them.
+
+    rows: of `statistics.theory`.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(4.6)
+        both = rows[["js", "half_excess"]].to_numpy(dtype=float)
+        ends = [min(0.0, both.min()), 1.05 * both.max() + 1e-4]
+        axes.plot(ends, ends, color=MUTED, linewidth=1.2, label="equal (eq. 10)")
+        _points_by_kind(axes, rows, "half_excess", "js")
+        apart = rows[rows["disagrees"]]
+        if not apart.empty:
+            axes.errorbar(
+                apart["half_excess"],
+                apart["js"],
+                xerr=3 * apart["half_excess_se"],
+                yerr=3 * apart["js_se"],
+                fmt="none",
+                ecolor=VERMILLION,
+                linewidth=1.2,
+                zorder=2,
+                label=f"more than 3 standard errors apart ({len(apart)})",
+            )
+        axes.set_xlabel("excess gain / 2, attacks without references (nats)")
+        axes.set_ylabel("JS divergence, no attack (nats)")
+        figure.legend(loc="outside lower center", ncols=3)
+        return _svg(
+            figure,
+            "theory",
+            f"JS divergence against half the excess gain of {len(rows)} trials; {len(apart)} lie "
+            "more than 3 combined standard errors from the line of equal values.",
+        )
+
+
+def accuracy_gap(rows: pd.DataFrame) -> str:
+    """Training minus validation accuracy against the excess gain (section 5.5 of the paper).
+
+    rows: of `statistics.theory`.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _canvas(4.2)
+        _points_by_kind(axes, rows, "accuracy_gap", "excess")
+        _percent_axis(axes, "training minus validation accuracy")
+        axes.set_ylabel(f"search-time {_GAIN_LABEL}")
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        figure.legend(loc="outside lower center", ncols=4)
+        return _svg(
+            figure,
+            "gap",
+            f"Gap between training and validation accuracy against excess gain, {len(rows)} "
+            "trials.",
+        )
+
+
+def _points_by_kind(axes: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
+    for kind, marker, colour, name in _KINDS:
+        ours = rows[rows["kind"] == kind]
+        if not ours.empty:
+            axes.scatter(
+                ours[x],
+                ours[y],
+                marker=marker,
+                s=110 if marker == "*" else 42,
+                color=colour,
+                label=name,
+                zorder=3,
+            )
+
+
 def residuals(epochs: pd.DataFrame) -> str | None:
     """Primal and dual ADMM residuals by epoch, mean over the trials given; None without any."""
     rows = epochs[epochs["phase"] == "admm"].dropna(subset=["primal_residual"])

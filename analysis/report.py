@@ -29,6 +29,7 @@ def _values(run: Run) -> dict[str, Any]:
     rows = statistics.confirmed(run.trials, run.config)
     best = statistics.winner(run.trials, run.config)
     audited = [] if run.audit is None else roc.curves(run.audit)
+    theory = statistics.theory(run.trials)
     return {
         "title": _title(run),
         "run": run.config,
@@ -42,7 +43,10 @@ def _values(run: Run) -> dict[str, Any]:
             "roc": pages.figure(figures.roc([c for c in audited if not c.canary]))
             if audited
             else None,
+            "theory": None if theory.empty else pages.figure(figures.theory(theory)),
+            "gap": None if theory.empty else pages.figure(figures.accuracy_gap(theory)),
         },
+        "theory": None if theory.empty else _theory(theory),
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
         "attacks": None
@@ -89,6 +93,18 @@ def _audits(found: list[roc.Curve]) -> list[tables.Table]:
     kinds = {False: "Audit: images with their own label", True: "Audit: mislabelled images"}
     groups = {kind: [curve for curve in found if curve.canary == kind] for kind in kinds}
     return [tables.audits(group, kinds[kind]) for kind, group in groups.items() if group]
+
+
+def _theory(rows: pd.DataFrame) -> dict[str, Any]:
+    apart = rows[rows["disagrees"]]
+    correlation = statistics.rank_correlation(rows["accuracy_gap"], rows["excess"])
+    return {
+        "trials": len(rows),
+        "missed": int((apart["errors"] > 0).sum()),
+        "beyond": int((apart["errors"] < 0).sum()),
+        "correlation": None if math.isnan(correlation) else f"{correlation:.2f}",
+        "table": tables.theory(rows),
+    }
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

@@ -24,12 +24,10 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
+from trainables.records import WITH_REFERENCES
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
-
-REFERENCE = "reference"
-"""Name of the matched-reference attack in `attack_gains`; every other name is the family."""
 
 LEVEL = 0.95
 
@@ -170,17 +168,18 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 
 
 def family_excess(gains: object) -> float:
-    """Excess gain of the strongest attack but the matched references, floored by the constant 0.5.
+    """Excess gain of the strongest attack without references, floored by the constant 0.5.
 
     gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
     """
-    family = [gain for name, gain in _gains(gains).items() if name != REFERENCE]
+    family = [gain for name, gain in _gains(gains).items() if name not in WITH_REFERENCES]
     return max(0.0, max(family) + LOG4) if family else math.nan
 
 
 def reference_excess(gains: object) -> float:
-    """Excess gain of the matched-reference attack alone, nats; NaN when it was not run."""
-    return _gains(gains).get(REFERENCE, math.nan) + LOG4
+    """Excess gain of the strongest attack with matched references, nats; NaN when none was run."""
+    informed = [gain for name, gain in _gains(gains).items() if name in WITH_REFERENCES]
+    return max(informed) + LOG4 if informed else math.nan
 
 
 def _gains(cell: object) -> dict[str, float]:
@@ -207,6 +206,49 @@ def accuracy_bound(trials: pd.DataFrame, config: Mapping[str, Any]) -> float:
     accuracy = config.get("dense_val_accuracy") if dense is None else dense["val_accuracy"]
     drop = config["search"]["max_accuracy_drop"]
     return math.nan if accuracy is None else float(accuracy) - float(drop)
+
+
+DISAGREEMENT = 3.0
+"""Combined standard errors beyond which the divergence and the attacks contradict each other. Both
+see the same images, so their errors agree and this is on the cautious side."""
+
+
+def theory(trials: pd.DataFrame) -> pd.DataFrame:
+    """Eq. 10 on every complete trial: an independent JS divergence against excess gain / 2.
+
+    Only attacks without references count, since the divergence is that of the model's own outputs.
+    Columns: trial_id, kind, js, js_se, half_excess, half_excess_se, errors (js - half_excess in
+    combined standard errors), disagrees, accuracy_gap (training minus validation accuracy), excess.
+    Trials of runs that measured no divergence of its own are left out.
+    """
+    rows = trials[trials["state"].eq("COMPLETE") & trials["js_divergence_se"].notna()]
+    excess = np.array([family_excess(gains) for gains in rows["attack_gains"]], dtype=float)
+    js, js_se = (rows[name].to_numpy(dtype=float) for name in ("js_divergence", "js_divergence_se"))
+    half_se = rows["attack_gain_se"].to_numpy(dtype=float) / 2
+    combined = np.maximum(np.hypot(js_se, half_se), 1e-12)
+    errors = (js - excess / 2) / combined
+    train, val = (rows[f"{part}_accuracy"].to_numpy(dtype=float) for part in ("train", "val"))
+    return pd.DataFrame(
+        {
+            "trial_id": rows["trial_id"].to_numpy(),
+            "kind": rows["kind"].to_numpy(),
+            "js": js,
+            "js_se": js_se,
+            "half_excess": excess / 2,
+            "half_excess_se": half_se,
+            "errors": errors,
+            "disagrees": np.abs(errors) > DISAGREEMENT,
+            "accuracy_gap": train - val,
+            "excess": excess,
+        }
+    )
+
+
+def rank_correlation(x: pd.Series, y: pd.Series) -> float:
+    """Spearman's; NaN with fewer than three pairs or where one side is constant."""
+    if len(x) < 3 or x.nunique() < 2 or y.nunique() < 2:
+        return math.nan
+    return float(stats.spearmanr(x, y).statistic)
 
 
 def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:

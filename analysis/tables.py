@@ -247,6 +247,47 @@ def _estimate(interval: Interval, kind: str) -> str:
     return f"{show(interval.estimate)}\n{between(interval.low, interval.high, kind)}"
 
 
+def theory(rows: pd.DataFrame) -> Table:
+    """Both sides of eq. 10 for every complete trial, the largest disagreement first.
+
+    rows: of `statistics.theory`.
+    """
+    order = rows["errors"].abs().sort_values(ascending=False, kind="stable").index
+    return Table(
+        caption="JS divergence against half the excess gain (nats)",
+        headers=[
+            "trial",
+            "verdict",
+            "JS divergence",
+            "s.e.",
+            "excess gain / 2",
+            "s.e.",
+            "difference in s.e.",
+            "training minus validation accuracy",
+        ],
+        rows=[
+            [
+                row["trial_id"],
+                _eq10(row),
+                nats(row["js"]),
+                nats(row["js_se"]),
+                nats(row["half_excess"]),
+                nats(row["half_excess_se"]),
+                f"{row['errors']:+.1f}",
+                percent(row["accuracy_gap"]),
+            ]
+            for row in rows.loc[order].to_dict("records")
+        ],
+        text_columns=2,
+    )
+
+
+def _eq10(row: Mapping[Any, Any]) -> str:
+    if not row["disagrees"]:
+        return "agree"
+    return "the attacks miss something" if row["errors"] > 0 else "the attacks know more"
+
+
 def layer_counts(best: pd.Series) -> Table:
     """The winner's {n_i} in numbers."""
     triples = zip(best["layer_names"], best["n"], best["layer_weights"], strict=True)

@@ -33,6 +33,7 @@ MEASURED = (
     "strongest_attack",
     "attack_gains",
     "defense_spent",
+    "js_divergence_se",
 )
 """Columns that only a trial with its full budget fills."""
 

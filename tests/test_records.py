@@ -128,4 +128,7 @@ def test_kinds_and_states_are_those_that_readers_know() -> None:
 def test_figures_that_a_stopped_trial_must_not_have_default_to_null() -> None:
     attack = [name for name in TRIAL_SCHEMA.names if "attack" in name or "tpr" in name]
     assert len(attack) >= 8
-    assert all(getattr(FAILED, name) is None for name in [*attack, "excess_gain", "js_divergence"])
+    assert all(
+        getattr(FAILED, name) is None
+        for name in [*attack, "excess_gain", "js_divergence", "js_divergence_se"]
+    )

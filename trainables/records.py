@@ -5,11 +5,18 @@ import datetime
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
-"""Raised when a column changes its meaning; a reader of an older file fills the new columns."""
+SCHEMA_VERSION = 2
+"""Raised when a column changes its meaning; a reader of an older file fills the new columns.
+
+Version 2: js_divergence is an estimate of its own; before, it was excess_gain / 2."""
 
 KINDS = ("baseline", "anchor", "search", "confirm")
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
+
+REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
+WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
+"""Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The
+others are the family that a search sees."""
 
 _METADATA = {b"prune_privacy.schema_version": str(SCHEMA_VERSION).encode()}
 
@@ -58,6 +65,7 @@ TRIAL_SCHEMA = pa.schema(
         ("pruner", pa.string()),
         ("defense_parameters", pa.map_(pa.string(), pa.float64())),
         ("defense_spent", pa.map_(pa.string(), pa.float64())),
+        ("js_divergence_se", pa.float64()),
     ],
     metadata=_METADATA,
 )
@@ -164,6 +172,7 @@ class TrialRecord:
     pruner: str | None = None
     defense_parameters: dict[str, float] = dataclasses.field(default_factory=dict)
     defense_spent: dict[str, float] = dataclasses.field(default_factory=dict)
+    js_divergence_se: float | None = None
 
 
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:

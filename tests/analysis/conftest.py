@@ -62,7 +62,8 @@ def trial(kind: str, number: int, **changes: Any) -> TrialRecord:
         "attack_gain": gains[strongest],
         "attack_gain_se": 0.006,
         "excess_gain": gains[strongest] + LOG4,
-        "js_divergence": (gains[strongest] + LOG4) / 2,
+        "js_divergence": excess / 2,
+        "js_divergence_se": 0.003,
         "attack_accuracy": 0.55,
         "attack_auc": 0.57,
         "tpr_at_1pct_fpr": 0.02,
@@ -80,7 +81,8 @@ def trial(kind: str, number: int, **changes: Any) -> TrialRecord:
 def without_gain(record: TrialRecord, state: str, **changes: Any) -> TrialRecord:
     """A stopped or failed trial: every attack figure null."""
     names = [
-        *("attack_gain", "attack_gain_se", "excess_gain", "js_divergence", "attack_accuracy"),
+        *("attack_gain", "attack_gain_se", "excess_gain", "attack_accuracy"),
+        *("js_divergence", "js_divergence_se"),
         *("attack_auc", "tpr_at_1pct_fpr", "tpr_at_01pct_fpr", "strongest_attack", "attack_gains"),
     ]
     return dataclasses.replace(

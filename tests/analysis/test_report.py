@@ -66,7 +66,7 @@ def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> Non
 
 def test_page_has_every_part(full: Path) -> None:
     page = read(full)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 8
     for words in (
         "Accuracy against leakage",
         "Search value and confirmed value",
@@ -110,7 +110,7 @@ def test_every_picture_is_labelled_and_ids_are_unique(full: Path) -> None:
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert all(labels)
     markup = (full / "report.html").read_text(encoding="utf-8")
-    assert markup.count('role="img"') == 6
+    assert markup.count('role="img"') == 8
     for target in re.findall(r'(?:url\(|href=")#([^)"]+)', markup):
         assert target in page.ids
 

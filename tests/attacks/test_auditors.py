@@ -99,6 +99,34 @@ def test_calibrated_scores_gain_nothing_without_a_leak_and_all_of_a_full_one():
     assert attack_gain(known, is_member).value > -0.15
 
 
+def test_calibration_keeps_a_leak_that_shows_in_sure_non_members_only():
+    """A fifth of the non-members, and nobody else, scores low: 2 JS by hand."""
+    generator = np.random.default_rng(0)
+    n = 4000
+    is_member = np.arange(n) < n // 2
+    scores = generator.normal(size=n)
+    scores[n // 2 : n // 2 + n // 10] -= 40
+
+    class Seen:
+        labels = np.zeros(n, dtype=np.int64)
+
+    Seen.is_member = is_member
+    p = calibrated_score(scores, Seen, stratified_folds(Seen, 5, generator))
+    gain = attack_gain(p, is_member)
+    twice_js = np.log(2 / 1.8) + 0.2 * np.log(2) + 0.8 * np.log(2 * 0.8 / 1.8)
+    assert gain.value - NO_LEAK == pytest.approx(twice_js, abs=3 * gain.standard_error + 0.005)
+
+
+def test_full_memorisation_is_found_whole_and_without_false_alarms(audited):
+    evidence, population = audited(leak=40.0, references=8)
+    members = evidence.is_member
+    for name, score in audit_scores("lira", evidence, population).items():
+        if name.startswith("rmia"):  # asks whether the output is unusual, and a sure one is not
+            assert roc_auc_score(members, score) > 0.97
+        else:
+            assert (score[members] > score[~members].max()).all(), name
+
+
 def test_a_population_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="do not fit"):
         Population(np.zeros((3, 4)), np.zeros((2, 5, 4)), np.zeros(3, dtype=int))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from trainables.attacks.folds import stratified_folds
-from trainables.attacks.registry import ATTACKS, CONSTANT, REFERENCE, Setting
+from trainables.attacks.registry import ATTACKS, CONSTANT, Setting
 from trainables.config import AttackConfig
+from trainables.records import ADAPTIVE, REFERENCE, WITH_REFERENCES
 
 SETTING = Setting(config=AttackConfig(folds=2, neural_epochs=2), seed=3, device=torch.device("cpu"))
 
@@ -79,7 +80,7 @@ def test_does_not_depend_on_the_order_of_the_images(evidence, folds, name):
 
 
 @pytest.mark.parametrize("factor", [0.125, 8.0])
-@pytest.mark.parametrize("name", ["logistic", "boosted", REFERENCE])
+@pytest.mark.parametrize("name", ["logistic", "boosted", REFERENCE, ADAPTIVE])
 def test_the_strong_attacks_do_not_care_for_the_temperature(evidence, folds, name, factor):
     scaled = dataclasses.replace(evidence, logits=evidence.logits * factor)
     before, after = (ATTACKS[name](e, folds, SETTING) for e in (evidence, scaled))
@@ -106,6 +107,6 @@ def test_outputs_in_single_precision_and_of_extreme_size_are_no_trouble(evidence
     assert ((p >= 0) & (p <= 1)).all()
 
 
-def test_the_constant_is_one_half_and_the_reference_attack_is_in_the_family(evidence, folds):
+def test_the_constant_is_one_half_and_attacks_with_references_are_registered(evidence, folds):
     np.testing.assert_array_equal(ATTACKS[CONSTANT](evidence, folds, SETTING), 0.5)
-    assert {"neural", "logistic", "boosted", REFERENCE} < set(ATTACKS)
+    assert {"neural", "logistic", "boosted"} | WITH_REFERENCES < set(ATTACKS)

@@ -3,6 +3,6 @@
 A score or probability is higher for members, everywhere; everything is float64.
 """
 
-from trainables.attacks.registry import ATTACKS, CONSTANT, REFERENCE, Setting
+from trainables.attacks.registry import ATTACKS, CONSTANT, Setting
 
-__all__ = ["ATTACKS", "CONSTANT", "REFERENCE", "Setting"]
+__all__ = ["ATTACKS", "CONSTANT", "Setting"]

@@ -6,9 +6,10 @@ over the others.  The references must be pruned like the target; dense ones miss
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.attacks.calibrated import logistic_on, own_features
-from trainables.attacks.evidence import Evidence, Floats
+from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import scaled_confidence, tempered
 from trainables.attacks.folds import Folds
 from trainables.attacks.lira import online, side_means
@@ -17,27 +18,38 @@ CLIP = 3.0
 """Log-likelihood ratios beyond this are model error, not evidence, with a handful of references."""
 
 
-def matched_references(evidence: Evidence, folds: Folds) -> Floats:
-    """(n,) held-out probabilities from the likelihood ratio and the target's own features."""
-    reference = evidence.reference
-    if reference is None:
-        raise ValueError("the reference attack needs reference models")
-    labels = evidence.labels
-    target, *others = (
-        scaled_confidence(tempered(logits, labels), labels)
-        for logits in (evidence.logits, *reference.logits)
-    )
-    phi = np.stack(others)
-    inside, outside = side_means(phi, reference.trained_on)
-    ratio = online(target, phi, reference.trained_on)
-    features = np.column_stack(
+def compared(target: Floats, phi: Floats, trained_on: Bools) -> Floats:
+    """(n, 5) features of a model beside others of its kind, image by image.
+
+    target: (n,) scaled confidence.  phi, trained_on: (r, n) of the others; every image is inside
+    one and outside another.
+    """
+    inside, outside = side_means(phi, trained_on)
+    ratio = online(target, phi, trained_on)
+    return np.column_stack(
         [
             np.clip(ratio, -CLIP, CLIP),
             ratio / (1 + np.abs(ratio)),
             target - outside,  # the offline form
             inside - outside,
             outside,
-            own_features(evidence),
         ]
+    )
+
+
+def tempered_confidence(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+    """(n,) scaled confidence at the typical temperature."""
+    return scaled_confidence(tempered(logits, labels), labels)
+
+
+def matched_references(evidence: Evidence, folds: Folds) -> Floats:
+    """(n,) held-out probabilities from the likelihood ratio and the target's own features."""
+    reference = evidence.reference
+    if reference is None:
+        raise ValueError("the reference attack needs reference models")
+    target = tempered_confidence(evidence.logits, evidence.labels)
+    phi = np.stack([tempered_confidence(each, evidence.labels) for each in reference.logits])
+    features = np.column_stack(
+        [compared(target, phi, reference.trained_on), own_features(evidence)]
     )
     return logistic_on(features, evidence.is_member, folds)

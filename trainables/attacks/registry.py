@@ -12,8 +12,11 @@ from trainables.attacks.evidence import Evidence, Floats
 from trainables.attacks.folds import Folds
 from trainables.attacks.neural import neural
 from trainables.attacks.reference import matched_references
+from trainables.attacks.samia import samia
+from trainables.attacks.shadow import adaptive
 from trainables.attacks.thresholds import METRICS, metric_attack
 from trainables.config import AttackConfig
+from trainables.records import ADAPTIVE, REFERENCE, SAMIA
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +31,7 @@ class Setting:
 Attack = Callable[[Evidence, Folds, Setting], Floats]
 """-> (n,) held-out probabilities of membership."""
 
-CONSTANT, REFERENCE = "constant", "reference"
+CONSTANT = "constant"
 
 
 def _constant(evidence: Evidence, _folds: Folds, _setting: Setting) -> Floats:
@@ -59,5 +62,10 @@ ATTACKS: dict[str, Attack] = {
     REFERENCE: lambda evidence, folds, _: matched_references(
         evidence, folds
     ),  # Carlini et al. 2022
+    ADAPTIVE: lambda evidence, folds, _: adaptive(evidence, folds),
+    SAMIA: lambda evidence, folds, setting: samia(  # Yuan and Zhang 2022
+        evidence, folds, seed=setting.seed, device=setting.device
+    ),
 }
-"""`reference` runs only where there are references."""
+"""Those in `records.WITH_REFERENCES` run only where there are references. The label-only attack
+(correct means member; Yeom et al. 2018) is `threshold-correctness`."""

@@ -53,7 +53,7 @@ def log_own(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats
 def log_ratio(log_target: Floats, log_out: Floats, offset: float = OFFSET) -> Floats:
     """Log p(x) / Pr(x), (n,).
 
-    log_target: (n,) log p(x).  log_out: (n,) log Pr_out(x).
+    log_target: (n,) log p(x).  log_out: (n,) log Pr_out(x).  offset: a, in [0, 1).
     """
     prior = np.logaddexp(np.log((1 + offset) / 2) + log_out, np.log((1 - offset) / 2))
     result: Floats = log_target - prior

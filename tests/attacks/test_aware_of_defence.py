@@ -1,0 +1,168 @@
+"""Attacks that learn on references, where the answer is known: no leak, all of it, two normals."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.special import logit
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from trainables.attacks import samia, shadow
+from trainables.attacks.calibrated import logistic
+from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.attacks.folds import stratified_folds
+from trainables.attacks.gain import NO_LEAK, attack_gain
+from trainables.attacks.registry import ATTACKS, Setting
+from trainables.config import AttackConfig
+from trainables.records import ADAPTIVE, SAMIA
+
+SETTING = Setting(config=AttackConfig(folds=3), seed=0, device=torch.device("cpu"))
+
+both = pytest.mark.parametrize("name", [ADAPTIVE, SAMIA])
+
+
+def pairs(references, n, generator):
+    halves = [generator.permutation(n) < n // 2 for _ in range(references // 2)]
+    return np.array([side for half in halves for side in (half, ~half)])
+
+
+def two_normals(shift, *, spread=0.0, references=8, n=1500, seed=0):
+    """Two classes; the label's log-odds are N(mean of the image + shift IN, 1) over trainings.
+
+    spread: of the images' means; with 0 the references add nothing to what one output says.
+    """
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(2, size=n)
+    is_member = generator.permutation(n) < n // 2
+    means = spread * generator.normal(size=n)
+    trained_on = pairs(references, n, generator)
+
+    def outputs(inside):
+        phi = means + generator.normal(size=n) + shift * inside
+        return phi[:, None] * (np.eye(2)[labels] - 0.5)
+
+    target = outputs(is_member)
+    return Evidence(
+        target,
+        labels,
+        is_member,
+        ReferenceEvidence(np.stack([outputs(inside) for inside in trained_on]), trained_on),
+    )
+
+
+def twice_js(shift):
+    def integrand(x):
+        p, q = norm.pdf(x, shift), norm.pdf(x)
+        return p * math.log(2 * p / (p + q)) + q * math.log(2 * q / (p + q))
+
+    return quad(integrand, -8, 8 + shift)[0]
+
+
+def found(name, evidence):
+    folds = stratified_folds(evidence, 3, np.random.default_rng(0))
+    p = ATTACKS[name](evidence, folds, SETTING)
+    gain = attack_gain(p, evidence.is_member)
+    return gain.value - NO_LEAK, gain.standard_error, float(roc_auc_score(evidence.is_member, p))
+
+
+@both
+def test_without_a_leak_it_finds_nothing(name):
+    results = np.array([found(name, two_normals(0.0, n=600, seed=seed)) for seed in range(4)])
+    assert abs(results[:, 0].mean()) < 3 * results[:, 1].mean() / 2 + 0.005
+    assert results[:, 2].mean() == pytest.approx(0.5, abs=3 / math.sqrt(4 * 12 * 150))
+
+
+@both
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+def test_two_normals_leak_nearly_twice_their_js_divergence(name, shift):
+    excess, error, area = found(name, two_normals(shift))
+    assert twice_js(shift) - 3 * error - 0.02 <= excess <= twice_js(shift) + 3 * error
+    assert area == pytest.approx(norm.cdf(shift / math.sqrt(2)), abs=0.04)
+
+
+@both
+def test_full_memorisation_is_found_whole(name):
+    excess, _, area = found(name, two_normals(60.0))
+    assert excess > math.log(4) - 0.15
+    assert area > 0.999
+
+
+def test_the_adaptive_attack_compares_each_image_with_its_references():
+    """The images' own means hide a shift of two from whoever sees one model only."""
+    evidence = two_normals(2.0, spread=6.0)
+    folds = stratified_folds(evidence, 3, np.random.default_rng(0))
+    alone = attack_gain(logistic(evidence, folds), evidence.is_member).value - NO_LEAK
+    excess, error, _ = found(ADAPTIVE, evidence)
+    assert alone < 0.15
+    assert excess > 0.3
+    assert excess <= twice_js(2.0) + 3 * error
+
+
+@both
+def test_the_target_s_members_only_calibrate(name):
+    """Told the members of other images, the attack ranks its images as before."""
+    evidence = two_normals(1.0, n=400)
+    folds = stratified_folds(evidence, 2, np.random.default_rng(0))
+    redealt = evidence.is_member.copy()
+    redealt[folds == 0] = np.random.default_rng(1).permutation(redealt[folds == 0])
+    other = dataclasses.replace(evidence, is_member=redealt)
+    before, after = (ATTACKS[name](e, folds, SETTING)[folds == 1] for e in (evidence, other))
+    first, second = (np.abs(logit(p) - logit(p[0])) for p in (before, after))  # affine maps of one
+    np.testing.assert_array_equal(np.argsort(first), np.argsort(second))
+
+
+@pytest.mark.parametrize("references", [2, 4])
+@both
+def test_few_references_are_enough(name, references):
+    excess, error, _ = found(name, two_normals(2.0, references=references))
+    assert excess > twice_js(2.0) - 3 * error - 0.06
+
+
+@both
+def test_without_references_it_refuses(name, planted):
+    evidence = planted()
+    with pytest.raises(ValueError, match="needs reference"):
+        ATTACKS[name](evidence, np.arange(400) % 2, SETTING)
+
+
+def test_a_stand_in_target_is_never_compared_with_itself():
+    evidence = two_normals(1.0, n=60, references=4)
+    labels, reference = evidence.labels, evidence.reference
+    features, trained_on = shadow.lessons(reference, labels)
+    assert len(features) == 240
+    np.testing.assert_array_equal(trained_on, reference.trained_on.ravel())
+    moved = reference.logits.copy()
+    moved[0] += 5 * np.eye(2)[labels]  # phi of reference 0 alone
+    changed, _ = shadow.lessons(dataclasses.replace(reference, logits=moved), labels)
+    inside_minus_outside = slice(3, 5)
+    np.testing.assert_array_equal(
+        changed[:60, inside_minus_outside], features[:60, inside_minus_outside]
+    )
+    assert (changed[60:, inside_minus_outside] != features[60:, inside_minus_outside]).any(1).all()
+
+
+def test_an_image_with_one_reference_on_a_side_is_left_out_where_that_one_stands_in():
+    trained_on = np.array([[True, True], [False, True], [False, False], [False, False]])
+    logits = np.random.default_rng(0).normal(size=(4, 2, 3))
+    _, members = shadow.lessons(ReferenceEvidence(logits, trained_on), np.array([0, 1]))
+    np.testing.assert_array_equal(members, [True, False, True, False, False, False, False])
+
+
+def test_tokens_are_ranked_and_hold_the_label_even_when_it_is_improbable():
+    logits = np.tile(np.arange(30.0), (2, 1))
+    tokens = samia.ranked_tokens(logits, np.array([29, 0])).numpy()
+    assert tokens.shape == (2, samia.MOST_TOKENS, samia.FIELDS)
+    assert (np.diff(tokens[:, :, 0], axis=1) <= 0).all()
+    np.testing.assert_array_equal(tokens[0, :, 2], np.eye(10)[0])
+    np.testing.assert_array_equal(tokens[1, :, 2], np.eye(10)[9])
+    assert tokens[1, 9, 0] == pytest.approx(0, abs=1e-6)
+
+
+def test_every_parameter_of_samia_takes_part():
+    model = samia.Samia(4)
+    model(torch.rand(64, 4, samia.FIELDS)).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())

@@ -1,0 +1,84 @@
+"""Jensen-Shannon divergence of members' and non-members' outputs, estimated without any attack.
+
+Eq. 10 says that the best attack's excess gain is 2 JS. This estimate trains nothing, so that the
+two check each other: an excess gain far below 2 JS means that the attacks are weak, one far above
+that the statistic taken here hides something.
+
+Notation: n images, s one number an image, B bins, p_b and q_b the shares of members and of
+non-members in bin b.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.attacks.evidence import Bools, Evidence, Floats
+from trainables.attacks.features import scaled_confidence, tempered
+
+PAIRS_PER_ROOT = 0.35
+"""Pairs of bins / sqrt(n): 32 bins for 2,000 images; an even number, so that the median is an edge
+and a full separation is seen whole. On ten dense LeNet-5 JS was 0.044 with 32 or 50 bins and 0.041
+with 20; on two normals at most 2 apart the bias was at most 0.001 at n = 2,000."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Divergence:
+    """Nats: 0 is no leak, log 2 a full one; noise can take a value a little outside.
+
+    The error treats images as independent and holds no training noise; it is too wide, by a half
+    or so, where there is no leak.
+    """
+
+    value: float
+    standard_error: float
+
+
+def output_divergence(evidence: Evidence) -> Divergence:
+    """JS of the scaled confidences of D and D': of what one output says, references aside.
+
+    At most the JS of the whole outputs (data processing inequality). On LeNet-5 nearest-neighbour
+    estimates in two and three dimensions (with entropy and margin) found no more than this one.
+    """
+    labels = evidence.labels
+    phi = scaled_confidence(tempered(evidence.logits, labels), labels)
+    return divergence(phi, evidence.is_member)
+
+
+def divergence(statistic: Floats, is_member: Bools) -> Divergence:
+    """JS from a histogram over common quantiles, after Miller and Madow's correction.
+
+    statistic, is_member: (n,).  JS is the mutual information of bin and membership when D and D'
+    are equally many; the plug-in estimate of an information is too large by (the number of occupied
+    cells, less those of the margins, plus 1) / 2n to first order (Miller 1955).
+    """
+    bins = quantile_bins(statistic, bin_count(len(statistic)))
+    counts = np.stack(
+        [np.bincount(bins[side], minlength=bins.max() + 1) for side in (is_member, ~is_member)]
+    )
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    terms = np.log(np.where(shares > 0, shares, 1.0) / np.where(shares > 0, shares.mean(axis=0), 1))
+    means = (shares * terms).sum(axis=1)
+    variances = (shares * np.square(terms)).sum(axis=1) - np.square(means)
+    occupied = [int((cells > 0).sum()) for cells in (counts, counts.sum(axis=0))]
+    excess = (occupied[0] - occupied[1] - 1) / (2 * counts.sum())
+    return Divergence(
+        value=float(means.mean() - excess),
+        standard_error=float(np.sqrt((variances / counts.sum(axis=1)).sum()) / 2),
+    )
+
+
+def bin_count(n: int) -> int:
+    """B of n images, the same for all trials of a run."""
+    return 2 * max(1, round(PAIRS_PER_ROOT * math.sqrt(n)))
+
+
+def quantile_bins(statistic: Floats, count: int) -> NDArray[np.int64]:
+    """(n,) bin of each value among `count` that are equally full but for ties.
+
+    The edges know nothing of membership.
+    """
+    edges = np.unique(np.quantile(statistic, np.arange(1, count) / count))
+    bins: NDArray[np.int64] = np.searchsorted(edges, statistic, side="right")
+    return bins

@@ -1,0 +1,88 @@
+"""The attacker who knows the defence: it learns membership on models made like the target.
+
+Every reference plays the target in turn and is compared with the other references, so that the
+attack learns from r * n known memberships (Shokri et al. 2017, with the defended models of Yuan and
+Zhang 2022 as shadows). Of the target's own members it is told only what calibration needs.
+
+Notation: n images, r references, d features.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.evidence import Bools, Evidence, Floats, ReferenceEvidence
+from trainables.attacks.features import shared_features, tempered
+from trainables.attacks.folds import Folds
+from trainables.attacks.reference import compared, tempered_confidence
+
+FEWEST_COMPARED = 4
+"""References from which a stand-in target leaves one on each side of most images."""
+
+
+def adaptive(evidence: Evidence, folds: Folds) -> Floats:
+    """(n,) held-out probabilities: the scores calibrated on the target's other folds.
+
+    Raises ValueError without references.
+    """
+    return logistic_on(adaptive_scores(evidence)[:, None], evidence.is_member, folds)
+
+
+def adaptive_scores(evidence: Evidence) -> Floats:
+    """(n,) log-odds of trees that were fitted on the references alone.
+
+    On ten dense LeNet-5 with eight references it gained 0.135 nats (standard deviation 0.008) where
+    `matched_references` gained 0.111 (0.010) and the target's own outputs 0.083.
+
+    Raises ValueError without references.
+    """
+    reference = evidence.reference
+    if reference is None:
+        raise ValueError("the adaptive attack needs reference models")
+    features, trained_on = lessons(reference, evidence.labels)
+    trees = HistGradientBoostingClassifier(
+        max_iter=100,
+        learning_rate=0.06,
+        max_leaf_nodes=7,
+        min_samples_leaf=100,
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=0,  # only draws the rows that set the bins, beyond 200,000
+    ).fit(features, trained_on)
+    scores: Floats = trees.decision_function(target_features(evidence, reference))
+    return scores
+
+
+def lessons(reference: ReferenceEvidence, labels: NDArray[np.integer]) -> tuple[Floats, Bools]:
+    """Features (m, d) and membership (m,) of every reference as the target of the others.
+
+    m <= r * n: an image that only one reference has on a side cannot be compared without it.
+    labels: (n,).
+    """
+    references = len(reference.logits)
+    phi = np.stack([tempered_confidence(logits, labels) for logits in reference.logits])
+    features, trained_on = [], []
+    for each in range(references):
+        own = shared_features(tempered(reference.logits[each], labels), labels)
+        sides = np.delete(reference.trained_on, each, axis=0)
+        kept: Bools = np.ones(len(labels), dtype=np.bool_)
+        if references >= FEWEST_COMPARED:
+            kept = np.logical_and(sides.any(axis=0), ~sides.all(axis=0))
+            others = np.delete(phi, each, axis=0)[:, kept]
+            beside = compared(phi[each, kept], others, sides[:, kept])
+            own = np.column_stack([beside, own[kept]])
+        features.append(own)
+        trained_on.append(reference.trained_on[each, kept])
+    return np.concatenate(features), np.concatenate(trained_on)
+
+
+def target_features(evidence: Evidence, reference: ReferenceEvidence) -> Floats:
+    """(n, d) of the target, in the columns of `lessons`."""
+    labels = evidence.labels
+    own = shared_features(tempered(evidence.logits, labels), labels)
+    if len(reference.logits) < FEWEST_COMPARED:
+        return own
+    target = tempered_confidence(evidence.logits, labels)
+    phi = np.stack([tempered_confidence(logits, labels) for logits in reference.logits])
+    return np.column_stack([compared(target, phi, reference.trained_on), own])
