@@ -60,15 +60,18 @@ def with_noise_instead_of(cohort: Cohort, parts: tuple[str, ...]) -> Cohort:
     return dataclasses.replace(cohort, images=images)
 
 
+@pytest.mark.parametrize("budget", [0.1, 2.0])
 def test_the_labels_are_those_of_the_network_whatever_the_budget(
-    mnist5k_cohort: Cohort, dense: dict[str, Tensor]
+    mnist5k_cohort: Cohort, dense: dict[str, Tensor], budget: float
 ) -> None:
     indices = some(mnist5k_cohort)
     plain = LoadedDense(trial(), mnist5k_cohort, dense).predict(indices)
-    for budget in (0.1, 2.0):
-        answer = MemGuardRun(trial(budget), mnist5k_cohort, dense).predict(indices)
-        assert torch.equal(answer.argmax(1), plain.argmax(1))  # label-only attacks see no change
-        assert not torch.allclose(answer.softmax(1), plain.softmax(1), atol=1e-3)
+    answer = MemGuardRun(trial(budget), mnist5k_cohort, dense).predict(indices)
+    assert torch.equal(answer.argmax(1), plain.argmax(1))  # label-only attacks see no change
+    moved = (answer.exp() - plain.softmax(1)).abs().sum(1) > 1e-3
+    assert moved.any()
+    if budget == 2.0:  # no distance is larger: whatever helps is added
+        assert moved.double().mean() > 0.8
 
 
 def test_asking_twice_or_in_another_order_gives_the_same_answer(

@@ -90,14 +90,6 @@ def test_every_confident_image_is_settled_within_the_steps(attacker: Attacker) -
     assert (fooling_noise(attacker, rows).abs().sum(1) > 0).all()
 
 
-def test_images_are_settled_where_the_attacker_is_almost_undecided() -> None:
-    members, others = logits(300, 5.0, 1), logits(300, 4.5, 2)
-    attacker = fit_attacker(members.softmax(1), others.softmax(1), seed=0)
-    rows = logits(200, 5.0, 3)
-    assert (probability(attacker, rows) - 0.5).abs().median() < 0.1
-    assert (fooling_noise(attacker, rows).abs().sum(1) > 0).double().mean() > 0.9
-
-
 def test_no_image_depends_on_what_else_is_asked(attacker: Attacker) -> None:
     rows, coin = logits(40, 6.0, 7), torch.rand(40, generator=torch.Generator().manual_seed(0))
     whole = released(attacker, rows, 0.2, coin)

@@ -27,6 +27,8 @@ def start(errors: Path, *words: object) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
+            # whoever runs the tests in a shell's background has Ctrl-C ignored, a terminal has not
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
