@@ -49,6 +49,9 @@ def _values(run: Run) -> dict[str, Any]:
         "theory": None if theory.empty else _theory(theory),
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
+        "comparators": tables.comparators(rows, best)
+        if best is not None and rows["rule"].any()
+        else None,
         "attacks": None
         if dense is None or best is None
         else tables.attack_gains(dense["attack_gains"], best["attack_gains"]),

@@ -279,12 +279,14 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
 
     config: config.json (bounds of the search and sizes of the splits). `x`, `x_low`, `x_high` are
     an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
-    `reference_excess` are the two kinds apart, `search_excess` what the search had seen. Feasible:
+    `reference_excess` are the two kinds apart, `search_excess` what the search had seen. `rule`
+    names the published allocations that give this very vector, "" for the search's own. Feasible:
     the mean validation accuracy and the compression meet their bounds and no seed failed (a seed
     that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
     bound = accuracy_bound(trials, config)
+    rules = _rules(config)
     records = []
     for candidate in dict.fromkeys(_candidates(rows)):
         same = _rows_of(rows, candidate)
@@ -295,6 +297,7 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         record = {
             "n": candidate[0],
             "defense_parameters": dict(candidate[1]),
+            "rule": ", ".join(rules.get(candidate[0], [])),
             "failed_seeds": failed,
             **_means(complete, config["split_sizes"]),
         }
@@ -310,6 +313,13 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
 
 
+def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
+    rules: dict[tuple[int, ...], list[str]] = {}
+    for name, n in config.get("comparators", {}).items():
+        rules.setdefault(_vector(n), []).append(name)
+    return rules
+
+
 def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     """The feasible row of `confirmed` with the least excess gain; None when there is none."""
     rows = confirmed(trials, config)
@@ -323,6 +333,7 @@ _TAIL_MEANS = ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr")
 
 CONFIRMED_COLUMNS = [
     "n",
+    "rule",
     "defense_parameters",
     "defense_spent",
     "seeds",

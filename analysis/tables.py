@@ -12,6 +12,7 @@ from analysis.statistics import (
     LOG4,
     Interval,
     accuracy_over_seeds,
+    difference,
     excess_interval,
     family_excess,
     images_behind,
@@ -91,11 +92,12 @@ def duration(seconds: float) -> str:
 
 
 def vector_names(rows: pd.DataFrame) -> list[str]:
-    """A, B, C ... for the rows of `confirmed`, least leak first."""
+    """A, B, C ... for the rows of `confirmed`, least leak first, with the rule's name if any."""
     return [
         f"{chr(ord('A') + index) if index < 26 else index + 1}"
+        + (f": {rule}" if rule else "")
         + ("" if feasible else " (not feasible)")
-        for index, feasible in enumerate(rows["feasible"])
+        for index, (rule, feasible) in enumerate(zip(rows["rule"], rows["feasible"], strict=True))
     ]
 
 
@@ -131,6 +133,40 @@ def confirmed_vectors(rows: pd.DataFrame) -> Table:
             )
         ],
     )
+
+
+def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
+    """The published allocations beside the winner, at its total count; least leak first."""
+    ours = excess_interval(best)
+    return Table(
+        caption="The choice of {n_i}: published allocations with as many weights as the winner; "
+        "means over the same fresh seeds, 95% intervals in the second line",
+        headers=[
+            "allocation",
+            "excess gain, strongest attack",
+            "less the winner's",
+            "validation accuracy",
+            "test accuracy",
+            "accuracy bound",
+        ],
+        rows=[
+            [
+                row["rule"] or "the search's own",
+                with_bounds(row, "excess_gain"),
+                UNKNOWN if row["n"] == best["n"] else _less(excess_interval(row), ours),
+                with_bounds(row, "val_accuracy", "percent"),
+                with_bounds(row, "test_accuracy", "percent"),
+                "kept" if row["feasible"] else "missed",
+            ]
+            for _, row in rows.iterrows()
+            if row["rule"] or row["n"] == best["n"]
+        ],
+    )
+
+
+def _less(theirs: Interval, ours: Interval) -> str:
+    gap = difference(theirs, ours)
+    return f"{nats(gap.estimate)}\n{between(gap.low, gap.high)}"
 
 
 def with_bounds(row: pd.Series, column: str, kind: str = "nats") -> str:

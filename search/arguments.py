@@ -163,6 +163,13 @@ def _add_confirmation(group: argparse._ArgumentGroup) -> None:
         help="reference models of the matched attack, an even number; 0 turns it off [8]",
     )
     group.add_argument(
+        "--comparators",
+        action="store_true",
+        default=None,
+        help="measure uniform, uniform+, ERK, LAMP and global magnitude at the winner's total "
+        "count just like the winner, to see what the search buys",
+    )
+    group.add_argument(
         "--audit",
         metavar="NAME",
         help=f"{' | '.join(SHADOWS)}: attack the dense model and the winner with shadow models "
@@ -264,6 +271,7 @@ _DECIDING = (
     "confirm_top",
     "confirm_seeds",
     "references",
+    "comparators",
     "audit",
     "shadows",
     "canaries",
@@ -324,6 +332,11 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
             raise InvalidInput(
                 f"--min-compression {bound:g} cannot be met by --defense {config.defense}, which "
                 "removes no weights: leave it out"
+            )
+        if config.comparators:
+            raise InvalidInput(
+                f"--comparators are allocations of weights, and --defense {config.defense} removes "
+                "none: leave it out"
             )
         bound = None
     return dataclasses.replace(config, parameters=parameters, min_compression=bound)

@@ -68,6 +68,9 @@ class SearchConfig:
     shadows: int = 0
     """Shadow models of the audit; even; the references are the first of them."""
 
+    comparators: bool = False
+    """Confirm the published allocations at the winner's total count too."""
+
     canaries: float = 0.0
     """Share of members, and of non-members, whose label is wrong: they are memorised or not."""
 

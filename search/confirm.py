@@ -72,24 +72,28 @@ def confirm(
             confirmation.say(
                 "None of the confirmed candidates kept the accuracy bound; trying the next best."
             )
-        results |= _round(confirmation, round_number, first, chosen)
+        results |= measure(confirmation, str(round_number), first, chosen)
         if has_winner():
             break
     return results
 
 
-def _round(
-    confirmation: Confirmation, number: int, first: int, candidates: Sequence[Candidate]
+def measure(
+    confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
 ) -> dict[str, tune.Result]:
+    """One round: each candidate with every fresh seed, attacked with references of its own.
+
+    first: the rank of the first candidate; ranks number the trials and must not be used twice.
+    """
     shared = confirmation.shared
     if confirmation.config.references:
-        shared = _with_references(confirmation, number, first, candidates)
+        shared = _with_references(confirmation, name, first, candidates)
     jobs = [
         _confirm_job(confirmation, first + position, candidate, seed)
         for position, candidate in enumerate(candidates)
         for seed in range(confirmation.config.confirm_seeds)
     ]
-    return run_stage(confirmation.stage(f"confirm-{number}", jobs, shared, True))
+    return run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
 
 
 def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, seed: int) -> Job:
@@ -116,7 +120,7 @@ def vector_name(rank: int) -> str:
 
 
 def _with_references(
-    confirmation: Confirmation, number: int, first: int, candidates: Sequence[Candidate]
+    confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
 ) -> Shared:
     """Make the run's references the way of each candidate; their logits join what trials share."""
     jobs = [
@@ -124,9 +128,7 @@ def _with_references(
         for position, candidate in enumerate(candidates)
         for reference in range(confirmation.config.references)
     ]
-    results = run_stage(
-        confirmation.stage(f"references-{number}", jobs, confirmation.shared, False)
-    )
+    results = run_stage(confirmation.stage(f"references-{name}", jobs, confirmation.shared, False))
     require_all(results, jobs, "reference model")
     logits = [kept_logits(results[job.trial.trial_id]) for job in jobs]
     count = confirmation.config.references

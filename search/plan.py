@@ -5,6 +5,7 @@ from search.context import Inputs
 from search.launch import Resources
 from trainables.data.registry import DATASETS
 from trainables.models import build_model, layer_macs
+from trainables.pruning.allocation import ALLOCATIONS
 
 CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
 """Useful floating-point operations per second of one core and of one data-centre GPU, assumed.
@@ -18,7 +19,7 @@ PASSES = 3
 
 def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage trains, at most."""
-    vectors = config.confirm_top
+    vectors = config.confirm_top + len(ALLOCATIONS) * config.comparators
     return {
         "dense": 1 + max(config.references, config.shadows),
         "search": config.trials,

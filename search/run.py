@@ -22,6 +22,7 @@ from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.audit import audit
+from search.comparators import confirm_comparators
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm
 from search.context import Context, load_inputs
@@ -134,6 +135,9 @@ def _stages(context: Context) -> int:
     )
     results = confirm(confirmation, candidates, lambda: _winner(folder) is not None)
     best = _winner(folder)
+    if best is not None and config.comparators:
+        results |= confirm_comparators(context, dense, confirmation, best)
+        best = _winner(folder)
     if best is None:
         return _nothing_feasible(context, "No confirmed candidate kept the bounds")
     found = load_run(folder.path)

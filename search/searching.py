@@ -39,14 +39,19 @@ def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
         return []
     if not context.space.prunes:
         return [context.space.layer_weights]
-    weights = {
-        name: torch.from_numpy(dense.shared.dense[BASELINE][f"{name}.weight"].copy())
-        for name in context.inputs.layers
-    }
+    weights = dense_weights(context, dense)
     vectors = [tuple(context.inputs.layers.values())]
     for level in ANCHOR_LEVELS:
         vectors += [rule(weights, level) for rule in (uniform, erk, lamp)]
     return vectors[: max(1, context.config.trials // ANCHOR_SHARE)]
+
+
+def dense_weights(context: Context, dense: Dense) -> dict[str, torch.Tensor]:
+    """Prunable layer -> its weights in the dense model, in the model's order."""
+    state = dense.shared.dense[BASELINE]
+    return {
+        name: torch.from_numpy(state[f"{name}.weight"].copy()) for name in context.inputs.layers
+    }
 
 
 def search(context: Context, dense: Dense) -> None:

@@ -244,3 +244,21 @@ def test_analysis_needs_no_torch_ray_or_optuna() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_published_allocations_stand_beside_the_winner_with_the_difference(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    theirs, ours = [9000, 9000, 9000, 9000, 840], make.confirm()[3].n
+    extra = [
+        make.trial("confirm", 9 + seed, n=theirs, reference=0.061, test_accuracy=0.93, seed=seed)
+        for seed in range(3)
+    ]
+    settings = make.config() | {"comparators": {"uniform": theirs, "erk": ours}}
+    compared = write_run([*make.full(), *extra], settings=settings, name="compared")
+    assert "What the search buys" not in read(write_run(make.full(), name="plain")).text
+    page = read(compared).text
+    section = page[page.index("What the search buys") : page.index("Every attack")]
+    assert "uniform 0.0610" in section
+    assert "erk 0.0310" in section  # the winner's own vector
+    assert "0.0300" in section  # the difference of the two

@@ -24,7 +24,7 @@ def test_durations_read_like_speech(seconds: float, text: str) -> None:
 
 
 def test_vectors_beyond_the_alphabet_are_numbered() -> None:
-    names = tables.vector_names(pd.DataFrame({"feasible": [True] * 26 + [False]}))
+    names = tables.vector_names(pd.DataFrame({"rule": "", "feasible": [True] * 26 + [False]}))
     assert names[0] == "A"
     assert names[25] == "Z"
     assert names[26] == "27 (not feasible)"
