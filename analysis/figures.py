@@ -17,8 +17,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from analysis.pareto import non_dominated
@@ -60,6 +61,20 @@ _GAIN_LABEL = "excess gain (nats; 0 = no leak)"
 def _canvas(height: float, *, width: float = 8.0) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def _logarithmic(axes: Axes, which: str, *, percent: bool = False) -> None:
+    """A logarithmic axis with plain numbers: powers of ten would be set as formulas."""
+    axes.set(**{f"{which}scale": "log"})
+    axis: Axis = getattr(axes, f"{which}axis")
+    plain = FuncFormatter(lambda value, _: f"{100 * value:g}%" if percent else f"{value:g}")
+    axis.set_major_formatter(plain)
+    low, high = axis.get_data_interval()
+    if low > 0 and high / low < 10:  # no power of ten lies within
+        axis.set_minor_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axis.set_minor_formatter(plain)
+    else:
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
@@ -472,8 +487,7 @@ def residuals(epochs: pd.DataFrame) -> str | None:
             values = means[column].where(means[column] > 0)  # a logarithmic axis has no zero
             axes.plot(means.index, values, style, color=colour, label=name, markersize=5)
         if bool((means[["primal_residual", "dual_residual"]] > 0).any(axis=None)):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+            _logarithmic(axes, "y")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch of the ADMM phase")
         axes.set_ylabel("relative residual")
@@ -687,11 +701,16 @@ def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
         )
 
 
+ROC_VARIANTS = ("lira-offline", "lira-online-own-variance")
+"""In the table, not in the figure, where a dozen curves would hide one another."""
+
+
 def roc(found: Sequence[Curve]) -> str:
     """True against false positive rate on logarithmic axes; solid dense, dashed winner.
 
-    An attack has one colour on both models.
+    An attack has one colour on both models; variants of an attack are left to the table.
     """
+    found = [curve for curve in found if curve.attack not in ROC_VARIANTS]
     attacks_seen = list(dict.fromkeys(curve.attack for curve in found))
     least = 0.5 / max(curve.non_members for curve in found)
     with mpl.rc_context(_STYLE):
@@ -708,8 +727,8 @@ def roc(found: Sequence[Curve]) -> str:
                 linewidth=1.6,
                 label=f"{curve.model}: {curve.attack}",
             )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        _logarithmic(axes, "x", percent=True)
+        _logarithmic(axes, "y", percent=True)
         axes.set_xlim(least, 1)
         axes.set_ylim(least, 1)
         axes.set_xlabel("false positive rate")

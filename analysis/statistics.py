@@ -105,8 +105,8 @@ def accuracy_over_seeds(accuracies: Sequence[float], images: int) -> Interval:
     reach = q / scale * math.sqrt(p * (1 - p) / effective + (q / (2 * effective)) ** 2)
     return Interval(
         estimate=p,
-        low=min(centre - reach, p),  # equal but for rounding at p = 0 and p = 1
-        high=max(centre + reach, p),
+        low=max(0.0, min(centre - reach, p)),  # exact but for rounding at p = 0 and p = 1
+        high=min(1.0, max(centre + reach, p)),
         standard_error=math.sqrt(total),
         degrees_of_freedom=degrees,
     )

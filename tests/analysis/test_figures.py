@@ -1,5 +1,6 @@
 """Pictures of awkward tables: they are drawn, and they say what they left out."""
 
+import math
 import xml.etree.ElementTree as ET
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import figures, statistics
+from analysis.roc import Curve
+from analysis.statistics import Interval
 
 
 def parsed(svg: str) -> str:
@@ -75,3 +78,33 @@ def test_residuals_that_are_all_zero_are_drawn_on_a_plain_axis(make: SimpleNames
     epochs = make.frame(make.epochs("confirm-0000"))
     zero = epochs.assign(primal_residual=0.0, dual_residual=0.0)
     assert figures.residuals(zero) is not None
+
+
+def test_no_figure_shows_raw_formulas_on_its_axes(make: SimpleNamespace) -> None:
+    for reach in (0.05, 0.9):  # within one power of ten, and over several
+        epochs = pd.DataFrame(
+            {
+                "phase": "admm",
+                "epoch": range(3),
+                "primal_residual": [0.54, 0.5, 0.54 * (1 - reach) ** 2],
+                "dual_residual": [0.5, 0.5, 0.5],
+            }
+        )
+        assert "mathdefault" not in str(figures.residuals(epochs))
+    rates = np.array([0.0, 0.001, 0.1, 1.0])
+    unknown = Interval(estimate=math.nan, low=math.nan, high=math.nan, standard_error=math.nan)
+    curve = Curve(
+        model="dense",
+        attack="lira-online",
+        canary=False,
+        members=1000,
+        non_members=1000,
+        false_positive_rate=rates,
+        true_positive_rate=rates**0.5,
+        auc=unknown,
+        excess_gain=unknown,
+        tpr={},
+    )
+    drawn = figures.roc([curve])
+    assert "mathdefault" not in drawn
+    assert "0.1%" in drawn
