@@ -54,15 +54,18 @@ def card(run: Run) -> str:
     )
 
 
+def defense_in_words(search: Mapping[str, Any]) -> str:
+    """The defence of a run's settings, with the pruner where it prunes."""
+    name = str(search.get("defense", "pruning"))
+    return f"{name} by {search.get('pruner', 'admm')}" if "pruning" in name else name
+
+
 def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
     """The winner's defence in words: its name, its numbers, and what it spent.
 
     config: config.json.  best: a row of `statistics.confirmed`.
     """
-    search = config["search"]
-    name = str(search.get("defense", "pruning"))
-    if "pruning" in name:
-        name += f" by {search.get('pruner', 'admm')}"
+    name = defense_in_words(config["search"])
     parts = [
         f"{number} {value:.4g}"
         for numbers in (best["defense_parameters"], best["defense_spent"])
