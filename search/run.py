@@ -67,6 +67,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     say = _speaker(options)
     stored = folder.read_config() if options.resume else None
     if stored is not None:
+        folder.require_own()
         config = SearchConfig.from_dict(stored["search"])
         options = _with_data_dir(options, stored)
     if config is None:
