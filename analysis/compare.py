@@ -10,9 +10,10 @@ from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
 from trainables.config import InvalidInput
+from trainables.storage import Place
 
 
-def compare(paths: Sequence[Path]) -> tuple[str, str]:
+def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
     """The text table and the HTML page that compare the runs at `paths`.
 
     Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
@@ -33,7 +34,7 @@ def compare(paths: Sequence[Path]) -> tuple[str, str]:
     return tables.as_text(table), page
 
 
-def _load(paths: Sequence[Path]) -> list[Run]:
+def _load(paths: Sequence[Place | str]) -> list[Run]:
     if len(paths) < 2:
         raise InvalidInput(
             "compare needs at least two runs; for one, use `python -m analysis.report`"
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compression, share of feasible trials, time. Prints a table and writes a page.",
         epilog="exit status: 0 compared, 2 a folder is no run or the runs cannot be compared",
     )
-    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="folders of runs")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs")
     parser.add_argument(
         "--out",
         metavar="F",

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from trainables.config import InvalidInput
 from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trainables.storage import Place, children, place
 
 CONFIG_VERSION = 1
 """Newest version of config.json that is understood."""
@@ -24,7 +25,7 @@ _NEEDED = ("run_id", "search", "split_sizes")
 class Run:
     """One run folder in memory."""
 
-    path: Path
+    path: Place
 
     config: dict[str, Any]
     """config.json: the resolved settings, seeds, split hashes, packages, hardware."""
@@ -40,12 +41,12 @@ class Run:
     """One row per (model, attack, image), the columns of AUDIT_SCHEMA; None without an audit."""
 
 
-def load_run(path: Path | str) -> Run:
+def load_run(path: Place | str) -> Run:
     """Read the run in folder `path`; a run that has only begun has empty tables.
 
     Raises InvalidInput when the folder is no run, is damaged, or was written by a newer version.
     """
-    folder = Path(path)
+    folder = place(path) if isinstance(path, str) else path
     config = _read_config(folder)
     trials = _read_parts(folder / "trials.parquet", TRIAL_SCHEMA)
     epochs = _read_parts(folder / "epochs.parquet", EPOCH_SCHEMA)
@@ -65,7 +66,7 @@ def load_run(path: Path | str) -> Run:
     )
 
 
-def _read_audit(file: Path) -> pd.DataFrame | None:
+def _read_audit(file: Place) -> pd.DataFrame | None:
     return _read_part(file, AUDIT_SCHEMA).to_pandas() if file.exists() else None
 
 
@@ -76,16 +77,17 @@ def run_name(run: Run, runs: Sequence[Run]) -> str:
     return name if names.count(name) == 1 else str(run.path)
 
 
-def load_distinct(paths: Sequence[Path]) -> list[Run]:
+def load_distinct(paths: Sequence[Place | str]) -> list[Run]:
     """Read several runs. Raises InvalidInput when one is given twice."""
-    resolved = [path.resolve() for path in paths]
-    twice = [str(path) for path in paths if resolved.count(path.resolve()) > 1]
+    places = [place(path) if isinstance(path, str) else path for path in paths]
+    resolved = [path.resolve() for path in places]
+    twice = [str(path) for path in places if resolved.count(path.resolve()) > 1]
     if twice:
         raise InvalidInput(f"{twice[0]} is given twice; name different runs")
-    return [load_run(path) for path in paths]
+    return [load_run(path) for path in places]
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Place) -> dict[str, Any]:
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -109,15 +111,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_parts(folder: Path, schema: pa.Schema) -> pa.Table:
+def _read_parts(folder: Place, schema: pa.Schema) -> pa.Table:
     """All parts of one table; a part that is still being written starts with a dot."""
-    parts = sorted(part for part in folder.glob("*.parquet") if not part.name.startswith("."))
+    parts = [file for file in children(folder) if re.fullmatch(r"[^.].*\.parquet", file.name)]
     return pa.concat_tables([schema.empty_table(), *(_read_part(part, schema) for part in parts)])
 
 
-def _read_part(part: Path, schema: pa.Schema) -> pa.Table:
+def _read_part(part: Place, schema: pa.Schema) -> pa.Table:
     try:
-        with pq.ParquetFile(part) as file:
+        with pq.ParquetFile(pa.BufferReader(part.read_bytes())) as file:
             table = file.read()
         _check_version(part, table)
         columns = [
@@ -133,7 +135,7 @@ def _read_part(part: Path, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _check_version(part: Path, table: pa.Table) -> None:
+def _check_version(part: Place, table: pa.Table) -> None:
     stated = (table.schema.metadata or {}).get(_VERSION_KEY, b"")
     if not stated.isdigit():
         raise InvalidInput(f"{part} is not a table of a run: it states no schema version")

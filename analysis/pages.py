@@ -1,7 +1,5 @@
 """Turns a template and its values into one self-contained page, written in one step."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from trainables import storage
 from trainables.config import InvalidInput
+from trainables.storage import Place
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -46,19 +46,14 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def write(path: Path, page: str) -> None:
-    """Write beside and rename: no reader sees half a page; InvalidInput where it cannot."""
+def write(path: Place, page: str) -> None:
+    """In one step: no reader sees half a page; InvalidInput where it cannot."""
+    if isinstance(path, Path) and not path.parent.is_dir():
+        raise InvalidInput(f"cannot write {path}: there is no such folder; choose another place")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(page)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        storage.write(path, page)
+        if isinstance(path, Path):
+            path.chmod(0o644)
     except OSError as error:
-        raise InvalidInput(
-            f"cannot write {path}: {error.strerror}; choose another place"
-        ) from error
+        cause = error.strerror or " ".join(str(error).split())
+        raise InvalidInput(f"cannot write {path}: {cause}; choose another place") from error

@@ -12,9 +12,10 @@ from analysis.load import Run, load_distinct, run_name
 from analysis.matched import Task
 from analysis.paper_tables import PaperTable, paper_tables
 from trainables.config import InvalidInput
+from trainables.storage import Place
 
 
-def paper(paths: Sequence[Path]) -> tuple[str, str]:
+def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
     """The summary in words and the HTML page of the runs at `paths`; none is allowed.
 
     Raises InvalidInput for a run given twice and for what is no run.
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "holds the printed figures and the commands.",
         epilog="exit status: 0 written, 2 a folder is no run or the page cannot be written",
     )
-    parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="folders of runs")
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="folders of runs")
     parser.add_argument(
         "--out",
         metavar="F",

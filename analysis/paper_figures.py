@@ -1,18 +1,18 @@
 """What Figures 2 and 3 of the paper show, read from our runs: loss by epoch, and weights."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from analysis.evidence import Measured, measured_as, task_of
 from analysis.load import Run
 from analysis.published import SYSTEMS
 from trainables.config import InvalidInput
+from trainables.storage import Place
 
 PAPERS = ("cifar10", "vgg16")
 """The data set and network of both figures."""
@@ -63,8 +63,8 @@ def _weights(measured: Measured) -> NDArray[np.float32] | None:
     return np.concatenate(found).astype(np.float32) if found else None
 
 
-def _read(file: Path) -> dict[str, NDArray[np.float32]]:
+def _read(file: Place) -> dict[str, NDArray[np.float32]]:
     try:
-        return dict(load_file(file))
+        return dict(load(file.read_bytes()))
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"{file} cannot be read: {' '.join(str(error).split())}") from error

@@ -4,7 +4,6 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,9 +12,10 @@ from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
 from analysis.summary import made_by, verdict
 from trainables.config import InvalidInput
+from trainables.storage import Place
 
 
-def write_report(run_path: Path | str) -> Path:
+def write_report(run_path: Place | str) -> Place:
     """Write the report of a run into its folder, complete or interrupted; returns the file."""
     run = load_run(run_path)
     target = run.path / "report.html"
@@ -173,7 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "its path. Works on finished, running and interrupted runs.",
         epilog="exit status: 0 written, 2 the folder is no run or cannot be read",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run, as runs/mnist5k-…")
+    parser.add_argument(
+        "run", metavar="RUN", help="folder of a run, as runs/mnist5k-…, or its s3:// URI"
+    )
     options = parser.parse_args(arguments)
     try:
         target = write_report(options.run)

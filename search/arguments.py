@@ -21,6 +21,7 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
 from trainables.pruning.registry import PRUNERS
+from trainables.storage import Place, place
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Audit -> how many shadow models it takes by default."""
@@ -33,8 +34,8 @@ PRESETS = ("default", "smoke")
 class Options:
     """What is asked of the machine; none of it changes what a trial measures."""
 
-    out: Path
-    resume: Path | None
+    out: Place
+    resume: Place | None
     address: str
     concurrency: int | None
     cpus_per_trial: float | None
@@ -191,11 +192,12 @@ def _add_confirmation(group: argparse._ArgumentGroup) -> None:
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--out", type=Path, metavar="DIR", help="the run's folder [runs/DATASET-MODEL-TIME]"
+        "--out",
+        metavar="DIR",
+        help="the run's folder, or s3://BUCKET/RUN [runs/DATASET-MODEL-TIME]",
     )
     group.add_argument(
         "--resume",
-        type=Path,
         metavar="RUN",
         help="go on with an interrupted run; takes no other option that decides its results",
     )
@@ -384,8 +386,8 @@ def _options(given: dict[str, Any]) -> Options:
     if gpus is not None and not 0 <= gpus < math.inf:
         raise InvalidInput(f"--gpus-per-trial must be 0 or more, got {gpus}")
     return Options(
-        out=given["out"] or default_out(given["dataset"], given["model"]),
-        resume=given["resume"],
+        out=place(given["out"]) if given["out"] else default_out(given["dataset"], given["model"]),
+        resume=None if given["resume"] is None else place(given["resume"]),
         address=given["address"] or "local",
         concurrency=given["concurrency"],
         cpus_per_trial=given["cpus_per_trial"],

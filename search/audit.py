@@ -5,7 +5,7 @@ of the audited images. Shadows of another kind would understate its leak.
 """
 
 import dataclasses
-from pathlib import Path
+import io
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from trainables.attacks.rmia import Population
 from trainables.config import config_hash
 from trainables.records import AUDIT_SCHEMA
 from trainables.seeding import derive_seed, numpy_generator
+from trainables.storage import write
 from trainables.trial import POPULATION_FILE, Job
 
 FOLDER, SCORES = "audit", "scores.parquet"
@@ -53,8 +54,8 @@ class Outputs:
         )
 
 
-def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Path:
-    """Score every audited image under every attack of `--audit`; returns RUN/audit/scores.parquet.
+def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> None:
+    """Score every audited image under every attack of `--audit`, into RUN/audit/scores.parquet.
 
     base: the job of a search trial.  winner: the confirmed trial whose model was exported.
     """
@@ -64,12 +65,10 @@ def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Pat
         "dense": (Outputs.of(dense.results[0]), Outputs.stacked(dense.results[1 : 1 + count])),
         "winner": (Outputs.of(winner), _shadows(context, dense, base, winner)),
     }
-    folder = context.folder.path / FOLDER
-    folder.mkdir(exist_ok=True)
     tables = [_table(context, name, *outputs) for name, outputs in targets.items()]
-    beside = folder / f".{SCORES}.tmp"
-    pq.write_table(pa.concat_tables(tables), beside)
-    return beside.replace(folder / SCORES)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), sink)
+    write(context.folder.path / FOLDER / SCORES, sink.getvalue().to_pybytes())
 
 
 def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Outputs:
@@ -83,15 +82,14 @@ def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> 
     key = config_hash({"jobs": [job.trial.to_dict() for job in jobs]})
     cached = context.folder.path / FOLDER / f"shadows-{key}.npz"
     if cached.exists():
-        with np.load(cached, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(cached.read_bytes()), allow_pickle=False) as arrays:
             return Outputs(audited=arrays["audited"], population=arrays["population"])
     results = run_stage(context.stage(f"audit-{key}", jobs, dense.shared, False))
     require_all(results, jobs, "shadow model")
     outputs = Outputs.stacked([results[job.trial.trial_id] for job in jobs])
-    cached.parent.mkdir(exist_ok=True)
-    beside = cached.with_name(f".{key}.tmp.npz")
-    np.savez(beside, audited=outputs.audited, population=outputs.population)
-    beside.replace(cached)
+    content = io.BytesIO()
+    np.savez(content, audited=outputs.audited, population=outputs.population)
+    write(cached, content.getvalue())
     return outputs
 
 

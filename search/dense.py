@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from search.launch import StageFailed, kept_checkpoint, kept_logits, require_all
 from trainables.baseline import dense_seed
 from trainables.records import COMPLETE, EpochRecord
 from trainables.seeding import derive_seed
+from trainables.storage import write
 from trainables.trial import MODEL_FILE, Job, Shared
 
 BASELINE = "baseline"
@@ -77,9 +77,8 @@ def _weights(result: tune.Result) -> dict[str, np.ndarray]:
 
 
 def _keep_baseline(context: Context, trained: tune.Result) -> None:
-    context.folder.baseline.mkdir(exist_ok=True)
     with kept_checkpoint(trained).as_directory() as folder:
-        shutil.copyfile(Path(folder) / MODEL_FILE, context.folder.baseline / MODEL_FILE)
+        write(context.folder.baseline / MODEL_FILE, (Path(folder) / MODEL_FILE).read_bytes())
     history = [EpochRecord(**epoch) for epoch in (trained.metrics or {})["history"]]
     context.ledger.write_epochs(history[0].trial_id, history)
 
@@ -105,5 +104,5 @@ def _measure(
     row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
     if row["state"] != COMPLETE:
         raise StageFailed(f"the dense model could not be measured: {row['error']}")
-    (context.folder.baseline / "record.json").write_text(json.dumps(row, default=str, indent=2))
+    write(context.folder.baseline / "record.json", json.dumps(row, default=str, indent=2) + "\n")
     return row

@@ -1,13 +1,13 @@
 """The winner's folder: weights, masks and a card that says what was measured and what was not."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from search.launch import kept_checkpoint
-from search.runfolder import RunFolder, write_atomically
+from search.runfolder import RunFolder
+from trainables.storage import write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
 
@@ -21,12 +21,11 @@ def export_winner(
     """
     ranked = sorted(trial_ids, key=lambda name: _excess(results[name]))
     chosen = ranked[(len(ranked) - 1) // 2]
-    folder.winner.mkdir(exist_ok=True)
     with kept_checkpoint(results[chosen]).as_directory() as source:
         for name in (MODEL_FILE, MASKS_FILE):
             if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
-                shutil.copyfile(Path(source) / name, folder.winner / name)
-    write_atomically(folder.winner / "card.md", card.replace("{trial_id}", chosen))
+                write(folder.winner / name, (Path(source) / name).read_bytes())
+    write(folder.winner / "card.md", card.replace("{trial_id}", chosen))
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fnmatch
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from trainables.config import InvalidInput
+from trainables.storage import Place, RemotePath, children
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 
 log = logging.getLogger(__name__)
@@ -127,7 +129,7 @@ class Stage:
     """One Tune experiment of a run."""
 
     name: str
-    folder: Path
+    folder: Place
     """The run's `tune/` folder; the stage gets a folder in it."""
 
     shared: Shared
@@ -148,9 +150,9 @@ def trial_name(trial: Any) -> str:
     return job_of(trial.config).trial.trial_id
 
 
-def has_snapshot(folder: Path) -> bool:
+def has_snapshot(folder: Place) -> bool:
     """Whether Tune left something to restore; `tuner.pkl` alone comes before the first snapshot."""
-    return any(folder.glob("experiment_state-*.json"))
+    return any(fnmatch.fnmatch(file.name, "experiment_state-*.json") for file in children(folder))
 
 
 def run_stage(stage: Stage) -> dict[str, tune.Result]:
@@ -168,11 +170,18 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
             str(folder), trainable, resume_unfinished=True, param_space=_param_space(stage)
         )
     else:
-        shutil.rmtree(folder, ignore_errors=True)  # killed before its first snapshot
+        _remove_tree(folder)  # killed before its first snapshot
         tuner = _new_tuner(stage, trainable)
     grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
+
+
+def _remove_tree(folder: Place) -> None:
+    if isinstance(folder, RemotePath):
+        folder.remove_tree()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _param_space(stage: Stage) -> dict[str, Any]:

@@ -1,19 +1,15 @@
 """Writes what was measured to parquet: one part per trial, so a trial can only be there once.
 
-trials.parquet and epochs.parquet are folders of parts named by the trial. A part is written under
-a name that readers skip and then renamed (on an object store: one put, which is atomic by itself).
-Writing a trial costs the same however many there are, and writing it again replaces it.
+trials.parquet and epochs.parquet are folders of parts named by the trial. A part is written whole
+or not at all (trainables/storage.py). Writing a trial costs the same however many there are, and
+writing it again replaces it.
 """
 
-import os
 import re
-import uuid
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from trainables.config import InvalidInput
 from trainables.records import (
@@ -26,24 +22,19 @@ from trainables.records import (
     TrialRecord,
     to_table,
 )
+from trainables.storage import Place, children, is_temporary, place, write
 
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 
 _VERSION_KEY = b"prune_privacy.schema_version"
-_TEMPORARY = ".tmp"
 
 
 class Ledger:
-    """The parquet folders of one run, on a local disk or any file system that pyarrow knows."""
+    """The parquet folders of one run, on a disk or in an object store."""
 
-    def __init__(self, folder: str | Path, filesystem: fs.FileSystem | None = None) -> None:
-        """folder: a path, or a URI such as s3://bucket/run when no file system is given."""
-        if filesystem is not None:
-            self._filesystem, self._folder = filesystem, str(folder)
-        elif "://" in str(folder):
-            self._filesystem, self._folder = fs.FileSystem.from_uri(str(folder))
-        else:
-            self._filesystem, self._folder = fs.LocalFileSystem(), str(Path(folder).absolute())
+    def __init__(self, folder: str | Place) -> None:
+        """folder: of the run; a path, or a URI such as s3://bucket/run."""
+        self._folder = (place(folder) if isinstance(folder, str) else folder).absolute()
 
     def write(self, record: TrialRecord) -> None:
         """Put one finished trial on disk; it replaces an earlier record of the same trial."""
@@ -74,38 +65,23 @@ class Ledger:
     def remove_leftovers(self) -> None:
         """Delete half-written parts of a writer that died; only while nobody else writes."""
         for name in (TRIALS, EPOCHS):
-            for path in self._files(name):
-                if self._is_temporary(path):
-                    self._filesystem.delete_file(path)
+            for path in children(self._folder / name):
+                if is_temporary(path):
+                    path.unlink(missing_ok=True)
 
     def _put(self, name: str, trial_id: str, table: pa.Table) -> None:
         if not re.fullmatch(r"\w[\w.-]*", trial_id):
             raise ValueError(f"{trial_id!r} cannot name a part")
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        target = f"{self._folder}/{name}/{trial_id}.parquet"
-        if isinstance(self._filesystem, fs.LocalFileSystem):
-            _replace(Path(target), sink.getvalue())
-        else:
-            with self._filesystem.open_output_stream(target) as stream:
-                stream.write(sink.getvalue())
+        write(self._folder / name / f"{trial_id}.parquet", sink.getvalue().to_pybytes())
 
-    def _files(self, name: str) -> list[str]:
-        selector = fs.FileSelector(f"{self._folder}/{name}", allow_not_found=True)
-        files = self._filesystem.get_file_info(selector)
-        return sorted(info.path for info in files if info.type == fs.FileType.File)
+    def _parts(self, name: str) -> list[Place]:
+        return [path for path in children(self._folder / name) if not path.name.startswith(".")]
 
-    def _parts(self, name: str) -> list[str]:
-        return [path for path in self._files(name) if not path.rpartition("/")[2].startswith(".")]
-
-    def _is_temporary(self, path: str) -> bool:
-        name = path.rpartition("/")[2]
-        return name.startswith(".") and name.endswith(_TEMPORARY)
-
-    def _read(self, path: str) -> pa.Table:
+    def _read(self, path: Place) -> pa.Table:
         try:
-            with self._filesystem.open_input_file(path) as source:
-                table = pq.read_table(source)
+            table = pq.read_table(pa.BufferReader(path.read_bytes()))
             version = int(table.schema.metadata[_VERSION_KEY])
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
@@ -129,14 +105,3 @@ def _as_current(table: pa.Table) -> pa.Table:
         for field in TRIAL_SCHEMA
     ]
     return pa.table(columns, schema=TRIAL_SCHEMA)
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Write beside, flush to the disk, rename: a crash leaves the old part or the new one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_TEMPORARY}")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(target)

@@ -4,11 +4,13 @@ The mirror is never read back: the ledger can rebuild it at any time, and the se
 the storage is away.
 """
 
+import contextlib
 import datetime
+import importlib.util
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -61,23 +63,25 @@ def mirror(
     require_storage_url(study_storage_url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(
-            study_name=study_name,
-            storage=_open(study_storage_url),
-            direction="minimize",
-            load_if_exists=True,
-        )
-        known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
-        fresh = [
-            row
-            for row in rows
-            if row["kind"] in ("anchor", "search") and row["trial_id"] not in known
-        ]
-        for row in fresh:
-            study.add_trial(_frozen(row, space))
+        with opened(study_storage_url) as storage:
+            return _add_missing(storage, study_name, rows, space)
     except _AWAY as error:
         _warn_once(study_storage_url, error)
         return 0
+
+
+def _add_missing(
+    storage: BaseStorage, study_name: str, rows: Iterable[Mapping[str, Any]], space: Space
+) -> int:
+    study = optuna.create_study(
+        study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
+    )
+    known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
+    fresh = [
+        row for row in rows if row["kind"] in ("anchor", "search") and row["trial_id"] not in known
+    ]
+    for row in fresh:
+        study.add_trial(_frozen(row, space))
     return len(fresh)
 
 
@@ -87,6 +91,10 @@ def require_storage_url(url: str) -> None:
         raise InvalidInput(
             f"--study-storage {redacted(url)} is no storage: write sqlite:///FILE, journal:///FILE "
             "or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    if re.match(r"postgresql(\+psycopg)?://", url) and importlib.util.find_spec("psycopg") is None:
+        raise InvalidInput(
+            f"--study-storage {redacted(url)} needs a driver: pip install 'prune-privacy[postgres]'"
         )
 
 
@@ -103,13 +111,22 @@ def redacted(text: str, url: str | None = None) -> str:
     return text
 
 
-def _open(url: str) -> BaseStorage:
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[BaseStorage]:
+    """The storage at `url`; a database's connections are closed at the end.
+
+    They are not kept: trials end minutes apart, and the server may restart in between.
+    """
     if url.startswith(_JOURNAL):
-        return JournalStorage(JournalFileBackend(url.removeprefix(_JOURNAL)))
-    if url.startswith("sqlite"):
-        return RDBStorage(url)
-    arguments = {"connect_timeout": CONNECT_TIMEOUT_S}
-    return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        yield JournalStorage(JournalFileBackend(url.removeprefix(_JOURNAL)))
+        return
+    arguments = {} if url.startswith("sqlite") else {"connect_timeout": CONNECT_TIMEOUT_S}
+    storage = RDBStorage(url, engine_kwargs={"connect_args": arguments})
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _warn_once(url: str, error: BaseException) -> None:

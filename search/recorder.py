@@ -120,6 +120,10 @@ class Recorder(Callback):
         """A trial failed for good, all retries used."""
         self._write(trial, last_line(trial.get_error()))
 
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """A mirror that was away when the last trial ended gets its last chance."""
+        self._mirror()
+
     def _write(self, trial: Any, error: str | None) -> None:
         result = trial.last_result or {}
         record = to_record(self._identity, job_of(trial.config), result, error)
@@ -127,6 +131,9 @@ class Recorder(Callback):
         if history:
             self._ledger.write_epochs(record.trial_id, history)
         self._ledger.write(record)
+        self._mirror()
+
+    def _mirror(self) -> None:
         if self._study_storage is not None and self._space is not None:
             mirror(self._study_storage, self._identity.run_id, self._ledger.rows(), self._space)
 

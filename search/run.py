@@ -36,6 +36,7 @@ from search.runfolder import RunFolder, describe
 from search.searching import base_job, search
 from search.space import Candidate
 from trainables.config import InvalidInput
+from trainables.storage import Place, RemotePath, write
 
 log = logging.getLogger("search")
 
@@ -97,6 +98,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             folder.create()
             stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
             folder.write_config(stored)
+        else:
+            folder.require_writable()
         with _logging_to(folder.log):
             return _stages(
                 Context(
@@ -188,7 +191,7 @@ def _recorded(options: Options) -> dict[str, object]:
     values = dataclasses.asdict(options)
     del values["study_storage"]
     return {
-        name: str(value) if isinstance(value, Path) else value
+        name: str(value) if isinstance(value, Path | RemotePath) else value
         for name, value in values.items()
         if name not in ("resume", "dry_run", "quiet")
     }
@@ -203,7 +206,9 @@ def _with_data_dir(options: Options, stored: dict[str, object]) -> Options:
 
 
 @contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
+def _logging_to(place: Place) -> Iterator[None]:
+    """Log to `place`; a store gets the log at the end, since nothing can be added to an object."""
+    path = place if isinstance(place, Path) else _local_log()
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -214,16 +219,25 @@ def _logging_to(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+        if isinstance(place, RemotePath):
+            before = place.read_bytes() if place.exists() else b""
+            write(place, before + path.read_bytes())
+            path.unlink()
 
 
 def _write_fault(folder: RunFolder | None) -> Path:
-    """Add the traceback to the run's log, or to a file of its own when there is no run yet."""
-    path = folder.log if folder and folder.log.exists() else None
-    if path is None:
-        path = Path(tempfile.gettempdir()) / f"search-run-{os.getpid()}.log"
-    with path.open("a", encoding="utf-8") as log_file:
-        log_file.write(traceback.format_exc())
+    """Add the traceback to the run's log, or to a file of its own where that cannot be written."""
+    if folder is not None and isinstance(folder.log, Path) and folder.log.exists():
+        with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log_file:
+            log_file.write(traceback.format_exc())
+            return folder.log
+    path = _local_log()
+    path.write_text(traceback.format_exc(), encoding="utf-8")
     return path
+
+
+def _local_log() -> Path:
+    return Path(tempfile.gettempdir()) / f"search-run-{os.getpid()}.log"
 
 
 def _how_to_resume(folder: RunFolder | None) -> str:

@@ -7,12 +7,12 @@ import os
 import platform
 import shlex
 import stat
-import tempfile
-from pathlib import Path
+import uuid
 from typing import Any
 
 from search.config import SearchConfig
 from trainables.config import InvalidInput
+from trainables.storage import Place, RemotePath, children, is_temporary, write
 
 VERSION = 1
 """Of the folder's layout; a folder of another version is refused, not guessed at."""
@@ -21,9 +21,9 @@ PACKAGES = ("ray", "torch", "torchvision", "optuna", "pyarrow", "pandas", "sciki
 
 
 class RunFolder:
-    """Paths of one run."""
+    """Paths of one run, on a disk or in an object store."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path.absolute()  # Tune's workers have another working directory
         self.config = self.path / "config.json"
         self.baseline = self.path / "baseline"
@@ -38,20 +38,20 @@ class RunFolder:
                 f"--out {self.path} already holds a run: continue it with --resume {self.path}, or "
                 "choose another folder"
             )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.is_file() or not all(map(is_temporary, children(self.path))):
             raise InvalidInput(f"--out {self.path} is not an empty folder: choose another")
 
     def create(self) -> None:
         """Make the folder. Raises InvalidInput when it is in use or cannot be written."""
         self.check()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)  # membership results are about people
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
+            if not isinstance(self.path, RemotePath):
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.path.chmod(0o700)  # membership results are about people
+            self._try_to_write()
         except OSError as error:
             raise InvalidInput(
-                f"--out {self.path} cannot be written ({error.strerror}): choose another folder"
+                f"--out {self.path} cannot be written ({_cause(error)}): choose another folder"
             ) from error
 
     def require_own(self) -> None:
@@ -59,10 +59,14 @@ class RunFolder:
 
         Ray Tune's state is pickled, and a pickle runs the code of whoever wrote it. A folder that
         only its owner can enter, as `create` makes it, is his whatever the modes in it say.
+        In an object store the bucket's policy says who can write, not a mode.
         """
+        if isinstance(self.path, RemotePath):
+            return
         others = stat.S_IWGRP | stat.S_IWOTH
         closed = not self.path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-        for path in (self.path, self.config, self.tune, *self.tune.rglob("*")):
+        tune = self.path / "tune"
+        for path in (self.path, self.path / "config.json", tune, *tune.rglob("*")):
             if not path.exists() and not path.is_symlink():
                 continue
             found = path.lstat()
@@ -82,9 +86,27 @@ class RunFolder:
                     f"trust what is there, `chmod -R go-w {self.path}` and resume again"
                 )
 
+    def require_writable(self) -> None:
+        """Raise InvalidInput when a run that is to go on cannot write its folder."""
+        try:
+            self._try_to_write()
+        except OSError as error:
+            raise InvalidInput(
+                f"--resume {self.path} cannot be written ({_cause(error)}): make it writable, or "
+                "copy the run to where it is"
+            ) from error
+
+    def _try_to_write(self) -> None:
+        probe = self.path / f".probe.{uuid.uuid4().hex}.tmp"
+        if isinstance(probe, RemotePath):
+            probe.put(b"?")  # once: a wrong bucket is not to be waited for
+        else:
+            probe.write_bytes(b"?")
+        probe.unlink()
+
     def write_config(self, values: dict[str, Any]) -> None:
         """Replace config.json in one step."""
-        write_atomically(self.config, json.dumps(values, indent=2, allow_nan=False) + "\n")
+        write(self.config, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """What config.json says. Raises InvalidInput when this is no run, or of another version."""
@@ -108,11 +130,9 @@ class RunFolder:
         return dict(values)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside and rename: a reader, or a crash, sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text(text)
-    beside.replace(path)
+def _cause(error: OSError) -> str:
+    """One line; a store's own words where the system has none."""
+    return error.strerror or " ".join(str(error).split())
 
 
 def describe(

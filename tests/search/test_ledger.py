@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from search.ledger import Ledger
 from trainables.config import InvalidInput
@@ -222,17 +221,6 @@ def test_a_value_of_the_wrong_type_is_not_written(wrong, tmp_path):
 def test_epochs_of_another_trial_are_refused(tmp_path):
     with pytest.raises(ValueError, match="search-0001"):
         Ledger(tmp_path).write_epochs("search-0000", epochs("search-0001"))
-
-
-def test_a_remote_file_system_gets_the_same_parts(tmp_path):
-    """A file system that is not the local one: single puts, no rename."""
-    (tmp_path / "bucket" / "run" / "trials.parquet").mkdir(parents=True)
-    remote = fs.SubTreeFileSystem(str(tmp_path / "bucket"), fs.LocalFileSystem())
-    ledger = Ledger("run", remote)
-    ledger.write(record(3))
-    ledger.write(record(3))
-    assert [row["number"] for row in ledger.rows()] == [3]
-    assert len(pd.read_parquet(tmp_path / "bucket" / "run" / "trials.parquet")) == 1
 
 
 def test_a_uri_names_its_own_file_system(tmp_path):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from search.presets import recipe
-from search.runfolder import RunFolder, command, describe, write_atomically
+from search.runfolder import RunFolder, command, describe
 from trainables.config import InvalidInput
+from trainables.storage import write
 
 
 def test_a_folder_with_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -90,14 +91,14 @@ def test_an_interrupted_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "config.json"
-    write_atomically(path, "old")
+    write(path, "old")
 
     def crash(self: Path, target: Path) -> Path:
         raise OSError("power cut")
 
     monkeypatch.setattr(Path, "replace", crash)
     with pytest.raises(OSError, match="power cut"):
-        write_atomically(path, "new")
+        write(path, "new")
     assert path.read_text() == "old"
 
 

@@ -1,0 +1,225 @@
+"""Where a run lies: a folder on a disk, or a URI of an object store (s3://bucket/run).
+
+Code that takes a `Place` uses the part of pathlib.Path that `RemotePath` has too, `children`, and
+`write`, which writes whole files only.
+"""
+
+import functools
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from trainables.config import InvalidInput
+
+log = logging.getLogger(__name__)
+
+SCHEMES = ("s3", "gs")
+"""Object stores that pyarrow and Ray reach by their URI."""
+
+PATIENCE_S = 120.0
+"""A store that is away is asked again for this long before the run stops, resumable."""
+
+Result = TypeVar("Result")
+
+_TEMPORARY = ".tmp"
+_FIRST_PAUSE_S = 0.5
+
+
+class RemotePath:
+    """An object or a folder of a store, as its URI; what of pathlib.Path a run needs.
+
+    Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...): this class
+    holds none, so that pickling or printing it gives none away.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """uri: scheme://bucket/key, perhaps with a query such as ?region=eu-central-1."""
+        location, question_mark, query = uri.partition("?")
+        self._location = location.rstrip("/")
+        self._query = question_mark + query
+
+    def __str__(self) -> str:
+        return self._location + self._query
+
+    def __repr__(self) -> str:
+        return f"RemotePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemotePath) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __truediv__(self, name: str) -> "RemotePath":
+        return RemotePath(f"{self._location}/{name}{self._query}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self._location.rpartition("/")[2]
+
+    def resolve(self) -> "RemotePath":
+        """Itself: a URI is absolute."""
+        return self
+
+    absolute = resolve
+
+    def exists(self) -> bool:
+        """Whether there is an object or a folder."""
+        return not self._is(fs.FileType.NotFound)
+
+    def is_file(self) -> bool:
+        """Whether there is an object."""
+        return self._is(fs.FileType.File)
+
+    def is_dir(self) -> bool:
+        """Whether there are objects below."""
+        return self._is(fs.FileType.Directory)
+
+    def iterdir(self) -> Iterator["RemotePath"]:
+        """Everything directly below; nothing when there is no such folder."""
+        selector = fs.FileSelector(self._key, allow_not_found=True)
+        for info in _patiently(lambda: self._store.get_file_info(selector), self):
+            yield self / info.base_name
+
+    def read_bytes(self) -> bytes:
+        """The content. Raises FileNotFoundError when there is none."""
+
+        def read() -> bytes:
+            with self._store.open_input_stream(self._key) as stream:
+                return bytes(stream.read())
+
+        return _patiently(read, self)
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """The content as text."""
+        return self.read_bytes().decode(encoding)
+
+    def put(self, content: bytes) -> None:
+        """Replace the object at once: a reader, or a crash, sees the old one or the new one."""
+        with self._store.open_output_stream(self._key) as stream:
+            stream.write(content)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the object. Raises FileNotFoundError unless `missing_ok`."""
+        try:
+            self._store.delete_file(self._key)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def remove_tree(self) -> None:
+        """Remove everything below."""
+        _patiently(lambda: self._store.delete_dir_contents(self._key, missing_dir_ok=True), self)
+
+    @property
+    def _store(self) -> fs.FileSystem:
+        return _store_of(str(self))[0]
+
+    @property
+    def _key(self) -> str:
+        return _store_of(str(self))[1]
+
+    def _is(self, kind: fs.FileType) -> bool:
+        info = _patiently(lambda: self._store.get_file_info(self._key), self)
+        return bool(info.type == kind)
+
+
+Place = Path | RemotePath
+
+
+def place(text: str | Path) -> Place:
+    """The place that an option names.
+
+    >>> place("s3://bucket/runs/first")
+    RemotePath('s3://bucket/runs/first')
+
+    Raises InvalidInput for a store that is not known and for a URI with a password in it.
+    """
+    found = re.match(r"(\w[\w+.-]*)://", str(text)) if isinstance(text, str) else None
+    if found is None:
+        return Path(text)
+    if found[1] == "file":
+        return Path(unquote(urlsplit(str(text)).path))
+    if found[1] not in SCHEMES:
+        raise InvalidInput(
+            f"{found[0]}... is no store that is known here: give a folder or "
+            f"{' or '.join(f'{scheme}://BUCKET/RUN' for scheme in SCHEMES)}"
+        )
+    bucket, _, key = str(text).partition("://")[2].partition("?")[0].partition("/")
+    if "@" in bucket:
+        raise InvalidInput(
+            f"{found[0]}... holds credentials, which would be written down with the run: leave "
+            "them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if not bucket or not key.strip("/") or any(map(str.isspace, str(text))):
+        raise InvalidInput(f"{text!s} names no bucket and run: write {found[0]}BUCKET/RUN")
+    return RemotePath(str(text))
+
+
+def children(folder: Place) -> list[Place]:
+    """Everything directly in `folder`, by name; [] when it is no folder."""
+    return sorted(folder.iterdir(), key=str) if folder.is_dir() else []
+
+
+def write(target: Place, content: bytes | str) -> None:
+    """Replace `target` in one step: a reader, or a crash, sees the old content or the new one.
+
+    Makes the folders above it. On a disk: write beside, flush, rename; in a store: one put, again
+    for `PATIENCE_S` while the store is away.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    if isinstance(target, RemotePath):
+        _patiently(lambda: target.put(data), target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_TEMPORARY}")
+    try:
+        with beside.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(target)
+    except OSError:
+        beside.unlink(missing_ok=True)  # a full disk is not to be filled further
+        raise
+
+
+def is_temporary(path: Place) -> bool:
+    """Whether a writer that died may have left `path` behind."""
+    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+
+
+@functools.cache
+def _store_of(uri: str) -> tuple[fs.FileSystem, str]:
+    """The store and the key. Raises OSError when it cannot be reached."""
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid as error:
+        raise InvalidInput(f"{uri} is no URI that can be opened: {error}") from error
+    return found
+
+
+def _patiently(operation: Callable[[], Result], what: RemotePath) -> Result:
+    """The operation's result; while the store fails, again with longer and longer pauses."""
+    deadline, pause = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
+    while True:
+        try:
+            return operation()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("%s does not answer (%s); asking again", what, str(error).splitlines()[0])
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
