@@ -31,7 +31,7 @@ class PrivateRun:
         self._cohort = cohort
         numbers, members = config.parameters, len(cohort.members)
         self._budget = int(numbers["epochs"])
-        self._batch_size = max(FEWEST, round(numbers["batch_share"] * members))
+        self._batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
         self.model: nn.Module = without_batch_norm(new_network(config, cohort.members.device))
         self._noise = noise_multiplier(
             numbers["epsilon"], members=members, batch_size=self._batch_size, epochs=self._budget

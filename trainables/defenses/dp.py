@@ -16,6 +16,9 @@ from opacus.optimizers import DPOptimizer
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
+from trainables.config import InvalidInput
+from trainables.defenses.registry import LEAST_EPSILON
+
 ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(11, 64), 128, 256]
 """Of the Renyi divergence; Opacus's own and finer ones near 1, which decide at a large epsilon."""
 
@@ -57,7 +60,14 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: int) -> float:
-    """Noise in units of the clipping norm for (epsilon, delta_for(members)) after all epochs."""
+    """Noise in units of the clipping norm for (epsilon, delta_for(members)) after all epochs.
+
+    Raises InvalidInput below LEAST_EPSILON.
+    """
+    if not epsilon >= LEAST_EPSILON:
+        raise InvalidInput(
+            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no noise is certified for less"
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Optimal order is", category=UserWarning)
         return float(
