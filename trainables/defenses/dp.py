@@ -47,15 +47,27 @@ def poisson(count: int, batch_size: int, generator: torch.Generator) -> Iterator
         yield chosen
 
 
+class Fresh(nn.Module):
+    """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        return features.clone()
+
+
 def without_batch_norm(network: nn.Module) -> nn.Module:
     """The network with group norm in place of batch norm, whose statistics mix images.
 
-    Layers that work in place are told not to: the hooks that take per-image gradients forbid it.
+    What works in place is kept off the hooked layers: activations are told not to, and residual
+    blocks, which add their input to a norm's output in place, get a copy of it.
     """
     fixed: nn.Module = ModuleValidator.fix(network)
-    for module in fixed.modules():
+    for module in list(fixed.modules()):
         if isinstance(module, nn.ReLU | nn.ReLU6):
             module.inplace = False
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Sequential(child, Fresh()))
     return fixed
 
 
