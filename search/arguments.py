@@ -324,9 +324,9 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     words = list(given["set"] or [])
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
-    parameters = dict(DEFENSES[config.defense].parameters)
+    parameters = DEFENSES[config.defense].numbers(config.training.epochs)
     for word in words:
-        name, parameter = changed_parameter(word, config.defense)
+        name, parameter = changed_parameter(word, config.defense, config.training.epochs)
         parameters[name] = parameter
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
@@ -344,16 +344,17 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     return dataclasses.replace(config, parameters=parameters, min_compression=bound)
 
 
-def changed_parameter(word: str, defense: str) -> tuple[str, Parameter]:
+def changed_parameter(word: str, defense: str, epochs: int) -> tuple[str, Parameter]:
     """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
 
-    >>> changed_parameter("gamma=2", "minmax")[1].default
+    >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    Raises InvalidInput for an unknown name and for what is no number or range.
+    epochs: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
+    range, and for values that mean nothing.
     """
     name, _, text = word.partition("=")
-    known_parameters = DEFENSES[defense].parameters
+    known_parameters = DEFENSES[defense].numbers(epochs)
     if not known_parameters:
         raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
     parameter = known_parameters[known(name, tuple(known_parameters), "--set")]
@@ -368,6 +369,10 @@ def changed_parameter(word: str, defense: str) -> tuple[str, Parameter]:
         )
     if parameter.integer and any(end != int(end) for end in ends):
         raise InvalidInput(f"--set {word}: {name} is a whole number")
+    least, most = DEFENSES[defense].bounds_of(name, epochs)
+    if min(ends) < least or max(ends) > most:
+        bound = f"at least {least:g}" if min(ends) < least else f"at most {most:g}"
+        raise InvalidInput(f"--set {word}: {name} is {bound} for --defense {defense} here")
     if len(ends) == 1:
         return name, dataclasses.replace(parameter, default=ends[0], searched=False)
     default = min(max(parameter.default, ends[0]), ends[1])

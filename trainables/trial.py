@@ -24,7 +24,7 @@ from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
 from trainables.pruning_run import PruningRun
-from trainables.records import EpochRecord
+from trainables.records import EpochRecord, violation
 from trainables.run import Run
 from trainables.training import DivergedError
 
@@ -254,10 +254,10 @@ def violations(job: Job, val_accuracy: float | None, weights: int) -> dict[str, 
 
     The compression is that of {n_i}, which the trial's weights meet exactly at its end.
     """
-    accuracy = None if val_accuracy is None else job.accuracy_bound - val_accuracy
+    accuracy = None if val_accuracy is None else violation(job.accuracy_bound, val_accuracy)
     compression = None
     if job.compression_bound is not None:
-        compression = job.compression_bound - weights / max(sum(job.trial.n), 1)
+        compression = violation(job.compression_bound, weights / max(sum(job.trial.n), 1))
     return {"accuracy_violation": accuracy, "compression_violation": compression}
 
 
