@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainables.config import InvalidInput
 from trainables.models.cifar import mobilenetv2, resnet18, vgg16
+from trainables.models.cnn4 import FourLayerCNN
 from trainables.models.lenet5 import LeNet5
 from trainables.seeding import seeded_torch
 
@@ -36,6 +37,7 @@ MODELS: dict[str, ModelSpec] = {
     "vgg16": ModelSpec(build=vgg16, sides=(32,)),
     "resnet18": ModelSpec(build=resnet18, sides=(28, 32)),
     "mobilenetv2": ModelSpec(build=mobilenetv2, sides=(28, 32)),
+    "cnn4": ModelSpec(build=FourLayerCNN, sides=(28, 32)),
 }
 
 
