@@ -28,6 +28,9 @@ class SearchConfig:
     admm: ADMMConfig
     attack: AttackConfig
 
+    pretrained: bool = False
+    """Every network starts from published weights; membership is then of the fine-tuning."""
+
     defense: str = "pruning"
     pruner: str = "admm"
     audit: str = "none"

@@ -17,11 +17,11 @@ from search.space import Space
 from trainables.config import TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import population_of, reference_halves
-from trainables.data.images import Images
+from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
 from trainables.defenses.registry import DEFENSES
-from trainables.models import layer_sizes
+from trainables.models import layer_sizes, published_weights
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
@@ -30,13 +30,16 @@ from trainables.trial import Job, Shared
 class Inputs:
     """The data of a run, loaded and split before anything is written."""
 
-    images: Images
+    images: Images | ImageFiles
     split: Split
     layers: dict[str, int]
     """Prunable layer -> number of weights, in the model's order."""
 
     canary: np.ndarray
     """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
+
+    pretrained: dict[str, np.ndarray] | None = None
+    """State dict of published weights; None where networks start from their seeds."""
 
     @property
     def population(self) -> np.ndarray:
@@ -70,8 +73,19 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
-        images=dataclasses.replace(images, labels=labels), split=split, layers=layers, canary=canary
+        images=dataclasses.replace(images, labels=labels),
+        split=split,
+        layers=layers,
+        canary=canary,
+        pretrained=_pretrained(config, options),
     )
+
+
+def _pretrained(config: SearchConfig, options: Options) -> dict[str, np.ndarray] | None:
+    if not config.pretrained:
+        return None
+    weights = published_weights(config.model, options.data_dir)
+    return {name: value.numpy() for name, value in weights.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,6 +130,8 @@ class Context:
             halves=self.halves,
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
+            pretrained=inputs.pretrained,
+            decoders=int(cores) if (cores := self.resources.cpus_per_trial) > 1 else 0,
         )
 
     def trial(

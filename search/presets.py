@@ -6,7 +6,7 @@ from collections.abc import Callable
 from search.config import SearchConfig
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models import MODELS, PUBLISHED
 
 
 def mnist5k(model: str) -> SearchConfig:
@@ -99,6 +99,7 @@ def imagenet(model: str) -> SearchConfig:
     return SearchConfig(
         dataset="imagenet",
         model=model,
+        pretrained=model in PUBLISHED,
         space="cluster",
         trials=12,
         confirm_top=2,

@@ -25,6 +25,8 @@ def build(name: str, n_classes: int = 10, shape: tuple[int, int, int] = CIFAR) -
         ("resnet18", 100, CIFAR, 11_220_132),
         ("mobilenetv2", 10, CIFAR, 2_236_682),
         ("cnn4", 10, CIFAR, 1_832_266),
+        ("resnet18", 1000, (3, 224, 224), 11_689_512),
+        ("mobilenetv2", 1000, (3, 224, 224), 3_504_872),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, n_classes, shape, count) -> None:
@@ -147,7 +149,8 @@ def test_vgg16_passes_a_signal_of_unit_scale_through_its_layers() -> None:
     ("name", "shape", "hint"),
     [
         ("vgg16", (1, 28, 28), "use lenet5 or resnet18 or mobilenetv2 or cnn4"),
-        ("lenet5", (3, 224, 224), "use another data set"),
+        ("lenet5", (3, 96, 96), "use another data set"),
+        ("lenet5", (3, 224, 224), "use resnet18 or mobilenetv2"),
         ("resnet18", (3, 32, 28), "does not take 32 x 28 images: use another data set"),
         ("resnet19", CIFAR, "did you mean resnet18"),
         ("zzz", CIFAR, "there are lenet5"),
