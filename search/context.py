@@ -14,7 +14,7 @@ from search.progress import LiveView
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
 from search.space import Space
-from trainables.config import TrialConfig
+from trainables.config import InvalidInput, TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import population_of, reference_halves
 from trainables.data.images import ImageFiles, Images
@@ -22,6 +22,7 @@ from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
 from trainables.defenses.registry import DEFENSES
 from trainables.models import layer_sizes, published_weights
+from trainables.plugin import Plugin
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
@@ -40,6 +41,8 @@ class Inputs:
 
     pretrained: dict[str, np.ndarray] | None = None
     """State dict of published weights; None where networks start from their seeds."""
+
+    plugin: Plugin | None = None
 
     @property
     def population(self) -> np.ndarray:
@@ -65,7 +68,11 @@ class Inputs:
 
 
 def load_inputs(config: SearchConfig, options: Options) -> Inputs:
-    """Load and split the images. Raises InvalidInput when they are absent or damaged."""
+    """Load and split the images. Raises InvalidInput when they are absent or damaged.
+
+    Also raised when the user's plugin is not the one that the settings are made for.
+    """
+    plugin = _plugin(config, options)
     spec = DATASETS[config.dataset]
     images = load_images(config.dataset, options.data_dir)
     split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
@@ -78,7 +85,21 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         layers=layers,
         canary=canary,
         pretrained=_pretrained(config, options),
+        plugin=plugin,
     )
+
+
+def _plugin(config: SearchConfig, options: Options) -> Plugin | None:
+    if options.plugin is None:
+        return None
+    plugin = Plugin.read(options.plugin)
+    if plugin.sha256 != config.plugin:
+        raise InvalidInput(
+            f"--plugin {plugin.path} has changed since the run began: restore it, or start a "
+            "new run"
+        )
+    plugin.load()
+    return plugin
 
 
 def _pretrained(config: SearchConfig, options: Options) -> dict[str, np.ndarray] | None:
@@ -131,6 +152,7 @@ class Context:
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
             pretrained=inputs.pretrained,
+            plugin=inputs.plugin,
             decoders=int(cores) if (cores := self.resources.cpus_per_trial) > 1 else 0,
         )
 

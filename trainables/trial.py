@@ -23,6 +23,7 @@ from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
+from trainables.plugin import Plugin
 from trainables.pruning_run import PruningRun
 from trainables.records import EpochRecord
 from trainables.run import Run
@@ -61,6 +62,9 @@ class Shared:
 
     decoders: int = 0
     """Processes beside each trial that read image files ahead."""
+
+    plugin: Plugin | None = None
+    """The user's file that registers the network or the data set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +121,8 @@ class Trial(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
         """Put the images on this actor's device, once; then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
+        if shared.plugin is not None:
+            shared.plugin.load()
         self._shared = shared
         self._device = torch.device(shared.device)
         if shared.device == "cuda" and not torch.cuda.is_available():

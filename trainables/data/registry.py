@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trainables.config import InvalidInput
+from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
 from trainables.data.images import ImageFiles, Images
 from trainables.data.sources import IMAGENET_CLASSES, cifar10, cifar100, imagenet, mnist, mnist5k
 
@@ -56,6 +56,11 @@ class DatasetSpec:
     default_model: str
     load: Callable[[Path], Images | ImageFiles]
     """Folder of the data -> images; raises InvalidInput when they are absent or damaged."""
+
+    training: TrainingConfig | None = None
+    """The recipe of a data set that a user registered; ours are in search/presets.py."""
+
+    admm: ADMMConfig | None = None
 
 
 DATASETS: dict[str, DatasetSpec] = {

@@ -26,11 +26,13 @@ class ModelSpec:
 
     build: Build
 
-    sides: tuple[int, ...]
-    """Image heights it takes; images are square."""
+    sides: tuple[int, ...] | None
+    """Image heights it takes, of square images; None takes what its author says."""
 
     def takes(self, image_shape: Shape) -> bool:
         """Whether images of this shape go through the network."""
+        if self.sides is None:
+            return True
         return image_shape[1] in self.sides and image_shape[1] == image_shape[2]
 
 
