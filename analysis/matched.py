@@ -16,6 +16,7 @@ from trainables.records import ROUNDING
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the validation accuracy may lie below the dense network's."""
 
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Least:
     """The least excess gain of one defence at one level, nats."""

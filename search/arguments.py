@@ -20,6 +20,7 @@ from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
+from trainables.plugin import Plugin, try_out
 from trainables.pruning.registry import PRUNERS
 from trainables.storage import Place, place
 
@@ -41,6 +42,7 @@ class Options:
     cpus_per_trial: float | None
     gpus_per_trial: float | None
     data_dir: Path | None
+    plugin: Path | None
     study_storage: str | None
     dry_run: bool
     quiet: bool
@@ -100,6 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dataset", metavar="NAME", help=f"{' | '.join(DATASETS)} [mnist5k]")
     group.add_argument("--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]")
+    group.add_argument(
+        "--plugin",
+        type=Path,
+        metavar="FILE",
+        help="a file of your own that registers networks and data sets for the two options above",
+    )
     group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(BUILDERS)} [pruning]")
     group.add_argument(
         "--set",
@@ -229,6 +237,10 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
     """
     given = vars(build_parser().parse_args(words))
     _take_task_of_preset(given)
+    plugin = None
+    if given["plugin"] is not None and given["resume"] is None:
+        plugin = Plugin.read(given["plugin"].absolute())
+        plugin.load()
     options = _options(given)
     if options.resume is not None:
         clash = [f"--{k.replace('_', '-')}" for k in _DECIDING if given[k] is not None]
@@ -238,7 +250,7 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
                 f"{', '.join(clash or ['--out'])}"
             )
         return None, options
-    return _config(given), options
+    return _config(given, plugin), options
 
 
 def _take_task_of_preset(given: dict[str, Any]) -> None:
@@ -258,6 +270,7 @@ def _take_task_of_preset(given: dict[str, Any]) -> None:
 _DECIDING = (
     "dataset",
     "model",
+    "plugin",
     "defense",
     "set",
     "epsilon",
@@ -280,12 +293,17 @@ _DECIDING = (
 )
 """Options that decide results; a resumed run has them already."""
 
+_SETTLED = ("dataset", "model", "plugin", "preset", "set", "epsilon")
+"""Of these, what `_config` does not take over word by word."""
 
-def _config(given: dict[str, Any]) -> SearchConfig:
+
+def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
     dataset = known(given["dataset"] or "mnist5k", list(DATASETS), "--dataset")
     model = known(given["model"] or DATASETS[dataset].default_model, list(MODELS), "--model")
     spec = DATASETS[dataset]
     layers = layer_sizes(model, spec.n_classes, spec.image_shape)
+    if plugin is not None:
+        try_out(model, dataset)
     shown = f"{', '.join(PRESETS)}, {paper_presets_in_words()}"
     names = (*PRESETS, *paper_presets())
     preset = known(given["preset"] or "default", names, "--preset", shown)
@@ -306,10 +324,11 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     changes: dict[str, Any] = {
         "space": default_kind(len(layers)),
         "shadows": SHADOWS[audit],
+        "plugin": plugin and plugin.sha256,
     }
     for name in _DECIDING:
         value = given[name]
-        if value is None or name in ("dataset", "model", "preset", "set", "epsilon"):
+        if value is None or name in _SETTLED:
             continue
         if name == "time_budget":
             changes["time_budget_s"] = duration(value)
@@ -398,6 +417,7 @@ def _options(given: dict[str, Any]) -> Options:
         cpus_per_trial=given["cpus_per_trial"],
         gpus_per_trial=gpus,
         data_dir=None if given["data_dir"] is None else given["data_dir"].absolute(),
+        plugin=None if given["plugin"] is None else given["plugin"].absolute(),
         study_storage=given["study_storage"],
         dry_run=given["dry_run"],
         quiet=given["quiet"],

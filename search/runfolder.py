@@ -168,6 +168,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
     arguments = {
         "dataset": config.dataset,
         "model": config.model,
+        "plugin": options.get("plugin"),
         "defense": config.defense,
         "pruner": config.pruner,
         "sampler": config.sampler,

@@ -128,9 +128,7 @@ def test_fewer_members_than_a_batch_are_drawn_with_certainty(cohort: Cohort) -> 
     assert 0 < run.spent["epsilon"] <= NUMBERS["epsilon"]
 
 
-def test_it_prints_and_warns_of_nothing(
-    cohort: Cohort, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_it_prints_and_warns_of_nothing(cohort: Cohort, capfd: pytest.CaptureFixture[str]) -> None:
     run = PrivateRun(trial(epochs=1.0), cohort)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

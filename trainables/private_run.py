@@ -33,7 +33,7 @@ class PrivateRun:
         numbers, members = config.parameters, len(cohort.members)
         self._budget = int(numbers["epochs"])
         self._batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
-        self.model: nn.Module = without_batch_norm(new_network(config, cohort.members.device))
+        self.model: nn.Module = without_batch_norm(new_network(config, cohort))
         self._noise = noise_multiplier(
             numbers["epsilon"], members=members, batch_size=self._batch_size, epochs=self._budget
         )

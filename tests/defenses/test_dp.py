@@ -1,5 +1,6 @@
 """DP-SGD against oracles: clipping image by image, the noise's size, Poisson draws, accounting."""
 
+import itertools
 import math
 import warnings
 
@@ -173,7 +174,7 @@ def test_what_is_spent_is_what_an_accountant_of_its_own_counts() -> None:
             expected = accountant.get_epsilon(delta=delta_for(MEMBERS), alphas=ORDERS)
         assert training.epsilon == expected
         spent.append(expected)
-    assert all(a < b for a, b in zip(spent, spent[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(spent))
 
 
 def test_delta_is_below_one_over_the_members() -> None:

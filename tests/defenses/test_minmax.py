@@ -235,7 +235,8 @@ def test_the_gradient_is_that_of_finite_differences(cohort: Cohort) -> None:
     (gradient,) = torch.autograd.grad(loss, logits)
     attack = copy.deepcopy(beside.attack).double()
     point = logits.detach().double()
-    assert float(loss.detach()) == pytest.approx(float(exact_loss(attack, gamma, point, labels)), abs=1e-5)
+    exact = float(exact_loss(attack, gamma, point, labels))
+    assert float(loss.detach()) == pytest.approx(exact, abs=1e-5)
     step = 1e-5
     for row in range(4):
         for column in range(10):

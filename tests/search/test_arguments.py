@@ -17,10 +17,11 @@ from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 
 OPTIONS = """
-    --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler
-    --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top
-    --comparators --confirm-seeds --references --audit --shadows --canaries --out --resume --address
-    --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run --quiet
+    --help --dataset --model --plugin --defense --set --epsilon --pruner --preset --data-dir
+    --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
+    --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
+    --resume --address --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run
+    --quiet
 """
 
 

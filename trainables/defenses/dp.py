@@ -78,7 +78,8 @@ def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: i
     """
     if not epsilon >= LEAST_EPSILON:
         raise InvalidInput(
-            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no noise is certified for less"
+            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no noise is certified for "
+            "less"
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Optimal order is", category=UserWarning)

@@ -4,7 +4,7 @@ Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the 
 the split: in no set that anything is measured on (the published code takes the test set).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from torch.nn import functional
 from trainables.data.cohort import Cohort
 from trainables.models.membership import NeuralAttack
 from trainables.seeding import seeded_torch, torch_generator
-from trainables.training import EVALUATION_BATCH
 
 LEARNING_RATE = 1e-3
 """Of f_A; at the published 1e-5 it hardly leaves 0.5 in the epochs that a small data set has."""
@@ -45,9 +44,7 @@ class Adversary:
         with seeded_torch(seed, "adversary"):
             self.attack = NeuralAttack(n_classes)
         self.attack.to(cohort.members.device)
-        self._optimizer = torch.optim.Adam(
-            self.attack.parameters(), lr=LEARNING_RATE, fused=True
-        )
+        self._optimizer = torch.optim.Adam(self.attack.parameters(), lr=LEARNING_RATE, fused=True)
         self._generator = torch_generator(seed, "adversary-batches")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -88,7 +85,7 @@ class Adversary:
         weights = dict(self.attack.named_parameters())
         for indices, logits in zip(steps, self._released(torch.cat(steps)), strict=True):
             scores = self._scores(weights, logits, labels[indices])
-            member, other = scores.split(self._batch_size)
+            member, other = torch.split(scores, self._batch_size)
             gain = functional.logsigmoid(member).mean() + functional.logsigmoid(-other).mean()
             self._optimizer.zero_grad(set_to_none=True)
             (-gain).backward()  # type: ignore[no-untyped-call]
@@ -109,18 +106,18 @@ class Adversary:
             logits = torch.cat(
                 [
                     self._classifier(images.batch(part))
-                    for part in torch.split(indices, EVALUATION_BATCH)
+                    for part in torch.split(indices, images.at_once)
                 ]
             )
         self._classifier.train()
-        return logits.split(2 * self._batch_size)
+        return torch.split(logits, 2 * self._batch_size)
 
-    def _scores(self, weights: dict[str, Tensor], logits: Tensor, labels: Tensor) -> Tensor:
+    def _scores(self, weights: Mapping[str, Tensor], logits: Tensor, labels: Tensor) -> Tensor:
         """(b,) logits of membership under f_A's `weights`, float32 whatever the classifier's."""
         with torch.autocast(logits.device.type, enabled=False):
             one_hot = functional.one_hot(labels, self._n_classes).float()
             inputs = (logits.float().softmax(1), one_hot)
-            scores: Tensor = functional_call(self.attack, weights, inputs)
+            scores: Tensor = functional_call(self.attack, dict(weights), inputs)
         return scores
 
 
