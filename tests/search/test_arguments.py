@@ -17,7 +17,7 @@ from trainables.data.registry import DATASETS
 OPTIONS = """
     --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler
     --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top
-    --confirm-seeds --references --audit --shadows --canaries --out --resume --address
+    --confirm-seeds --references --comparators --audit --shadows --canaries --out --resume --address
     --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run --quiet
 """
 
@@ -177,8 +177,36 @@ def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
         ("weight_decay=1:2:3", "weight-decay", "neither"),
         ("epochs=2.5", "early-stopping", "whole number"),
         ("gamma=1", "pruning", "has no numbers to set"),
+        ("epochs=41", "early-stopping", "at most 40"),
+        ("epochs=5:41", "early-stopping", "at most 40"),
+        ("epochs=0", "early-stopping", "above 0"),
+        ("epsilon=0", "dp", "above 0"),
+        ("epsilon=0.001", "dp", "at least 0.05"),
+        ("epsilon=0.001:8", "dp", "at least 0.05"),
+        ("batch_share=1.5", "dp", "at most 1"),
+        ("meta_share=0.95", "stacking", "at most 0.9"),
     ],
 )
 def test_a_number_that_cannot_be_set_is_refused(word: str, defense: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        changed_parameter(word, defense)
+        changed_parameter(word, defense, 40)
+
+
+def test_no_defence_is_given_more_epochs_than_it_has() -> None:
+    for preset, recipe_epochs in (("default", 40), ("smoke", 1)):
+        config, _ = parse(["--defense", "early-stopping", "--preset", preset])
+        assert config is not None
+        assert config.training.epochs == recipe_epochs
+        epochs = config.parameters["epochs"]
+        assert 1 <= epochs.low <= epochs.default <= epochs.high == recipe_epochs
+    config, _ = parse(["--defense", "dp", "--preset", "smoke"])
+    assert config is not None
+    assert config.parameters["epochs"].high == 2
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "0.01", "nan"])
+def test_an_epsilon_that_no_noise_gives_is_one_line(epsilon: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(["--defense", "dp", f"--epsilon={epsilon}"])
+    assert "\n" not in str(caught.value)
+    assert "epsilon" in str(caught.value)
