@@ -233,7 +233,7 @@ def test_the_gradient_is_that_of_finite_differences(cohort: Cohort) -> None:
     logits = torch.randn(4, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = beside.loss(logits, labels)
     (gradient,) = torch.autograd.grad(loss, logits)
-    attack = copy.deepcopy(beside.attack).double()
+    attack = copy.deepcopy(beside.attack).double().requires_grad_(False)
     point = logits.detach().double()
     exact = float(exact_loss(attack, gamma, point, labels))
     assert float(loss.detach()) == pytest.approx(exact, abs=1e-5)
