@@ -10,6 +10,7 @@ from search.arguments import Options
 from search.config import SearchConfig
 from search.launch import Resources, Stage
 from search.ledger import Ledger
+from search.mirror import remember
 from search.progress import LiveView
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
@@ -147,8 +148,9 @@ class Context:
             layer_names=tuple(layers),
             layer_weights=tuple(layers.values()),
         )
-        storage = self.options.study_storage if mirrored else None
-        return Recorder(self.ledger, identity, self.space, storage)
+        if mirrored and self.options.study_storage is not None:
+            remember(self.run_id, self.options.study_storage)
+        return Recorder(self.ledger, identity, self.space, mirrored)
 
     def live_view(self, title: str, total: int, *, searching: bool = False) -> LiveView:
         """The progress bar of a stage."""
