@@ -1,6 +1,5 @@
 """`python -m analysis.compare RUN RUN…`: several runs side by side, as text and as one page."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,8 @@ from analysis import figures, pages, statistics, tables
 from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
-from trainables.config import InvalidInput
+from trainables.commandline import OneLineParser
+from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
 
@@ -115,7 +115,7 @@ def _line(run: Run, name: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m analysis.compare",
         description="Compare runs on one data set: confirmed excess gain, test accuracy, "
         "compression, share of feasible trials, time. Prints a table and writes a page.",
@@ -129,13 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path("compare.html"),
         help="where to write the page [%(default)s]",
     )
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         pages.refuse_foreign(options.out)
         text, page = compare(options.runs)
         pages.write(options.out, page)
     except InvalidInput as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")
         return 2
     sys.stdout.write(f"{text}\n{options.out}\n")
     return 0

@@ -1,18 +1,23 @@
 """Reads a run folder into tables; says in one line what is wrong with one that cannot be read."""
 
 import dataclasses
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.config import InvalidInput
+from analysis.validity import (
+    damage_of_config,
+    damage_of_epochs,
+    damage_of_scores,
+    damage_of_trials,
+)
+from trainables.config import InvalidInput, one_line
 from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
-from trainables.storage import Place, children, place
+from trainables.storage import Place, children, place, read_json
 
 CONFIG_VERSION = 1
 """Newest version of config.json that is understood."""
@@ -48,8 +53,8 @@ def load_run(path: Place | str) -> Run:
     """
     folder = place(path) if isinstance(path, str) else path
     config = _read_config(folder)
-    trials = _read_parts(folder / "trials.parquet", TRIAL_SCHEMA)
-    epochs = _read_parts(folder / "epochs.parquet", EPOCH_SCHEMA)
+    trials = _read_parts(folder / "trials.parquet", TRIAL_SCHEMA, damage_of_trials)
+    epochs = _read_parts(folder / "epochs.parquet", EPOCH_SCHEMA, damage_of_epochs)
     frame = trials.to_pandas(maps_as_pydicts="strict")
     for column in ("n", "layer_names", "layer_weights"):
         frame[column] = pd.Series(
@@ -67,7 +72,10 @@ def load_run(path: Place | str) -> Run:
 
 
 def _read_audit(file: Place) -> pd.DataFrame | None:
-    return _read_part(file, AUDIT_SCHEMA).to_pandas() if file.exists() else None
+    if not file.exists():
+        return None
+    scores: pd.DataFrame = _read_part(file, AUDIT_SCHEMA, damage_of_scores).to_pandas()
+    return scores
 
 
 def run_name(run: Run, runs: Sequence[Run]) -> str:
@@ -90,7 +98,7 @@ def load_distinct(paths: Sequence[Place | str]) -> list[Run]:
 def _read_config(folder: Place) -> dict[str, Any]:
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidInput(
             f"{folder} is not a run folder (it has no config.json); give the folder that "
@@ -98,7 +106,7 @@ def _read_config(folder: Place) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{file} cannot be read: {_one_line(error)}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("version"), int):
+    if not isinstance(config, dict) or type(config.get("version")) is not int:
         raise InvalidInput(f"{file} is not a run's config: it states no version")
     if config["version"] > CONFIG_VERSION:
         raise InvalidInput(
@@ -108,19 +116,29 @@ def _read_config(folder: Place) -> dict[str, Any]:
     missing = [name for name in _NEEDED if name not in config]
     if missing:
         raise InvalidInput(f"{file} is damaged: it lacks {', '.join(missing)}")
+    damage = damage_of_config(config)
+    if damage is not None:
+        raise InvalidInput(f"{file} is damaged: {damage}; restore it, or run again")
     return config
 
 
-def _read_parts(folder: Place, schema: pa.Schema) -> pa.Table:
+Check = Callable[[pa.Table], str | None]
+
+
+def _read_parts(folder: Place, schema: pa.Schema, check: Check) -> pa.Table:
     """All parts of one table; a part that is still being written starts with a dot."""
     parts = [file for file in children(folder) if re.fullmatch(r"[^.].*\.parquet", file.name)]
-    return pa.concat_tables([schema.empty_table(), *(_read_part(part, schema) for part in parts)])
+    tables = [_read_part(part, schema, check) for part in parts]
+    return pa.concat_tables([schema.empty_table(), *tables])
 
 
-def _read_part(part: Place, schema: pa.Schema) -> pa.Table:
+def _read_part(part: Place, schema: pa.Schema, check: Check) -> pa.Table:
     try:
-        with pq.ParquetFile(pa.BufferReader(part.read_bytes())) as file:
+        with pq.ParquetFile(
+            pa.BufferReader(part.read_bytes()), page_checksum_verification=True
+        ) as file:
             table = file.read()
+        table.validate(full=True)
         _check_version(part, table)
         columns = [
             table[field.name].cast(field.type)
@@ -132,7 +150,13 @@ def _read_part(part: Place, schema: pa.Schema) -> pa.Table:
         raise InvalidInput(
             f"{part} cannot be read: {_one_line(error)}; delete it and resume the run to redo it"
         ) from error
-    return pa.table(columns, schema=schema)
+    found = pa.table(columns, schema=schema)
+    damage = check(found)
+    if damage is not None:
+        raise InvalidInput(
+            f"{part} is damaged: {one_line(damage)}; delete it and resume the run to redo it"
+        )
+    return found
 
 
 def _check_version(part: Place, table: pa.Table) -> None:
@@ -147,4 +171,4 @@ def _check_version(part: Place, table: pa.Table) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)[:300] or type(error).__name__

@@ -1,6 +1,5 @@
 """`python -m analysis.paper RUN…`: the paper's tables and figures with our runs beside them."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from analysis.evidence import defended
 from analysis.load import Run, load_distinct, run_name
 from analysis.matched import Task
 from analysis.paper_tables import PaperTable, paper_tables
-from trainables.config import InvalidInput
+from trainables.commandline import OneLineParser
+from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
 
@@ -81,7 +81,7 @@ def _completeness(made: PaperTable) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m analysis.paper",
         description="Write Tables 1 to 6 and Figures 2 and 3 of Wang et al. 2021 with our runs "
         "beside the printed figures, and every defence at matched accuracy. Without runs the page "
@@ -96,13 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path("paper.html"),
         help="where to write the page [%(default)s]",
     )
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         pages.refuse_foreign(options.out)
         text, page = paper(options.runs)
         pages.write(options.out, page)
     except InvalidInput as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")
         return 2
     sys.stdout.write(f"{text}\n{options.out}\n")
     return 0

@@ -11,7 +11,7 @@ from safetensors.numpy import load
 from analysis.evidence import Measured, measured_as, task_of
 from analysis.load import Run
 from analysis.published import SYSTEMS
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
 PAPERS = ("cifar10", "vgg16")
@@ -65,6 +65,10 @@ def _weights(measured: Measured) -> NDArray[np.float32] | None:
 
 def _read(file: Place) -> dict[str, NDArray[np.float32]]:
     try:
-        return dict(load(file.read_bytes()))
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+        tensors = dict(load(file.read_bytes()))
+        whole = all(np.isfinite(tensor).all() for tensor in tensors.values())
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {one_line(error)}") from error
+    if not whole:
+        raise InvalidInput(f"{file} holds weights that are not finite: it is damaged")
+    return tensors

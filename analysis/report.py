@@ -1,6 +1,5 @@
 """`python -m analysis.report RUN`: one run as one self-contained page, RUN/report.html."""
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ import pandas as pd
 from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
 from analysis.summary import made_by, verdict
-from trainables.config import InvalidInput
+from trainables.commandline import OneLineParser
+from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
 
@@ -167,7 +167,7 @@ def _seeds(run: Run) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m analysis.report",
         description="Write RUN/report.html, one self-contained page that opens offline, and print "
         "its path. Works on finished, running and interrupted runs.",
@@ -176,11 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "run", metavar="RUN", help="folder of a run, as runs/mnist5k-…, or its s3:// URI"
     )
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         target = write_report(options.run)
     except InvalidInput as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")
         return 2
     sys.stdout.write(f"{target}\n")
     return 0

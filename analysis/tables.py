@@ -373,7 +373,7 @@ def all_trials(trials: pd.DataFrame) -> Table:
 
 
 def _ratios(kept: Sequence[int], sizes: Sequence[int], most: int = 10) -> str:
-    ratios = [f"{n / size:.2f}" for n, size in zip(kept, sizes, strict=True)]
+    ratios = [f"{n / size:.2f}" for n, size in zip(kept, sizes, strict=bool(kept))]
     return " ".join(ratios[:most]) + (" …" if len(ratios) > most else "")
 
 

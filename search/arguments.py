@@ -9,13 +9,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from search.config import SearchConfig
 from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
 from trainables.candidates import BUILDERS
+from trainables.commandline import OneLineParser
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
@@ -49,13 +50,6 @@ class Options:
     preset: str
 
 
-class _Parser(argparse.ArgumentParser):
-    """Argparse whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidInput(f"{message} (see python -m search.run --help)")
-
-
 def known(value: str, choices: Sequence[str], option: str, shown: str | None = None) -> str:
     """`value`, or InvalidInput that names the nearest of `choices` and all, or `shown` instead."""
     if value in choices:
@@ -84,7 +78,7 @@ def duration(text: str) -> float:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every option, with its default in the help."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m search.run",
         description="Search the per-layer non-zero counts {n_i} that leak least about who was in "
         "the training set while accuracy holds. Without options: LeNet-5 on 5,000 MNIST images.",
@@ -336,6 +330,22 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
             option = f"--{name.replace('_', '-')}"
             changes[name] = known(value, choices[name], option) if name in choices else value
     return _with_defense(dataclasses.replace(config, **changes), given)
+
+
+def require_known(config: SearchConfig) -> None:
+    """Raise InvalidInput where a stored run names what this program has not."""
+    for option, value, choices in (
+        ("--dataset", config.dataset, DATASETS),
+        ("--model", config.model, MODELS),
+        ("--defense", config.defense, BUILDERS),
+        ("--pruner", config.pruner, PRUNERS),
+        ("--audit", config.audit, SHADOWS),
+        ("--sampler", config.sampler, SAMPLERS),
+        ("--space", config.space, SPACES),
+    ):
+        known(value, tuple(choices), option)
+    for name in config.parameters:
+        known(name, tuple(DEFENSES[config.defense].parameters) or ("none",), "--set")
 
 
 def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:

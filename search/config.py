@@ -3,7 +3,15 @@
 import dataclasses
 from typing import Any, Self
 
-from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig, config_hash
+from trainables.config import (
+    MOST_EXACT,
+    ADMMConfig,
+    AttackConfig,
+    InvalidInput,
+    TrainingConfig,
+    config_hash,
+    rebuilt,
+)
 from trainables.defenses.registry import Parameter
 
 MOST_CANARIES = 0.5
@@ -13,6 +21,12 @@ MOST_CANARIES = 0.5
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InvalidInput(message)
+
+
+MOST = 1_000_000
+"""Of anything that is counted; more is a slip of the keyboard."""
+
+_COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +98,11 @@ class SearchConfig:
     """Fixes the split, the dense model and the order of suggestions."""
 
     def __post_init__(self) -> None:
+        for name in _COUNTS:
+            _require(
+                getattr(self, name) <= MOST,
+                f"--{name.replace('_', '-')} must be at most {MOST:,}, got {getattr(self, name)}",
+            )
         _require(self.trials >= 1, f"--trials must be at least 1, got {self.trials}")
         budget = self.time_budget_s
         _require(budget is None or budget > 0, f"--time-budget must be longer than 0, got {budget}")
@@ -119,7 +138,10 @@ class SearchConfig:
             f"--canaries is a fraction in [0, {MOST_CANARIES}], got {self.canaries}: write 0.05 "
             "for one member in twenty",
         )
-        _require(self.seed >= 0, f"--seed must be 0 or more, got {self.seed}")
+        _require(
+            0 <= self.seed < MOST_EXACT,
+            f"--seed must be 0 or more and below 2**53, got {self.seed}",
+        )
         _require(
             0 < self.minimum_keep < 1,
             f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
@@ -137,18 +159,4 @@ class SearchConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote; raises InvalidInput on unknown or missing fields."""
-        try:
-            return cls(
-                **{
-                    **values,
-                    "training": TrainingConfig(**values["training"]),
-                    "admm": ADMMConfig(**values["admm"]),
-                    "attack": AttackConfig(**values["attack"]),
-                    "parameters": {
-                        name: Parameter(**parameter)
-                        for name, parameter in values["parameters"].items()
-                    },
-                }
-            )
-        except (TypeError, KeyError) as error:
-            raise InvalidInput(f"the run's settings do not fit this version: {error}") from error
+        return rebuilt(cls, values)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 from ray import tune
 
-from search.arguments import Options
+from search.arguments import Options, require_known
 from search.config import SearchConfig
 from search.launch import Resources, Stage
 from search.ledger import Ledger
+from search.mirror import remember
 from search.progress import LiveView
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
@@ -73,6 +74,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     Also raised when the user's plugin is not the one that the settings are made for.
     """
     plugin = _plugin(config, options)
+    require_known(config)
     spec = DATASETS[config.dataset]
     images = load_images(config.dataset, options.data_dir)
     split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
@@ -185,8 +187,9 @@ class Context:
             layer_names=tuple(layers),
             layer_weights=tuple(layers.values()),
         )
-        storage = self.options.study_storage if mirrored else None
-        return Recorder(self.ledger, identity, self.space, storage)
+        if mirrored and self.options.study_storage is not None:
+            remember(self.run_id, self.options.study_storage)
+        return Recorder(self.ledger, identity, self.space, mirrored)
 
     def live_view(self, title: str, total: int, *, searching: bool = False) -> LiveView:
         """The progress bar of a stage."""

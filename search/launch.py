@@ -88,6 +88,8 @@ def _knock(address: str | None) -> None:
     """Raise OSError when nothing listens at a HOST:PORT: Ray itself would try for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
+        if not 0 < int(port) < 2**16:
+            raise ValueError(f"there is no port {port}")
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 

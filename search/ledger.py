@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 from trainables.records import (
     EPOCH_SCHEMA,
     KINDS,
@@ -73,7 +73,7 @@ class Ledger:
         if not re.fullmatch(r"\w[\w.-]*", trial_id):
             raise ValueError(f"{trial_id!r} cannot name a part")
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
+        pq.write_table(table, sink, write_page_checksum=True)
         write(self._folder / name / f"{trial_id}.parquet", sink.getvalue().to_pybytes())
 
     def _parts(self, name: str) -> list[Place]:
@@ -81,11 +81,14 @@ class Ledger:
 
     def _read(self, path: Place) -> pa.Table:
         try:
-            table = pq.read_table(pa.BufferReader(path.read_bytes()))
+            table = pq.read_table(
+                pa.BufferReader(path.read_bytes()), page_checksum_verification=True
+            )
+            table.validate(full=True)
             version = int(table.schema.metadata[_VERSION_KEY])
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
-                f"{path} is damaged or not ours ({str(error).splitlines()[0]}): delete it and "
+                f"{path} is damaged or not ours ({one_line(error)[:300]}): delete it and "
                 "resume the run, which then measures that trial again"
             ) from error
         if version > SCHEMA_VERSION:

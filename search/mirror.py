@@ -19,7 +19,8 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.space import Candidate, Space
 from trainables.config import InvalidInput
@@ -35,7 +36,10 @@ SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compres
 """Columns that a viewer gets as user attributes."""
 
 _JOURNAL = "journal://"
-_PASSWORD = re.compile(r"://[^:/@]*:(?P<user>.+)@|[?&]password=(?P<query>[^&]+)")
+_PASSWORD = re.compile(
+    r"://[^:/@\s]*:(?P<user>[^\s'\"]+)@|[?&]\w*(?:pass|secret|token)\w*=(?P<query>[^&\s'\"]+)", re.I
+)
+_given: dict[str, str] = {}  # run id -> URL; Tune pickles callbacks, and a password is not to be
 _warned: set[str] = set()  # storages that were warned of in this process
 _STATES = {
     COMPLETE: TrialState.COMPLETE,
@@ -70,6 +74,16 @@ def mirror(
         return 0
 
 
+def remember(run_id: str, url: str) -> None:
+    """Keep the URL of a run's mirror in this process: it may hold a password, files must not."""
+    _given[run_id] = url
+
+
+def remembered(run_id: str) -> str | None:
+    """What `remember` was given, None in a process that was given nothing."""
+    return _given.get(run_id)
+
+
 def _add_missing(
     storage: BaseStorage, study_name: str, rows: Iterable[Mapping[str, Any]], space: Space
 ) -> int:
@@ -92,6 +106,14 @@ def require_storage_url(url: str) -> None:
             f"--study-storage {redacted(url)} is no storage: write sqlite:///FILE, journal:///FILE "
             "or postgresql://USER:PASSWORD@HOST/DATABASE"
         )
+    if not url.startswith(_JOURNAL):
+        try:
+            make_url(url)
+        except (ArgumentError, ValueError) as error:
+            raise InvalidInput(
+                f"--study-storage {redacted(url)} is no URL of a database: write "
+                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX"
+            ) from error
     if re.match(r"postgresql(\+psycopg)?://", url) and importlib.util.find_spec("psycopg") is None:
         raise InvalidInput(
             f"--study-storage {redacted(url)} needs a driver: pip install 'prune-privacy[postgres]'"
@@ -99,16 +121,22 @@ def require_storage_url(url: str) -> None:
 
 
 def redacted(text: str, url: str | None = None) -> str:
-    """`text` without the password of `url`, for messages; the URL itself when no text is given.
+    """`text` without the passwords of the URLs in it, nor that of `url` wherever it stands.
 
     >>> redacted("postgresql://ada:s3cret@db.example/runs")
     'postgresql://ada:***@db.example/runs'
     """
-    for found in _PASSWORD.finditer(url or text):
+    for found in _PASSWORD.finditer(url or ""):
         password = found["user"] or found["query"]
         for form in {password, unquote(password)}:
             text = text.replace(form, "***")
-    return text
+    return _PASSWORD.sub(_starred, text)
+
+
+def _starred(found: re.Match[str]) -> str:
+    whole, secret = found[0], found["user"] or found["query"]
+    start = found.start("user" if found["user"] else "query") - found.start()
+    return f"{whole[:start]}***{whole[start + len(secret) :]}"
 
 
 @contextlib.contextmanager

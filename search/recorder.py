@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 
 from search.ledger import Ledger
-from search.mirror import mirror
+from search.mirror import mirror, remembered
 from search.space import Space
 from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
@@ -105,12 +105,13 @@ class Recorder(Callback):
         ledger: Ledger,
         identity: RunIdentity,
         space: Space | None = None,
-        study_storage: str | None = None,
+        mirrored: bool = False,
     ) -> None:
+        """mirrored: copy every row to the storage that this process remembers for the run."""
         self._ledger = ledger
         self._identity = identity
         self._space = space
-        self._study_storage = study_storage
+        self._mirrored = mirrored
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial finished its budget or was stopped."""
@@ -134,8 +135,9 @@ class Recorder(Callback):
         self._mirror()
 
     def _mirror(self) -> None:
-        if self._study_storage is not None and self._space is not None:
-            mirror(self._study_storage, self._identity.run_id, self._ledger.rows(), self._space)
+        storage = remembered(self._identity.run_id) if self._mirrored else None
+        if storage is not None and self._space is not None:
+            mirror(storage, self._identity.run_id, self._ledger.rows(), self._space)
 
 
 def last_line(error: BaseException | str | None) -> str:

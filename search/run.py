@@ -30,12 +30,12 @@ from search.dense import train_dense
 from search.export import export_winner
 from search.launch import cluster, plan_resources
 from search.ledger import Ledger
-from search.mirror import require_storage_url
+from search.mirror import redacted, require_storage_url
 from search.plan import plan
-from search.runfolder import RunFolder, describe
+from search.runfolder import RunFolder, describe, require_whole
 from search.searching import base_job, search
 from search.space import Candidate
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 from trainables.storage import Place, RemotePath, write
 
 log = logging.getLogger("search")
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str]) -> int:
         folder = RunFolder(options.resume or options.out)
         return run(config, options, folder)
     except InvalidInput as error:
-        console.print(f"error: {error}", markup=False)
+        console.print(f"error: {redacted(one_line(error))}", markup=False)
         return BAD_INPUT
     except KeyboardInterrupt:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary of the process
-        cause = " ".join(str(error).split()) or type(error).__name__
+        cause = redacted(one_line(error)) or type(error).__name__
         console.print(f"fault: {cause}; the log is {_write_fault(folder)}", markup=False)
         return FAULT
 
@@ -69,8 +69,9 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     stored = folder.read_config() if options.resume else None
     if stored is not None:
         folder.require_own()
+        require_whole(stored)
         config = SearchConfig.from_dict(stored["search"])
-        options = _with_files(options, stored)
+        options = _as_before(options, stored["options"], say)
     if config is None:
         raise InvalidInput("there is nothing to run")
     if options.study_storage is not None:
@@ -187,9 +188,10 @@ def _speaker(options: Options) -> Callable[[str], None]:
 
 
 def _recorded(options: Options) -> dict[str, object]:
-    """Options for config.json; a storage's URL may hold a password and stays out."""
+    """Options for config.json; the password in a storage's URL stays out."""
     values = dataclasses.asdict(options)
-    del values["study_storage"]
+    if options.study_storage is not None:
+        values["study_storage"] = redacted(options.study_storage)
     return {
         name: str(value) if isinstance(value, Path | RemotePath) else value
         for name, value in values.items()
@@ -197,15 +199,22 @@ def _recorded(options: Options) -> dict[str, object]:
     }
 
 
-def _with_files(options: Options, stored: dict[str, object]) -> Options:
-    """A resumed run reads its plugin, and unless told otherwise its data, where it did."""
-    before = stored.get("options")
-    if not isinstance(before, dict):
-        return options
-    data_dir, plugin = (
-        Path(before[name]) if before.get(name) else None for name in ("data_dir", "plugin")
-    )
-    return dataclasses.replace(options, data_dir=options.data_dir or data_dir, plugin=plugin)
+def _as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
+    """A resumed run reads its plugin and, unless told otherwise, its data where it did."""
+    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
+    if isinstance(plugin, str):
+        options = dataclasses.replace(options, plugin=Path(plugin))
+    if options.data_dir is None and isinstance(data_dir, str):
+        options = dataclasses.replace(options, data_dir=Path(data_dir))
+    if options.study_storage is None and isinstance(storage, str):
+        if "***" in storage:
+            say(
+                f"The mirror {storage} stays as it is: its password was not written down, so give "
+                "--study-storage again to go on with it"
+            )
+        else:
+            options = dataclasses.replace(options, study_storage=storage)
+    return options
 
 
 @contextlib.contextmanager
@@ -232,10 +241,10 @@ def _write_fault(folder: RunFolder | None) -> Path:
     """Add the traceback to the run's log, or to a file of its own where that cannot be written."""
     if folder is not None and isinstance(folder.log, Path) and folder.log.exists():
         with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log_file:
-            log_file.write(traceback.format_exc())
+            log_file.write(redacted(traceback.format_exc()))
             return folder.log
     path = _local_log()
-    path.write_text(traceback.format_exc(), encoding="utf-8")
+    path.write_text(redacted(traceback.format_exc()), encoding="utf-8")
     return path
 
 

@@ -11,8 +11,8 @@ import uuid
 from typing import Any
 
 from search.config import SearchConfig
-from trainables.config import InvalidInput
-from trainables.storage import Place, RemotePath, children, is_temporary, write
+from trainables.config import InvalidInput, one_line
+from trainables.storage import Place, RemotePath, children, is_temporary, read_json, write
 
 VERSION = 1
 """Of the folder's layout; a folder of another version is refused, not guessed at."""
@@ -110,17 +110,21 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """What config.json says. Raises InvalidInput when this is no run, or of another version."""
-        if not self.path.is_dir():
+        try:
+            there = self.path.is_dir()
+        except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+            raise InvalidInput(f"--resume {self.path}: {one_line(error)}") from error
+        if not there:
             raise InvalidInput(f"--resume {self.path}: there is no such folder")
         if not self.config.is_file():
             raise InvalidInput(f"--resume {self.path} is not a run: it has no config.json")
         try:
-            values = json.loads(self.config.read_text())
+            values = read_json(self.config)
             version = values["version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
-                f"--resume {self.path}: config.json cannot be read ({error}); restore the file or "
-                "start a new run"
+                f"--resume {self.path}: config.json cannot be read ({one_line(error)}); restore "
+                "the file or start a new run"
             ) from error
         if version != VERSION:
             raise InvalidInput(
@@ -128,6 +132,17 @@ class RunFolder:
                 f"writes {VERSION}: resume it with the release that wrote it"
             )
         return dict(values)
+
+
+def require_whole(values: dict[str, Any]) -> None:
+    """Raise InvalidInput when config.json lacks what a resume needs."""
+    kinds = {"run_id": str, "search": dict, "options": dict, "split_hashes": dict}
+    for name, kind in kinds.items():
+        if not isinstance(values.get(name), kind):
+            raise InvalidInput(
+                f"--resume: config.json lacks {name}, or holds another kind of value; restore the "
+                "file or start a new run"
+            )
 
 
 def _cause(error: OSError) -> str:
@@ -187,6 +202,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "preset": options.get("preset"),
         "concurrency": options.get("concurrency"),
         "data-dir": options.get("data_dir"),
+        "study-storage": options.get("study_storage"),
     }
     words = ["python", "-m", "search.run", *["--comparators"] * config.comparators]
     for name, value in arguments.items():

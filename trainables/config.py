@@ -3,11 +3,70 @@
 import dataclasses
 import hashlib
 import json
-from typing import Any, Self
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 
 class InvalidInput(ValueError):
     """The user gave what cannot be used; the message is one line that names it and the remedy."""
+
+
+Settings = TypeVar("Settings")
+
+MOST_EXACT = 2**53
+"""Whole numbers in files stay below this: every reader of JSON and every float holds them."""
+
+
+def one_line(text: object) -> str:
+    r"""`text` on one line that a terminal cannot misread: what cannot be printed is escaped.
+
+    >>> one_line(chr(27) + "[2J twice \n given")
+    '\\x1b[2J twice given'
+    """
+    words = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+
+
+def rebuilt(kind: type[Settings], values: object) -> Settings:
+    """A dataclass of settings from plain JSON types, every type checked, parts rebuilt too.
+
+    Raises InvalidInput for what is missing, unknown or of another type: a file may have been
+    edited, or be damaged.
+    """
+    if not isinstance(values, Mapping):
+        raise _unfit(f"{kind.__name__} is {values!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = [name for name in values if name not in hints]
+    if unknown:
+        raise _unfit(f"{kind.__name__} has no {unknown[0]!r}")
+    found = {name: _fitting(hints[name], value, name) for name, value in values.items()}
+    try:
+        return kind(**found)
+    except TypeError as error:  # a field without default is missing
+        raise _unfit(str(error)) from error
+
+
+def _unfit(what: str) -> "InvalidInput":
+    return InvalidInput(
+        f"the run's settings do not fit this version: {one_line(what)[:200]}; restore config.json "
+        "or start a new run"
+    )
+
+
+def _fitting(hint: Any, value: object, name: str) -> Any:  # noqa: ANN401 - of the type that `hint` names
+    if dataclasses.is_dataclass(hint):
+        return rebuilt(typing.cast("type[Any]", hint), value)
+    if typing.get_origin(hint) is dict and isinstance(value, dict):
+        return {key: _fitting(typing.get_args(hint)[1], item, key) for key, item in value.items()}
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(value) in allowed or (float in allowed and type(value) is int):
+        if not isinstance(value, int | float) or (math.isfinite(value) and abs(value) < MOST_EXACT):
+            return value
+        raise _unfit(f"{name} is out of range")
+    raise _unfit(f"{name} is {value!r}")
 
 
 def _require(condition: bool, message: str) -> None:

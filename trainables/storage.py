@@ -5,6 +5,7 @@ Code that takes a `Place` uses the part of pathlib.Path that `RemotePath` has to
 """
 
 import functools
+import json
 import logging
 import os
 import re
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -156,7 +157,7 @@ def place(text: str | Path) -> Place:
             f"{' or '.join(f'{scheme}://BUCKET/RUN' for scheme in SCHEMES)}"
         )
     bucket, _, key = str(text).partition("://")[2].partition("?")[0].partition("/")
-    if "@" in bucket:
+    if "@" in bucket or re.search(r"[?&]\w*(pass|secret|token|key)\w*=", str(text), re.I):
         raise InvalidInput(
             f"{found[0]}... holds credentials, which would be written down with the run: leave "
             "them out and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -192,6 +193,24 @@ def write(target: Place, content: bytes | str) -> None:
     except OSError:
         beside.unlink(missing_ok=True)  # a full disk is not to be filled further
         raise
+
+
+def read_json(file: Place) -> Any:  # noqa: ANN401 - whatever the file holds
+    """What a JSON file says. Raises OSError, or ValueError for what is no JSON of finite numbers.
+
+    Text that cannot be written again (half a surrogate pair) and numbers beyond a float are
+    refused here, not when a page is made of them.
+    """
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def is_temporary(path: Place) -> bool:
