@@ -71,7 +71,7 @@ def test_a_file_in_a_store_is_replaced_listed_and_removed(connected: ObjectStore
 
 
 def test_a_bucket_that_is_not_there_is_named_at_once(connected: ObjectStore) -> None:
-    with pytest.raises(InvalidInput, match="cannot be written .*NO_SUCH_BUCKET") as caught:
+    with pytest.raises(InvalidInput, match=r"cannot be written .*NO_SUCH_BUCKET") as caught:
         RunFolder(place("s3://elsewhere/run")).create()
     assert "\n" not in str(caught.value)
 
