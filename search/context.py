@@ -116,6 +116,7 @@ class Context:
             halves=self.halves,
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
+            timeout_s=self.options.trial_timeout_s,
         )
 
     def trial(

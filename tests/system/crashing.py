@@ -1,7 +1,7 @@
 """A run without Ray, written by the program's own code, that ends at its k-th write: `main`.
 
-Every open for writing, rename, mkdir, chmod and removal below the run folder is one event of Python's
-audit hook, so that a new write is covered without a word here.
+Every open for writing, rename, mkdir, chmod and removal below the run folder is one event of
+Python's audit hook, so that a new write is covered without a word here.
 """
 
 import json
@@ -119,7 +119,7 @@ def whole_run(out: Path, model: Path) -> None:
 
 
 class Crash:
-    """Ends this process at the k-th write below a folder; with `torn`, half of the file is there."""
+    """Ends this process at the k-th write below a folder; if `torn`, half of the file is there."""
 
     def __init__(self, out: Path, at: int | None, torn: bool) -> None:
         self.count, self._out, self._at, self._torn = 0, str(out), at, torn
