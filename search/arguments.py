@@ -28,6 +28,9 @@ from trainables.storage import Place, place
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Audit -> how many shadow models it takes by default."""
 
+TRIAL_TIMEOUT = "1h"
+"""Far longer than an epoch of any trial that this program is made for."""
+
 SPACES = ("layer", "cluster", "global")
 PRESETS = ("default", "smoke")
 
@@ -42,6 +45,7 @@ class Options:
     concurrency: int | None
     cpus_per_trial: float | None
     gpus_per_trial: float | None
+    trial_timeout_s: float
     data_dir: Path | None
     plugin: Path | None
     study_storage: str | None
@@ -61,7 +65,7 @@ def known(value: str, choices: Sequence[str], option: str, shown: str | None = N
     )
 
 
-def duration(text: str) -> float:
+def duration(text: str, option: str = "--time-budget") -> float:
     """Seconds in `90s`, `30m`, `1.5h`, `2d` or a plain number of seconds.
 
     >>> duration("30m")
@@ -69,10 +73,10 @@ def duration(text: str) -> float:
     """
     match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
     if match is None:
-        raise InvalidInput(f"--time-budget {text!r} is no duration: write 90s, 30m, 1.5h or 2d")
+        raise InvalidInput(f"{option} {text!r} is no duration: write 90s, 30m, 1.5h or 2d")
     seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
     if not 0 < seconds < math.inf:
-        raise InvalidInput(f"--time-budget {text!r} must be longer than 0")
+        raise InvalidInput(f"{option} {text!r} must be longer than 0")
     return seconds
 
 
@@ -212,6 +216,12 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--cpus-per-trial", type=float, metavar="N", help="[1]")
     group.add_argument(
         "--gpus-per-trial", type=float, metavar="N", help="may be a fraction [1 if there is any]"
+    )
+    group.add_argument(
+        "--trial-timeout",
+        metavar="TIME",
+        help="end a trial's process, and try it again, when no epoch and no measurement is done "
+        "for this long [1h]",
     )
     group.add_argument(
         "--study-storage",
@@ -426,6 +436,7 @@ def _options(given: dict[str, Any]) -> Options:
         concurrency=given["concurrency"],
         cpus_per_trial=given["cpus_per_trial"],
         gpus_per_trial=gpus,
+        trial_timeout_s=duration(given["trial_timeout"] or TRIAL_TIMEOUT, "--trial-timeout"),
         data_dir=None if given["data_dir"] is None else given["data_dir"].absolute(),
         plugin=None if given["plugin"] is None else given["plugin"].absolute(),
         study_storage=given["study_storage"],

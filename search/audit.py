@@ -26,7 +26,7 @@ from trainables.seeding import derive_seed, numpy_generator
 from trainables.storage import write
 from trainables.trial import POPULATION_FILE, Job
 
-FOLDER, SCORES = "audit", "scores.parquet"
+SCORES = "scores.parquet"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Non
     tables = [_table(context, name, *outputs) for name, outputs in targets.items()]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), sink)
-    write(context.folder.path / FOLDER / SCORES, sink.getvalue().to_pybytes())
+    write(context.folder.audit / SCORES, sink.getvalue().to_pybytes())
 
 
 def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Outputs:
@@ -80,7 +80,7 @@ def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> 
         _shadow_job(context, base, candidate, number) for number in range(context.config.shadows)
     ]
     key = config_hash({"jobs": [job.trial.to_dict() for job in jobs]})
-    cached = context.folder.path / FOLDER / f"shadows-{key}.npz"
+    cached = context.folder.audit / f"shadows-{key}.npz"
     if cached.exists():
         with np.load(io.BytesIO(cached.read_bytes()), allow_pickle=False) as arrays:
             return Outputs(audited=arrays["audited"], population=arrays["population"])

@@ -156,6 +156,7 @@ class Context:
             pretrained=inputs.pretrained,
             plugin=inputs.plugin,
             decoders=int(cores) if (cores := self.resources.cpus_per_trial) > 1 else 0,
+            timeout_s=self.options.trial_timeout_s,
         )
 
     def trial(

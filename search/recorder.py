@@ -140,7 +140,16 @@ class Recorder(Callback):
             mirror(storage, self._identity.run_id, self._ledger.rows(), self._space)
 
 
+PROCESS_ENDED = (
+    "the trial's process ended every time it was tried: no epoch within --trial-timeout, or "
+    "killed, perhaps for its memory"
+)
+"""In place of Ray's paragraph about an actor that died, which names neither."""
+
+
 def last_line(error: BaseException | str | None) -> str:
     """The line of a traceback that says what went wrong."""
+    if "The actor died unexpectedly" in str(error):
+        return PROCESS_ENDED
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "the trial ended without saying why"

@@ -119,6 +119,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    folder.remove_leftovers()
     context.ledger.remove_leftovers()
     if not config.references:
         say("Matched references are off (--references 0): the leak of pruned models is understated")

@@ -28,6 +28,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.baseline = self.path / "baseline"
         self.winner = self.path / "winner"
+        self.audit = self.path / "audit"
         self.tune = self.path / "tune"
         self.log = self.path / "run.log"
 
@@ -95,6 +96,12 @@ class RunFolder:
                 f"--resume {self.path} cannot be written ({_cause(error)}): make it writable, or "
                 "copy the run to where it is"
             ) from error
+
+    def remove_leftovers(self) -> None:
+        """Delete half-written files of a program that died; only while nobody else writes."""
+        for folder in (self.path, self.baseline, self.winner, self.audit):
+            for file in filter(is_temporary, children(folder)):
+                file.unlink(missing_ok=True)
 
     def _try_to_write(self) -> None:
         probe = self.path / f".probe.{uuid.uuid4().hex}.tmp"

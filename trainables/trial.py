@@ -1,9 +1,12 @@
 """The Tune adapter: one Ray actor runs one job after another; the only file here that knows Ray."""
 
+import contextlib
 import dataclasses
 import datetime
+import faulthandler
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,9 @@ MASKS_FILE = "masks.safetensors"
 LOGITS_FILE = "audited_logits.npy"
 POPULATION_FILE = "population_logits.npy"
 
+STDERR = 2
+"""File descriptor of a worker's log."""
+
 CHECKPOINT_EVERY_S = 20.0
 """A crash costs about this much of a trial; shorter trials write no state at all."""
 
@@ -65,6 +71,9 @@ class Shared:
 
     plugin: Plugin | None = None
     """The user's file that registers the network or the data set."""
+
+    timeout_s: float | None = None
+    """A process that finishes no epoch and no measurement for this long is ended; None waits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +156,8 @@ class Trial(tune.Trainable):
         error: str | None = None
         try:
             while not self._run.finished:
-                self._history.append(self._run.advance())
+                with ended_after(self._shared.timeout_s):
+                    self._history.append(self._run.advance())
                 if self._run.at_stage_end:  # fixed epochs: the stopper is to see no machine's speed
                     self._milestone = self._history[-1].val_accuracy, self._run.progress
                     break
@@ -155,7 +165,8 @@ class Trial(tune.Trainable):
                     break
         except DivergedError as diverged:
             error = str(diverged)
-        return self._result(error)
+        with ended_after(self._shared.timeout_s):
+            return self._result(error)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The run's state; for jobs that keep their model, the weights and what attacks see."""
@@ -265,6 +276,20 @@ class Trial(tune.Trainable):
 def _tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Copies: the object store's memory is read-only."""
     return {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+
+
+@contextlib.contextmanager
+def ended_after(timeout_s: float | None) -> Iterator[None]:
+    """End this process when the block takes longer; where it hung goes to the process's log.
+
+    The watch is a thread of C code: it ends what holds the interpreter's lock for ever, too.
+    """
+    if timeout_s is not None:
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def violations(job: Job, val_accuracy: float | None, weights: int) -> dict[str, float | None]:

@@ -20,7 +20,8 @@ OPTIONS = """
     --help --dataset --model --plugin --defense --set --epsilon --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
     --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
-    --resume --address --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run
+    --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
+    --study-storage --dry-run
     --quiet
 """
 

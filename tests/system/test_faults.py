@@ -1,0 +1,167 @@
+"""What goes wrong on one machine: every trial is there once, finished or FAILED with its reason."""
+
+import contextlib
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+
+from analysis.load import load_run
+from search.mirror import opened
+from tests.system.program import Program, rows
+from tests.system.test_interruption import PATIENCE_S, start, wait_for_rows
+
+pytestmark = [pytest.mark.slow, pytest.mark.system]
+
+FAULTY = Path(__file__).parent / "faulty"
+PLANTED = {
+    "search-0003": "raises",
+    "search-0004": "nan",
+    "search-0005": "hangs",
+    "search-0006": "killed",
+    "search-0007": "killed once",
+    "search-0008": "clock",
+}
+TRIALS = 9
+SMALL = ("--preset", "smoke", "--references", 0, "--confirm-seeds", 1)
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: root only")
+
+
+@pytest.fixture(scope="module")
+def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run in which six of nine trials misbehave, each in another way."""
+    base = tmp_path_factory.mktemp("faults")
+    out, errors = base / "run", base / "errors"
+    with pytest.MonkeyPatch.context() as patch:
+        path = os.environ.get("PYTHONPATH")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTY), *([path] if path else [])]))
+        patch.setenv("PLANTED_FAULTS", json.dumps(PLANTED))
+        patch.setenv("PLANTED_MARKS", str(base))
+        process = start(
+            errors,
+            *(*SMALL, "--trials", TRIALS, "--trial-timeout", "25s", "--out", out),
+            *("--study-storage", f"journal://{base / 'study'}"),
+        )
+        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+    return out
+
+
+def outcome(run: Path, fault: str) -> pd.Series:
+    """The row of the trial with that fault."""
+    (trial_id,) = [name for name, planted in PLANTED.items() if planted == fault]
+    (row,) = [row for _, row in rows(run, "search").iterrows() if row["trial_id"] == trial_id]
+    return row
+
+
+def test_every_trial_is_there_once_whatever_happens_to_the_others(faulty_run: Path) -> None:
+    found = rows(faulty_run, "anchor", "search")
+    assert list(found["number"]) == list(range(TRIALS))
+    assert Counter(found["state"]) == {"COMPLETE": 5, "FAILED": 4}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raises", "planted: this trial raises"),
+        ("nan", "not finite"),
+        ("hangs", "no epoch within --trial-timeout"),
+        ("killed", "or killed, perhaps for its memory"),
+    ],
+)
+def test_a_failed_trial_says_why(faulty_run: Path, fault: str, reason: str) -> None:
+    row = outcome(faulty_run, fault)
+    assert row["state"] == "FAILED"
+    assert reason in row["error"]
+    assert pd.isna(row["attack_gain"])
+
+
+def test_a_trial_whose_process_is_killed_once_finishes(faulty_run: Path) -> None:
+    assert outcome(faulty_run, "killed once")["state"] == "COMPLETE"
+
+
+def test_a_clock_that_is_an_hour_behind_changes_no_duration(faulty_run: Path) -> None:
+    found = rows(faulty_run, "anchor", "search")
+    behind = outcome(faulty_run, "clock")
+    assert found["started_at"].max() - behind["started_at"] > pd.Timedelta(minutes=45)
+    assert (found["duration_s"] >= 0).all()
+    assert behind["duration_s"] < PATIENCE_S
+    assert behind["state"] == "COMPLETE"
+
+
+def test_the_studys_trials_equal_the_ledgers(faulty_run: Path) -> None:
+    states = {"COMPLETE": TrialState.COMPLETE, "FAILED": TrialState.FAIL}
+    with opened(f"journal://{faulty_run.parent / 'study'}") as storage:
+        study = optuna.load_study(study_name="run", storage=storage)
+        mirrored = {trial.user_attrs["trial_id"]: trial.state for trial in study.get_trials()}
+    found = rows(faulty_run, "anchor", "search")
+    assert mirrored == {row["trial_id"]: states[row["state"]] for _, row in found.iterrows()}
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *words: object) -> Iterator[Path]:
+    """`folder` with a file system of its own; skips aloud where mounting is not allowed."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", *map(str, words), str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"mount: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all that is free; a few bytes at the end, so that nothing fits."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while stream.write(b"\0" * size) == size:
+                    pass
+    return ballast
+
+
+@needs_root
+@pytest.mark.timeout(600)
+def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
+    program: Program, tmp_path: Path
+) -> None:
+    errors = tmp_path / "errors"
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "tmpfs") as disk:
+        out = disk / "run"
+        process = start(errors, *SMALL, "--trials", 6, "--out", out)
+        wait_for_rows(process, out, 3)
+        ballast = fill(disk)
+        assert process.wait(timeout=PATIENCE_S) == 1, errors.read_text()
+        said = errors.read_text()
+        assert "No space left on device" in said
+        assert "Traceback" not in said
+        before = load_run(out).trials["trial_id"]
+        ballast.unlink()
+        done = program("--resume", out)
+        assert done.returncode == 0, done.stderr
+        assert list(rows(out, "anchor", "search")["number"]) == list(range(6))
+        assert set(before) <= set(load_run(out).trials["trial_id"])
+
+
+@needs_root
+def test_a_folder_that_can_only_be_read_is_refused_in_one_line(
+    smoke_run: Path, program: Program, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "readonly", "--bind", smoke_run) as folder:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        for words in (("--resume", folder), ("--out", folder / "new", "--preset", "smoke")):
+            done = program(*words)
+            assert done.returncode == 2, done.stderr
+            assert "cannot be written (Read-only file system)" in done.stderr
+            assert "Traceback" not in done.stderr

@@ -1,0 +1,101 @@
+"""Where a run lies, and how its files are replaced, on a disk and in a store that fails."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from trainables import storage
+from trainables.config import InvalidInput
+from trainables.storage import RemotePath, children, is_temporary, place, write
+
+
+@pytest.mark.parametrize("text", ["runs/one", "/tmp/with space", "weird:name", ""])
+def test_what_names_no_store_is_a_folder(text: str) -> None:
+    assert place(text) == Path(text)
+
+
+def test_a_file_uri_is_a_folder() -> None:
+    assert place("file:///tmp/a%20run") == Path("/tmp/a run")
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("ftp://host/run", "is no store that is known here"),
+        ("s3://bucket", "names no bucket and run"),
+        ("s3://bucket/", "names no bucket and run"),
+        ("s3:///run", "names no bucket and run"),
+        ("s3://a bucket/run", "names no bucket and run"),
+        ("s3://AKIA:secret@bucket/run", "holds credentials"),
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_one_line_without_its_secret(uri: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says) as caught:
+        place(uri)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_parts_are_appended_before_the_query() -> None:
+    run = place("s3://bucket/runs/one/?region=eu-central-1")
+    assert str(run / "config.json") == "s3://bucket/runs/one/config.json?region=eu-central-1"
+    assert (run / "config.json").name == "config.json"
+    assert pickle.loads(pickle.dumps(run)) == run
+
+
+def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file"
+    write(target, "a longer first content")
+    write(target, b"second")
+    assert target.read_bytes() == b"second"
+    assert children(target.parent) == [target]
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_removes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "file", "old")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert not any(map(is_temporary, children(tmp_path)))
+
+
+class Flaky:
+    """A store that fails so often, then keeps what it gets."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.content = failures, b""
+
+    def put(self, content: bytes) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+        self.content = content
+
+
+def test_a_store_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    store = Flaky(4)
+    monkeypatch.setattr(storage.time, "sleep", pauses.append)
+    monkeypatch.setattr(RemotePath, "put", lambda self, content: store.put(content))
+    write(RemotePath("s3://bucket/file"), "content")
+    assert store.content == b"content"
+    assert pauses == [0.5, 1, 2, 4]
+
+
+def test_a_store_that_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(storage.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(storage.time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    store = Flaky(10**6)
+    monkeypatch.setattr(RemotePath, "put", lambda self, content: store.put(content))
+    with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+        write(RemotePath("s3://bucket/file"), "content")
+    assert 60 < now[0] <= storage.PATIENCE_S
