@@ -354,8 +354,9 @@ def require_known(config: SearchConfig) -> None:
         ("--space", config.space, SPACES),
     ):
         known(value, tuple(choices), option)
+    numbers = DEFENSES[config.defense].numbers(config.training.epochs)
     for name in config.parameters:
-        known(name, tuple(DEFENSES[config.defense].parameters) or ("none",), "--set")
+        known(name, tuple(numbers) or ("none",), "--set")
 
 
 def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
