@@ -88,7 +88,7 @@ def arguments(words: list[str], folder: Path) -> list[str]:
     defense = words[words.index("--defense") + 1]
     words = [f"{w}-smoke" if w.startswith("paper-") else w for w in words]
     words += [] if "--preset" in words else ["--preset", "smoke"]
-    budgets = DEFENSES[defense].parameters.keys() & ONE_EPOCH.keys()
+    budgets = DEFENSES[defense].numbers(1).keys() & ONE_EPOCH.keys()
     words += [word for name in sorted(budgets) for word in ("--set", f"{name}={ONE_EPOCH[name]}")]
     return [*words, "--data-dir", str(folder)]
 

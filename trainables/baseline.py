@@ -42,7 +42,9 @@ class DenseRun:
         self.model: nn.Module = new_network(config, cohort)
         training = training or config.training
         self._training = training
-        self._budget = min(stop_after or training.epochs, training.epochs)
+        self._budget = training.epochs if stop_after is None else stop_after
+        if not 1 <= self._budget <= training.epochs:
+            raise ValueError(f"stop between 1 and {training.epochs} epochs, got {stop_after}")
         self._optimizer = make_optimizer(
             self.model, training.optimizer, training.learning_rate, training.weight_decay
         )

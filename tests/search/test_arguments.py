@@ -180,11 +180,39 @@ def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
         ("weight_decay=1:2:3", "weight-decay", "neither"),
         ("epochs=2.5", "early-stopping", "whole number"),
         ("gamma=1", "pruning", "has no numbers to set"),
+        ("epochs=41", "early-stopping", "at most 40"),
+        ("epochs=5:41", "early-stopping", "at most 40"),
+        ("epochs=0", "early-stopping", "above 0"),
+        ("epsilon=0", "dp", "above 0"),
+        ("epsilon=0.001", "dp", "at least 0.05"),
+        ("epsilon=0.001:8", "dp", "at least 0.05"),
+        ("batch_share=1.5", "dp", "at most 1"),
+        ("meta_share=0.95", "stacking", "at most 0.9"),
     ],
 )
 def test_a_number_that_cannot_be_set_is_refused(word: str, defense: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        changed_parameter(word, defense)
+        changed_parameter(word, defense, 40)
+
+
+def test_no_defence_is_given_more_epochs_than_it_has() -> None:
+    for preset, recipe_epochs in (("default", 40), ("smoke", 1)):
+        config, _ = parse(["--defense", "early-stopping", "--preset", preset])
+        assert config is not None
+        assert config.training.epochs == recipe_epochs
+        epochs = config.parameters["epochs"]
+        assert 1 <= epochs.low <= epochs.default <= epochs.high == recipe_epochs
+    config, _ = parse(["--defense", "dp", "--preset", "smoke"])
+    assert config is not None
+    assert config.parameters["epochs"].high == 2
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "0.01", "nan"])
+def test_an_epsilon_that_no_noise_gives_is_one_line(epsilon: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(["--defense", "dp", f"--epsilon={epsilon}"])
+    assert "\n" not in str(caught.value)
+    assert "epsilon" in str(caught.value)
 
 
 def test_comparators_are_for_defences_that_prune() -> None:

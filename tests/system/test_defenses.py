@@ -1,0 +1,64 @@
+"""Every --defense through the program once: the right status, the right words, valid rows."""
+
+import math
+
+import pytest
+
+from search.confirm import best_candidates
+from tests.system.program import Program, rows
+from trainables.defenses.registry import DEFENSES
+
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(600)]
+
+SMALL = (
+    *("--preset", "smoke", "--trials", 1, "--references", 0),
+    *("--confirm-top", 1, "--confirm-seeds", 1, "--max-accuracy-drop", 0.99),
+)
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory) -> None:
+    out = tmp_path_factory.mktemp(defense) / "run"
+    done = program(*SMALL, "--defense", defense, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    assert (out / "report.html").exists()
+    assert (out / "winner/model.safetensors").exists()
+    searched = rows(out, "anchor", "search").to_dict("records")
+    confirmed = rows(out, "confirm").to_dict("records")
+    assert (len(searched), len(confirmed)) == (1, 1)
+    numbers = DEFENSES[defense].numbers(recipe_epochs=1)
+    for row in (*searched, *confirmed):
+        assert row["state"] == "COMPLETE", row["error"]
+        assert row["defense"] == defense
+        assert row["feasible"]
+        assert 0 <= row["val_accuracy"] <= 1
+        assert row["excess_gain"] == pytest.approx(row["attack_gain"] + math.log(4))
+        parameters = dict(row["defense_parameters"] or {})
+        assert set(parameters) == set(numbers)
+        for name, value in parameters.items():
+            assert numbers[name].low <= value <= numbers[name].high
+        assert row["compression"] == pytest.approx(sum(row["layer_weights"]) / row["nonzero"])
+        spent = dict(row["defense_spent"] or {})
+        if defense == "dp":
+            assert 0 < spent["epsilon"] <= parameters["epsilon"]
+        else:
+            assert spent == {}
+    assert best_candidates(searched)
+    assert searched[0]["test_accuracy"] is None or math.isnan(searched[0]["test_accuracy"])
+    assert 0 <= confirmed[0]["test_accuracy"] <= 1
+
+
+def test_a_defence_that_cannot_keep_the_accuracy_is_status_3(
+    program: Program, tmp_path_factory
+) -> None:
+    out = tmp_path_factory.mktemp("infeasible") / "run"
+    words = [*SMALL[:-1], 0, "--defense", "dp", "--epsilon", 0.5, "--out", out]
+    done = program(*words)
+    assert done.returncode == 3, done.stderr
+    assert "hardest to meet: accuracy" in done.stderr
+    assert "Traceback" not in done.stderr
+    (searched,) = rows(out, "anchor", "search").to_dict("records")
+    assert searched["state"] == "COMPLETE"
+    assert not searched["feasible"]
