@@ -82,7 +82,7 @@ class Adversary:
             for _ in range(self._inner_steps)
         ]
         labels = self._cohort.images.labels
-        weights = dict(self.attack.named_parameters())
+        weights: dict[str, Tensor] = dict(self.attack.named_parameters())
         for indices, logits in zip(steps, self._released(torch.cat(steps)), strict=True):
             scores = self._scores(weights, logits, labels[indices])
             member, other = torch.split(scores, self._batch_size)

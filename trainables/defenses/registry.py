@@ -59,7 +59,11 @@ GAMMA = Parameter(low=0.05, high=20.0, default=1.0)
 """Weight of the attacker's gain in the classifier's loss (eq. 3)."""
 
 INNER_STEPS = Parameter(low=1, high=20, integer=True, default=5, searched=False)
-"""Steps of f_A for each step of the classifier (Algorithm 1, lines 3 to 7)."""
+"""Steps of f_A for each step of the classifier (Algorithm 1, lines 3 to 7).
+
+On mnist5k with LeNet-5 and gamma 3, two seeds, one step left excess gains of 0.053 and 0.037 nats
+(validation accuracy 0.945, 0.913), two 0.033 and 0.041 (0.909, 0.942), five 0.018 and 0.020 (0.924,
+0.900) at three times the time of one; standard errors 0.005 to 0.008."""
 
 LEAST_EPSILON = 0.05
 """Of differential privacy: Renyi accounting at our orders certifies nothing below, at any noise."""
