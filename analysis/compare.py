@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis import figures, pages, statistics, tables
 from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
+from analysis.summary import defense_in_words
 from trainables.config import InvalidInput
 from trainables.storage import Place
 
@@ -74,6 +75,7 @@ def comparison(runs: Sequence[Run]) -> tables.Table:
         headers=[
             "run",
             "model",
+            "defence",
             "sampler",
             "excess gain (nats)",
             "test accuracy",
@@ -83,7 +85,7 @@ def comparison(runs: Sequence[Run]) -> tables.Table:
             "wall clock",
         ],
         rows=[_line(run, run_name(run, runs)) for run in runs],
-        text_columns=3,
+        text_columns=4,
     )
 
 
@@ -102,6 +104,7 @@ def _line(run: Run, name: str) -> list[str]:
     return [
         name,
         str(search.get("model", tables.UNKNOWN)),
+        defense_in_words(search),
         str(search.get("sampler", tables.UNKNOWN)),
         *figures_of_winner,
         tables.percent(share, 0),
@@ -128,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        pages.refuse_foreign(options.out)
         text, page = compare(options.runs)
         pages.write(options.out, page)
     except InvalidInput as error:

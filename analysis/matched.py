@@ -11,11 +11,10 @@ from analysis.figures import Front
 from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
+from trainables.records import ROUNDING
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the validation accuracy may lie below the dense network's."""
-
-_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +89,7 @@ def least(runs: Sequence[Run], drop: float) -> Least:
         dense = statistics.baseline(run.trials)
         if dense is None:
             continue
-        bound = float(dense["val_accuracy"]) - drop - _ROUNDING
+        bound = float(dense["val_accuracy"]) - drop - ROUNDING
         rows = searched(run)
         near = rows[rows["val_accuracy"].astype(float) >= bound]
         seen += near["excess_gain"].astype(float).tolist()

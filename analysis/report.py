@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
-from analysis.summary import verdict
+from analysis.summary import made_by, verdict
 from trainables.config import InvalidInput
 from trainables.storage import Place
 
@@ -34,7 +34,7 @@ def _values(run: Run) -> dict[str, Any]:
         "title": _title(run),
         "run": run.config,
         "headline": verdict(run),
-        "facts": _facts(run),
+        "facts": [*_facts(run), *_made(run, best)],
         "comparison": None
         if dense is None
         else tables.dense_and_winner(dense, best, run.config["split_sizes"]),
@@ -125,6 +125,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("feasible", f"{feasible}{share}"),
         ("wall clock", tables.duration(wall_clock(run.trials))),
     ]
+
+
+def _made(run: Run, best: pd.Series | None) -> list[tuple[str, str]]:
+    return [] if best is None else [("winner made by", made_by(run.config, best))]
 
 
 def wall_clock(trials: pd.DataFrame) -> float:

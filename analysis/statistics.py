@@ -24,14 +24,12 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
-from trainables.records import WITH_REFERENCES
+from trainables.records import WITH_REFERENCES, violation
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
 
 LEVEL = 0.95
-
-_ROUNDING = 1e-9  # accuracies are counts over images: floating point must not decide feasibility
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -305,8 +303,8 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         least = config["search"].get("min_compression") or 0.0
         record["feasible"] = (
             failed == 0
-            and record["val_accuracy"] >= bound - _ROUNDING
-            and record["compression"] >= least - _ROUNDING
+            and violation(bound, record["val_accuracy"]) <= 0
+            and violation(least, record["compression"]) <= 0
         )
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)

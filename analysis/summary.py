@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -37,6 +38,7 @@ def card(run: Run) -> str:
     if best is None or table is None:
         raise ValueError("a run without a winner has no card")
     found, search = verdict(run), run.config["search"]
+    pruned = best["nonzero"] < sum(best["layer_weights"])
     return "\n\n".join(
         [
             f"# {search.get('model')} on {search.get('dataset')} that leaks less about its members",
@@ -44,19 +46,65 @@ def card(run: Run) -> str:
             tables.as_markdown(table),
             "Intervals are 95%. The figures are means over fresh seeds; the weights beside this "
             f"card are those of trial {{trial_id}}, the median seed, of {run.config['run_id']}.",
-            tables.as_markdown(tables.layer_counts(best)),
-            _LIMITS,
+            f"Made by: {made_by(run.config, best)}.",
+            *([tables.as_markdown(tables.layer_counts(best))] if pruned else []),
+            _limits(search.get("defense"), best),
             f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
         ]
     )
 
 
-_LIMITS = """## Limits
+def defense_in_words(search: Mapping[str, Any]) -> str:
+    """The defence of a run's settings, with the pruner where it prunes."""
+    name = str(search.get("defense", "pruning"))
+    return f"{name} by {search.get('pruner', 'admm')}" if "pruning" in name else name
 
-- The figures hold for the attacks that were run, on these images. They prove no privacy and give no
-  differential-privacy guarantee; unusual training images can leak much more than the mean.
-- **Do not release the dense network together with this one**: who has both learns more.
-- Pruned weights are stored as zeros: they save size, not time on ordinary hardware."""
+
+def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
+    """The winner's defence in words: its name, its numbers, and what it spent.
+
+    config: config.json.  best: a row of `statistics.confirmed`.
+    """
+    name = defense_in_words(config["search"])
+    parts = [
+        f"{number} {value:.4g}"
+        for numbers in (best["defense_parameters"], best["defense_spent"])
+        for number, value in numbers.items()
+        if numbers is best["defense_parameters"] or number not in best["defense_parameters"]
+    ]
+    return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def _limits(defense: str | None, best: pd.Series) -> str:
+    guarantee = "They prove no privacy and give no differential-privacy guarantee"
+    if defense == "dp":
+        spent = best["defense_spent"]
+        guarantee = (
+            f"The guarantee is that of one training, epsilon {spent.get('epsilon', math.nan):.3g} "
+            f"at delta {spent.get('delta', math.nan):.1g}, by a pseudorandom generator; the search "
+            "looked at the members too, which is not counted in it"
+        )
+    lines = [
+        "## Limits",
+        "",
+        f"- The figures hold for the attacks that were run, on these images. {guarantee}; unusual "
+        "training images can leak much more than the mean.",
+        "- **Do not release the dense network together with this one**: who has both learns more.",
+    ]
+    if defense in _BEHIND_OUTPUTS:
+        lines.append(f"- {_BEHIND_OUTPUTS[defense]}")
+    if best["nonzero"] < sum(best["layer_weights"]):
+        lines.append(
+            "- Pruned weights are stored as zeros: they save size, not time on ordinary hardware."
+        )
+    return "\n".join(lines)
+
+
+_BEHIND_OUTPUTS = {
+    "memguard": "MemGuard protects outputs, not weights: the weights beside this card are those of "
+    "the undefended network and must stay behind a service that changes what it answers.",
+}
+"""Defences whose weights alone are not the defended model."""
 
 
 def _main_figures(run: Run) -> tables.Table | None:

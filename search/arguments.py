@@ -20,6 +20,7 @@ from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, layer_sizes
+from trainables.plugin import Plugin, try_out
 from trainables.pruning.registry import PRUNERS
 from trainables.storage import Place, place
 
@@ -45,6 +46,7 @@ class Options:
     gpus_per_trial: float | None
     trial_timeout_s: float
     data_dir: Path | None
+    plugin: Path | None
     study_storage: str | None
     dry_run: bool
     quiet: bool
@@ -104,6 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dataset", metavar="NAME", help=f"{' | '.join(DATASETS)} [mnist5k]")
     group.add_argument("--model", metavar="NAME", help=f"{' | '.join(MODELS)} [the data set's own]")
+    group.add_argument(
+        "--plugin",
+        type=Path,
+        metavar="FILE",
+        help="a file of your own that registers networks and data sets for the two options above",
+    )
     group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(BUILDERS)} [pruning]")
     group.add_argument(
         "--set",
@@ -239,6 +247,10 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
     """
     given = vars(build_parser().parse_args(words))
     _take_task_of_preset(given)
+    plugin = None
+    if given["plugin"] is not None and given["resume"] is None:
+        plugin = Plugin.read(given["plugin"].absolute())
+        plugin.load()
     options = _options(given)
     if options.resume is not None:
         clash = [f"--{k.replace('_', '-')}" for k in _DECIDING if given[k] is not None]
@@ -248,7 +260,7 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
                 f"{', '.join(clash or ['--out'])}"
             )
         return None, options
-    return _config(given), options
+    return _config(given, plugin), options
 
 
 def _take_task_of_preset(given: dict[str, Any]) -> None:
@@ -268,6 +280,7 @@ def _take_task_of_preset(given: dict[str, Any]) -> None:
 _DECIDING = (
     "dataset",
     "model",
+    "plugin",
     "defense",
     "set",
     "epsilon",
@@ -290,12 +303,17 @@ _DECIDING = (
 )
 """Options that decide results; a resumed run has them already."""
 
+_SETTLED = ("dataset", "model", "plugin", "preset", "set", "epsilon")
+"""Of these, what `_config` does not take over word by word."""
 
-def _config(given: dict[str, Any]) -> SearchConfig:
+
+def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
     dataset = known(given["dataset"] or "mnist5k", list(DATASETS), "--dataset")
     model = known(given["model"] or DATASETS[dataset].default_model, list(MODELS), "--model")
     spec = DATASETS[dataset]
     layers = layer_sizes(model, spec.n_classes, spec.image_shape)
+    if plugin is not None:
+        try_out(model, dataset)
     shown = f"{', '.join(PRESETS)}, {paper_presets_in_words()}"
     names = (*PRESETS, *paper_presets())
     preset = known(given["preset"] or "default", names, "--preset", shown)
@@ -316,10 +334,11 @@ def _config(given: dict[str, Any]) -> SearchConfig:
     changes: dict[str, Any] = {
         "space": default_kind(len(layers)),
         "shadows": SHADOWS[audit],
+        "plugin": plugin and plugin.sha256,
     }
     for name in _DECIDING:
         value = given[name]
-        if value is None or name in ("dataset", "model", "preset", "set", "epsilon"):
+        if value is None or name in _SETTLED:
             continue
         if name == "time_budget":
             changes["time_budget_s"] = duration(value)
@@ -334,9 +353,9 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     words = list(given["set"] or [])
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
-    parameters = dict(DEFENSES[config.defense].parameters)
+    parameters = DEFENSES[config.defense].numbers(config.training.epochs)
     for word in words:
-        name, parameter = changed_parameter(word, config.defense)
+        name, parameter = changed_parameter(word, config.defense, config.training.epochs)
         parameters[name] = parameter
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
@@ -354,16 +373,17 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     return dataclasses.replace(config, parameters=parameters, min_compression=bound)
 
 
-def changed_parameter(word: str, defense: str) -> tuple[str, Parameter]:
+def changed_parameter(word: str, defense: str, epochs: int) -> tuple[str, Parameter]:
     """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
 
-    >>> changed_parameter("gamma=2", "minmax")[1].default
+    >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    Raises InvalidInput for an unknown name and for what is no number or range.
+    epochs: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
+    range, and for values that mean nothing.
     """
     name, _, text = word.partition("=")
-    known_parameters = DEFENSES[defense].parameters
+    known_parameters = DEFENSES[defense].numbers(epochs)
     if not known_parameters:
         raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
     parameter = known_parameters[known(name, tuple(known_parameters), "--set")]
@@ -378,6 +398,10 @@ def changed_parameter(word: str, defense: str) -> tuple[str, Parameter]:
         )
     if parameter.integer and any(end != int(end) for end in ends):
         raise InvalidInput(f"--set {word}: {name} is a whole number")
+    least, most = DEFENSES[defense].bounds_of(name, epochs)
+    if min(ends) < least or max(ends) > most:
+        bound = f"at least {least:g}" if min(ends) < least else f"at most {most:g}"
+        raise InvalidInput(f"--set {word}: {name} is {bound} for --defense {defense} here")
     if len(ends) == 1:
         return name, dataclasses.replace(parameter, default=ends[0], searched=False)
     default = min(max(parameter.default, ends[0]), ends[1])
@@ -404,6 +428,7 @@ def _options(given: dict[str, Any]) -> Options:
         gpus_per_trial=gpus,
         trial_timeout_s=duration(given["trial_timeout"] or TRIAL_TIMEOUT, "--trial-timeout"),
         data_dir=None if given["data_dir"] is None else given["data_dir"].absolute(),
+        plugin=None if given["plugin"] is None else given["plugin"].absolute(),
         study_storage=given["study_storage"],
         dry_run=given["dry_run"],
         quiet=given["quiet"],

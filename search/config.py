@@ -28,6 +28,12 @@ class SearchConfig:
     admm: ADMMConfig
     attack: AttackConfig
 
+    plugin: str | None = None
+    """SHA-256 of the user's file that registers the network or the data set."""
+
+    pretrained: bool = False
+    """Every network starts from published weights; membership is then of the fine-tuning."""
+
     defense: str = "pruning"
     pruner: str = "admm"
     audit: str = "none"

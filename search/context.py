@@ -14,14 +14,15 @@ from search.progress import LiveView
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
 from search.space import Space
-from trainables.config import TrialConfig
+from trainables.config import InvalidInput, TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import population_of, reference_halves
-from trainables.data.images import Images
+from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
 from trainables.defenses.registry import DEFENSES
-from trainables.models import layer_sizes
+from trainables.models import layer_sizes, published_weights
+from trainables.plugin import Plugin
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
@@ -30,13 +31,18 @@ from trainables.trial import Job, Shared
 class Inputs:
     """The data of a run, loaded and split before anything is written."""
 
-    images: Images
+    images: Images | ImageFiles
     split: Split
     layers: dict[str, int]
     """Prunable layer -> number of weights, in the model's order."""
 
     canary: np.ndarray
     """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
+
+    pretrained: dict[str, np.ndarray] | None = None
+    """State dict of published weights; None where networks start from their seeds."""
+
+    plugin: Plugin | None = None
 
     @property
     def population(self) -> np.ndarray:
@@ -62,7 +68,11 @@ class Inputs:
 
 
 def load_inputs(config: SearchConfig, options: Options) -> Inputs:
-    """Load and split the images. Raises InvalidInput when they are absent or damaged."""
+    """Load and split the images. Raises InvalidInput when they are absent or damaged.
+
+    Also raised when the user's plugin is not the one that the settings are made for.
+    """
+    plugin = _plugin(config, options)
     spec = DATASETS[config.dataset]
     images = load_images(config.dataset, options.data_dir)
     split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
@@ -70,8 +80,33 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
-        images=dataclasses.replace(images, labels=labels), split=split, layers=layers, canary=canary
+        images=dataclasses.replace(images, labels=labels),
+        split=split,
+        layers=layers,
+        canary=canary,
+        pretrained=_pretrained(config, options),
+        plugin=plugin,
     )
+
+
+def _plugin(config: SearchConfig, options: Options) -> Plugin | None:
+    if options.plugin is None:
+        return None
+    plugin = Plugin.read(options.plugin)
+    if plugin.sha256 != config.plugin:
+        raise InvalidInput(
+            f"--plugin {plugin.path} has changed since the run began: restore it, or start a "
+            "new run"
+        )
+    plugin.load()
+    return plugin
+
+
+def _pretrained(config: SearchConfig, options: Options) -> dict[str, np.ndarray] | None:
+    if not config.pretrained:
+        return None
+    weights = published_weights(config.model, options.data_dir)
+    return {name: value.numpy() for name, value in weights.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +152,9 @@ class Context:
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
             references={},
             timeout_s=self.options.trial_timeout_s,
+            pretrained=inputs.pretrained,
+            plugin=inputs.plugin,
+            decoders=int(cores) if (cores := self.resources.cpus_per_trial) > 1 else 0,
         )
 
     def trial(

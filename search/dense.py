@@ -38,6 +38,11 @@ class Dense:
 def train_dense(context: Context) -> Dense:
     """Train and measure the dense model and its references, once per run."""
     jobs = _dense_jobs(context)
+    if context.inputs.pretrained is not None:
+        context.say(
+            "Networks start from published weights and are fine-tuned on the members only: what is "
+            "measured is membership in the fine-tuning"
+        )
     results = run_stage(context.stage("dense", jobs, context.shared({}), False))
     require_all(results, jobs, "dense model")
     states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}

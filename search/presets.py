@@ -6,7 +6,7 @@ from collections.abc import Callable
 from search.config import SearchConfig
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models import MODELS, PUBLISHED
 
 
 def mnist5k(model: str) -> SearchConfig:
@@ -99,6 +99,7 @@ def imagenet(model: str) -> SearchConfig:
     return SearchConfig(
         dataset="imagenet",
         model=model,
+        pretrained=model in PUBLISHED,
         space="cluster",
         trials=12,
         confirm_top=2,
@@ -182,8 +183,22 @@ PAPER_DROPS = {
 is more than one point; DP on CIFAR-10 against MIA-Pruning, for Table 2 prints no baseline."""
 
 
+def own(dataset: str, model: str) -> SearchConfig:
+    """A data set that a user registered: its recipe, or mnist5k's, which suits a small one."""
+    config, spec = mnist5k(model), DATASETS[dataset]
+    return dataclasses.replace(
+        config,
+        dataset=dataset,
+        min_compression=None,
+        training=spec.training or config.training,
+        admm=spec.admm or config.admm,
+    )
+
+
 def recipe(dataset: str, model: str) -> SearchConfig:
     """The full-budget recipe of `dataset` with `model`."""
+    if dataset in DATASETS.keys() - _RECIPES.keys():
+        return own(dataset, model)
     if dataset not in RECIPES:
         raise InvalidInput(f"no recipe for data set {dataset!r}; there are {', '.join(RECIPES)}")
     return RECIPES[dataset](model)

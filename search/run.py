@@ -68,8 +68,9 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     say = _speaker(options)
     stored = folder.read_config() if options.resume else None
     if stored is not None:
+        folder.require_own()
         config = SearchConfig.from_dict(stored["search"])
-        options = _with_data_dir(options, stored)
+        options = _with_files(options, stored)
     if config is None:
         raise InvalidInput("there is nothing to run")
     if options.study_storage is not None:
@@ -197,12 +198,15 @@ def _recorded(options: Options) -> dict[str, object]:
     }
 
 
-def _with_data_dir(options: Options, stored: dict[str, object]) -> Options:
-    """A resumed run reads its data where it did, unless told otherwise."""
+def _with_files(options: Options, stored: dict[str, object]) -> Options:
+    """A resumed run reads its plugin, and unless told otherwise its data, where it did."""
     before = stored.get("options")
-    if options.data_dir is None and isinstance(before, dict) and before.get("data_dir"):
-        return dataclasses.replace(options, data_dir=Path(before["data_dir"]))
-    return options
+    if not isinstance(before, dict):
+        return options
+    data_dir, plugin = (
+        Path(before[name]) if before.get(name) else None for name in ("data_dir", "plugin")
+    )
+    return dataclasses.replace(options, data_dir=options.data_dir or data_dir, plugin=plugin)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import stat
 import uuid
 from typing import Any
 
@@ -53,6 +54,38 @@ class RunFolder:
             raise InvalidInput(
                 f"--out {self.path} cannot be written ({_cause(error)}): choose another folder"
             ) from error
+
+    def require_own(self) -> None:
+        """Raise InvalidInput where another user could have written what a resume loads.
+
+        Ray Tune's state is pickled, and a pickle runs the code of whoever wrote it. A folder that
+        only its owner can enter, as `create` makes it, is his whatever the modes in it say.
+        In an object store the bucket's policy says who can write, not a mode.
+        """
+        if isinstance(self.path, RemotePath):
+            return
+        others = stat.S_IWGRP | stat.S_IWOTH
+        closed = not self.path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        tune = self.path / "tune"
+        for path in (self.path, self.path / "config.json", tune, *tune.rglob("*")):
+            if not path.exists() and not path.is_symlink():
+                continue
+            found = path.lstat()
+            if found.st_uid != os.geteuid():
+                raise InvalidInput(
+                    f"--resume {self.path}: {path} belongs to user {found.st_uid}, not to you, and "
+                    "could run that user's code: resume it as that user"
+                )
+            if path.is_symlink() and not path.resolve().is_relative_to(self.path.resolve()):
+                raise InvalidInput(
+                    f"--resume {self.path}: {path} leads out of the run: replace the link by what "
+                    "it stands for, if you trust that"
+                )
+            if not closed and not path.is_symlink() and found.st_mode & others:
+                raise InvalidInput(
+                    f"--resume {self.path}: others may write {path} and so run code as you: if you "
+                    f"trust what is there, `chmod -R go-w {self.path}` and resume again"
+                )
 
     def require_writable(self) -> None:
         """Raise InvalidInput when a run that is to go on cannot write its folder."""
@@ -142,6 +175,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
     arguments = {
         "dataset": config.dataset,
         "model": config.model,
+        "plugin": options.get("plugin"),
         "defense": config.defense,
         "pruner": config.pruner,
         "sampler": config.sampler,
@@ -161,7 +195,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "concurrency": options.get("concurrency"),
         "data-dir": options.get("data_dir"),
     }
-    words = ["python", "-m", "search.run"]
+    words = ["python", "-m", "search.run", *["--comparators"] * config.comparators]
     for name, value in arguments.items():
         if value is not None:
             words += [f"--{name}", str(value)]

@@ -155,6 +155,40 @@ def cifar100_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cifar100(tmp_path_factory.mktemp("cifar100"), *cifar_images(100, 12))
 
 
+SYNSETS = ("n01440764", "n01443537")
+
+
+def write_imagenet(folder: Path, each: int) -> Path:
+    """`each` JPEG files a class as ImageNet's archives unpack, one in four in val."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for label, synset in enumerate(SYNSETS):
+        for number in range(each):
+            part, stem = ("val", "ILSVRC2012_val") if number % 4 == 3 else ("train", synset)
+            home = folder / part / synset
+            home.mkdir(parents=True, exist_ok=True)
+            height, width = generator.integers(40, 80, 2)
+            pixels = generator.integers(0, 120, (height, width, 3)) + 100 * label
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(home / f"{stem}_{number:08d}.JPEG", quality=90)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A --data-dir with 40 images of each of two classes, and weights under the published names."""
+    import torch
+
+    from trainables.models import PUBLISHED, build_model
+
+    folder = write_imagenet(tmp_path_factory.mktemp("imagenet"), 40)
+    for name, weights in PUBLISHED.items():
+        network = build_model(name, n_classes=1000, image_shape=(3, 224, 224), seed=7)
+        torch.save(network.state_dict(), folder / weights.url.rpartition("/")[2])
+    return folder
+
+
 @pytest.fixture(scope="session")
 def write_cifar() -> dict[str, WriteCifar]:
     """Data set -> writer of its files: (folder, (n, 3072) pixels, (n,) labels)."""

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import training
 from trainables.data.device import DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
@@ -157,7 +156,7 @@ def test_prediction_is_in_evaluation_mode_and_leaves_the_statistics_alone(digits
 def test_the_batches_of_an_evaluation_decide_nothing(digits, members, monkeypatch) -> None:
     model = lenet5()
     whole = predict(model, digits, members)
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(DeviceImages, "at_once", 7)
     torch.testing.assert_close(predict(model, digits, members), whole)
 
 
@@ -184,7 +183,7 @@ def test_reestimated_statistics_are_those_of_the_images(digits, members) -> None
 
 
 def test_reestimation_weighs_every_image_alike(digits, monkeypatch) -> None:
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 100)
+    monkeypatch.setattr(DeviceImages, "at_once", 100)
     order = torch.argsort(digits.pixels.flatten(1).float().mean(1), stable=True)
     dark, bright = order[:100], order[-2:]  # the second batch holds two images
     chosen = torch.cat([dark, bright])

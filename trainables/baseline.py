@@ -39,7 +39,7 @@ class DenseRun:
         """
         self.config = config
         self._cohort = cohort
-        self.model: nn.Module = new_network(config, cohort.members.device)
+        self.model: nn.Module = new_network(config, cohort)
         training = training or config.training
         self._training = training
         self._budget = min(stop_after or training.epochs, training.epochs)
@@ -138,7 +138,7 @@ class LoadedDense:
         """weights: the model's state dict."""
         self._images = cohort.images
         self.epochs = config.training.epochs
-        self.model: nn.Module = new_network(config, cohort.members.device)
+        self.model: nn.Module = new_network(config, cohort)
         self.model.load_state_dict(weights)
 
     def predict(self, indices: Tensor) -> Tensor:

@@ -1,15 +1,19 @@
-"""The network of a trial, built from its seed and laid out for the device."""
+"""The network of a trial: from its seed or from published weights, laid out for the device."""
 
 import torch
 from torch import nn
 
 from trainables.config import TrialConfig
+from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.models import build_model
 
 
-def new_network(config: TrialConfig, device: torch.device, *, seed: int | None = None) -> nn.Module:
-    """`config.model` for `config.dataset`, initialised from `seed` [the trial's own]."""
+def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None) -> nn.Module:
+    """`config.model` for `config.dataset`, initialised from `seed` [the trial's own].
+
+    Where the cohort brings published weights, these take the place of what the seed gave.
+    """
     spec = DATASETS[config.dataset]
     network = build_model(
         config.model,
@@ -17,4 +21,6 @@ def new_network(config: TrialConfig, device: torch.device, *, seed: int | None =
         image_shape=spec.image_shape,
         seed=config.seed if seed is None else seed,
     )
-    return network.to(device).to(memory_format=torch.channels_last)
+    if cohort.pretrained is not None:
+        network.load_state_dict(cohort.pretrained)
+    return network.to(cohort.members.device).to(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
 """DP-SGD from scratch, as a resumable run."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +32,8 @@ class PrivateRun:
         self._cohort = cohort
         numbers, members = config.parameters, len(cohort.members)
         self._budget = int(numbers["epochs"])
-        self._batch_size = max(FEWEST, round(numbers["batch_share"] * members))
-        self.model: nn.Module = without_batch_norm(new_network(config, cohort.members.device))
+        self._batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
+        self.model: nn.Module = without_batch_norm(new_network(config, cohort))
         self._noise = noise_multiplier(
             numbers["epsilon"], members=members, batch_size=self._batch_size, epochs=self._budget
         )
@@ -93,13 +94,19 @@ class PrivateRun:
     def advance(self) -> EpochRecord:
         """Train one epoch."""
         start, steps = self.config.parameters["learning_rate"], self._epoch.steps
-        loss, train_accuracy = self._epoch.train(
-            self._private.module,
-            self._private.optimizer,
-            learning_rate=lambda step: cosine(
-                start, self._done * steps + step, self._budget * steps
-            ),
-        )
+        with warnings.catch_warnings():
+            # the first layer's input, the images, needs no gradient; per-image gradients of the
+            # weights come from the hook's other argument, so what torch warns of is not used
+            warnings.filterwarnings(
+                "ignore", message="Full backward hook is firing", category=UserWarning
+            )
+            loss, train_accuracy = self._epoch.train(
+                self._private.module,
+                self._private.optimizer,
+                learning_rate=lambda step: cosine(
+                    start, self._done * steps + step, self._budget * steps
+                ),
+            )
         self._done += 1
         return EpochRecord(
             trial_id=self.config.trial_id,

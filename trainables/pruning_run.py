@@ -50,7 +50,7 @@ class PruningRun:
         self._initial_seed = initial_seed
         self.config = config
         self._cohort = cohort
-        self.model: nn.Module = new_network(config, cohort.members.device)
+        self.model: nn.Module = new_network(config, cohort)
         self.model.load_state_dict(dense)
         self._weights = prunable_layers(self.model)
         self._admm = ADMM(self._weights, config.n, config.admm.rho)
@@ -177,8 +177,7 @@ class PruningRun:
         schedule = self._schedule
         self._masks = Masks.of_largest(self._weights, self.config.n)
         if schedule.rewinds:
-            device = self._cohort.members.device
-            initial = new_network(self.config, device, seed=self._initial_seed)
+            initial = new_network(self.config, self._cohort, seed=self._initial_seed)
             self.model.load_state_dict(initial.state_dict())
         self._masks.apply()
         if not schedule.rewinds:  # a ticket starts where its dense network did, statistics included

@@ -13,6 +13,20 @@ Version 2: js_divergence is an estimate of its own; before, it was excess_gain /
 KINDS = ("baseline", "anchor", "search", "confirm")
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 
+ROUNDING = 1e-9
+"""Accuracies and counts are whole numbers divided: floating point must not decide feasibility."""
+
+
+def violation(bound: float, value: float) -> float:
+    """How far `value` is below `bound`; a trial is feasible where it is not positive.
+
+    >>> 2503 / 5000 - 0.01 > 2453 / 5000, violation(2503 / 5000 - 0.01, 2453 / 5000)
+    (True, 0.0)
+    """
+    missing = bound - value
+    return 0.0 if 0 < missing <= ROUNDING else missing
+
+
 REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
 WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
 """Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The

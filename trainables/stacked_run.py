@@ -27,7 +27,7 @@ class StackedRun:
         self._cohort = cohort
         device = cohort.members.device
         first, second = (
-            new_network(config, device, seed=derive_seed(config.seed, f"stacked-{number}"))
+            new_network(config, cohort, seed=derive_seed(config.seed, f"stacked-{number}"))
             for number in range(2)
         )
         self._stack = Stack(first, second, DATASETS[config.dataset].n_classes).to(device)

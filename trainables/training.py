@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.data.device import DeviceImages
+from trainables.data.batches import ImageBatches
 from trainables.models import prunable_layers
 
 Hook = Callable[[], None]
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (b, k), labels (b,)) -> mean loss, a scalar with gradient."""
-
-EVALUATION_BATCH = 2048
-"""Images per forward pass without gradients; bounds memory, decides no result."""
 
 
 class DivergedError(RuntimeError):
@@ -68,7 +65,7 @@ class Epoch:
 
     def __init__(
         self,
-        images: DeviceImages,
+        images: ImageBatches,
         indices: Tensor,
         *,
         batch_size: int,
@@ -92,12 +89,9 @@ class Epoch:
         return math.ceil(len(self._indices) / self._batch_size)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for part in self._draw(len(self._indices), self._batch_size, self._generator):
-            chosen = self._indices[part.to(self._indices.device)]
-            batch = self._images.batch(chosen)
-            if self._augment:
-                batch = self._images.crop_and_flip(batch, self._generator)
-            yield batch, self._images.labels[chosen]
+        drawn = self._draw(len(self._indices), self._batch_size, self._generator)
+        parts = (self._indices[part.to(self._indices.device)] for part in drawn)
+        return self._images.batches(parts, self._generator if self._augment else None)
 
     def train(
         self,
@@ -139,24 +133,23 @@ class Epoch:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: DeviceImages, indices: Tensor) -> Tensor:
+def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()
     with _precision(indices.device):
-        parts = [
-            model(images.batch(part)).float() for part in torch.split(indices, EVALUATION_BATCH)
-        ]
+        batches = images.batches(torch.split(indices, images.at_once))
+        parts = [model(batch).float() for batch, _ in batches]
     return torch.cat(parts)
 
 
-def accuracy(model: nn.Module, images: DeviceImages, indices: Tensor) -> float:
+def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
     """Fraction of `indices` classified correctly."""
     correct = predict(model, images, indices).argmax(1) == images.labels[indices]
     return float(correct.double().mean())
 
 
 @torch.no_grad()
-def reestimate_batch_norm(model: nn.Module, images: DeviceImages, indices: Tensor) -> None:
+def reestimate_batch_norm(model: nn.Module, images: ImageBatches, indices: Tensor) -> None:
     """Set the running statistics of every batch norm to those of `indices` under today's weights.
 
     A hard prune moves every activation; stale statistics would cost accuracy that retraining
@@ -171,10 +164,10 @@ def reestimate_batch_norm(model: nn.Module, images: DeviceImages, indices: Tenso
     model.train()
     seen = 0
     with _precision(indices.device):
-        for part in torch.split(indices, EVALUATION_BATCH):
-            seen += len(part)
+        for batch, _ in images.batches(torch.split(indices, images.at_once)):
+            seen += len(batch)
             for norm in norms:
-                norm.momentum = len(part) / seen  # a running mean over images, not over batches
-            model(images.batch(part))
+                norm.momentum = len(batch) / seen  # a running mean over images, not over batches
+            model(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

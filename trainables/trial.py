@@ -20,14 +20,15 @@ from trainables.attacks.evidence import ReferenceEvidence
 from trainables.baseline import DenseRun, LoadedDense, dense_seed
 from trainables.candidates import Start, new_run
 from trainables.config import TrialConfig
+from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
-from trainables.data.device import DeviceImages
-from trainables.data.images import Images
+from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
+from trainables.plugin import Plugin
 from trainables.pruning_run import PruningRun
-from trainables.records import EpochRecord
+from trainables.records import EpochRecord, violation
 from trainables.run import Run
 from trainables.training import DivergedError
 
@@ -48,7 +49,7 @@ CHECKPOINT_EVERY_S = 20.0
 class Shared:
     """What every job of a stage reads: once per node, through the object store, without copies."""
 
-    images: Images
+    images: Images | ImageFiles
     split: Split
     dense: dict[str, dict[str, np.ndarray]]
     """Name of a dense model ("baseline", "reference-03") -> its state dict."""
@@ -64,6 +65,15 @@ class Shared:
 
     timeout_s: float | None = None
     """A process that finishes no epoch and no measurement for this long is ended; None waits."""
+
+    pretrained: dict[str, np.ndarray] | None = None
+    """State dict that every network of the run starts from."""
+
+    decoders: int = 0
+    """Processes beside each trial that read image files ahead."""
+
+    plugin: Plugin | None = None
+    """The user's file that registers the network or the data set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +130,8 @@ class Trial(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
         """Put the images on this actor's device, once; then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
+        if shared.plugin is not None:
+            shared.plugin.load()
         self._shared = shared
         self._device = torch.device(shared.device)
         if shared.device == "cuda" and not torch.cuda.is_available():
@@ -188,8 +200,10 @@ class Trial(tune.Trainable):
     def _members_cohort(self) -> Cohort:
         if self._cohort is None:
             spec = DATASETS[self._job.trial.dataset]
-            images = DeviceImages.of(self._shared.images, spec).to(self._device)
-            self._cohort = Cohort.of(images, self._shared.split, self._device)
+            shared, device = self._shared, self._device
+            images = on_device(shared.images, spec, device, shared.decoders)
+            pretrained = None if shared.pretrained is None else _tensors(shared.pretrained)
+            self._cohort = Cohort.of(images, shared.split, device, pretrained)
         return self._cohort
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -208,8 +222,7 @@ class Trial(tune.Trainable):
         job = self._job
         if job.dense is None:
             return DenseRun(job.trial, cohort)
-        weights = self._shared.dense[job.dense]
-        tensors = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+        tensors = _tensors(self._shared.dense[job.dense])
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)
         seed = dense_seed(job.trial.run_seed, job.reference)
@@ -274,15 +287,20 @@ def ended_after(timeout_s: float | None) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
+def _tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Copies: the object store's memory is read-only."""
+    return {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+
+
 def violations(job: Job, val_accuracy: float | None, weights: int) -> dict[str, float | None]:
     """How far the trial is beyond each bound; <= 0 is feasible, None where nothing is bound.
 
     The compression is that of {n_i}, which the trial's weights meet exactly at its end.
     """
-    accuracy = None if val_accuracy is None else job.accuracy_bound - val_accuracy
+    accuracy = None if val_accuracy is None else violation(job.accuracy_bound, val_accuracy)
     compression = None
     if job.compression_bound is not None:
-        compression = job.compression_bound - weights / max(sum(job.trial.n), 1)
+        compression = violation(job.compression_bound, weights / max(sum(job.trial.n), 1))
     return {"accuracy_violation": accuracy, "compression_violation": compression}
 
 

@@ -85,3 +85,26 @@ def test_out_in_a_missing_folder_is_one_line(
 ) -> None:
     assert compare.main([*map(str, two), "--out", str(tmp_path / "no" / "c.html")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_file_of_someone_else_is_not_overwritten(
+    two: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "thesis.html"
+    out.write_text("<title>my thesis</title>")
+    assert compare.main([*map(str, two), "--out", str(out)]) == 2
+    assert "not a page of this program" in capsys.readouterr().err
+    assert out.read_text() == "<title>my thesis</title>"
+
+
+def test_the_defence_and_its_pruner_are_named(write_run: RunWriter, make: SimpleNamespace) -> None:
+    runs = [
+        write_run(make.full(), name=name, settings=make.config(**search))
+        for name, search in {
+            "a": {"defense": "pruning", "pruner": "lottery"},
+            "b": {"defense": "minmax"},
+        }.items()
+    ]
+    text, _ = compare.compare(runs)
+    assert "pruning by lottery" in text
+    assert "minmax" in text

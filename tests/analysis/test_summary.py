@@ -1,5 +1,6 @@
 """The terminal's last lines and the card say what the report says."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,3 +52,31 @@ def test_a_confirmation_that_was_cut_short_says_so(
 ) -> None:
     records = [make.dense(), *make.searched(), make.confirm()[3]]
     assert "Only 1 of 3 seeds so far" in verdict(load_run(write_run(records))).text
+
+
+def test_a_card_of_another_defence_says_how_and_at_what_price(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    def card_of(defense: str, **numbers: dict[str, float]) -> str:
+        whole = {"n": make.dense().n, "nonzero": make.dense().nonzero, "compression": 1.0}
+        rows = [
+            dataclasses.replace(row, defense=defense, **whole, **numbers)
+            for row in make.confirm()[3:6]
+        ]
+        settings = make.config(defense=defense)
+        folder = write_run([make.dense(), *rows], settings=settings, name=defense)
+        return card(load_run(folder))
+
+    private = card_of(
+        "dp",
+        defense_parameters={"epsilon": 8.0, "clip": 1.5},
+        defense_spent={"epsilon": 7.99, "delta": 5e-4, "noise_multiplier": 1.2},
+    )
+    assert "dp (clip 1.5, epsilon 8, delta 0.0005, noise_multiplier 1.2)" in private
+    assert "epsilon 7.99 at delta 0.0005" in private
+    assert "Pruned weights" not in private
+    assert "| fc1 |" not in private
+    guarded = card_of("memguard", defense_parameters={"distortion": 0.5})
+    assert "memguard (distortion 0.5)" in guarded
+    assert "the undefended network" in guarded
+    assert "no differential-privacy guarantee" in guarded

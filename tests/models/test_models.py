@@ -24,6 +24,9 @@ def build(name: str, n_classes: int = 10, shape: tuple[int, int, int] = CIFAR) -
         ("resnet18", 10, CIFAR, 11_173_962),
         ("resnet18", 100, CIFAR, 11_220_132),
         ("mobilenetv2", 10, CIFAR, 2_236_682),
+        ("cnn4", 10, CIFAR, 1_832_266),
+        ("resnet18", 1000, (3, 224, 224), 11_689_512),
+        ("mobilenetv2", 1000, (3, 224, 224), 3_504_872),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, n_classes, shape, count) -> None:
@@ -66,7 +69,7 @@ def test_every_weight_but_norms_and_biases_is_prunable(name) -> None:
 
 def test_the_numbers_of_prunable_layers() -> None:
     counts = {name: len(prunable_layers(build(name))) for name in MODELS}
-    assert counts == {"lenet5": 5, "vgg16": 14, "resnet18": 21, "mobilenetv2": 53}
+    assert counts == {"lenet5": 5, "vgg16": 14, "resnet18": 21, "mobilenetv2": 53, "cnn4": 5}
 
 
 @pytest.mark.parametrize(("name", "shape"), FITTING)
@@ -145,8 +148,9 @@ def test_vgg16_passes_a_signal_of_unit_scale_through_its_layers() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "hint"),
     [
-        ("vgg16", (1, 28, 28), "use lenet5 or resnet18 or mobilenetv2"),
-        ("lenet5", (3, 224, 224), "use another data set"),
+        ("vgg16", (1, 28, 28), "use lenet5 or resnet18 or mobilenetv2 or cnn4"),
+        ("lenet5", (3, 96, 96), "use another data set"),
+        ("lenet5", (3, 224, 224), "use resnet18 or mobilenetv2"),
         ("resnet18", (3, 32, 28), "does not take 32 x 28 images: use another data set"),
         ("resnet19", CIFAR, "did you mean resnet18"),
         ("zzz", CIFAR, "there are lenet5"),

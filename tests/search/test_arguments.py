@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from search.arguments import build_parser, changed_parameter, duration, known, parse
 from search.config import SearchConfig
 from search.presets import RECIPES, recipe
+from search.runfolder import command
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 
 OPTIONS = """
-    --help --dataset --model --defense --set --epsilon --pruner --preset --data-dir --sampler
-    --space --trials --time-budget --max-accuracy-drop --min-compression --seed --confirm-top
-    --confirm-seeds --references --audit --shadows --canaries --out --resume --address
-    --concurrency --cpus-per-trial --gpus-per-trial --study-storage --dry-run --quiet
+    --help --dataset --model --plugin --defense --set --epsilon --pruner --preset --data-dir
+    --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
+    --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
+    --resume --address --concurrency --cpus-per-trial --gpus-per-trial --study-storage
+    --trial-timeout --dry-run --quiet
 """
 
 
@@ -182,3 +185,12 @@ def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
 def test_a_number_that_cannot_be_set_is_refused(word: str, defense: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         changed_parameter(word, defense)
+
+
+def test_comparators_are_for_defences_that_prune() -> None:
+    config, _ = parse(["--comparators"])
+    assert config is not None
+    assert config.comparators
+    assert shlex.split(command(config, {}))[3] == "--comparators"
+    with pytest.raises(InvalidInput, match="removes none"):
+        parse(["--comparators", "--defense", "minmax"])

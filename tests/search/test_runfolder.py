@@ -1,6 +1,7 @@
 """The run folder: refused when it holds something else, read only in its own version."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,61 @@ def test_an_interrupted_write_leaves_the_old_file(
     with pytest.raises(OSError, match="power cut"):
         write(path, "new")
     assert path.read_text() == "old"
+
+
+def run_with_state(tmp_path: Path) -> tuple[RunFolder, Path]:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.write_config({"version": 1})
+    state = folder.tune / "search" / "tuner.pkl"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"state")
+    return folder, state
+
+
+def test_a_closed_folder_of_ones_own_is_trusted_whatever_the_modes_in_it(tmp_path: Path) -> None:
+    folder, state = run_with_state(tmp_path)
+    state.chmod(0o666)
+    folder.require_own()
+
+
+def test_an_open_folder_is_trusted_while_only_its_owner_can_write(tmp_path: Path) -> None:
+    folder, _ = run_with_state(tmp_path)
+    folder.path.chmod(0o755)
+    folder.require_own()
+
+
+@pytest.mark.parametrize("which", ["folder", "config", "state", "state's folder"])
+def test_what_others_may_write_is_not_loaded(which: str, tmp_path: Path) -> None:
+    folder, state = run_with_state(tmp_path)
+    folder.path.chmod(0o755)
+    path = {
+        "folder": folder.path,
+        "config": folder.config,
+        "state": state,
+        "state's folder": state.parent,
+    }[which]
+    path.chmod(path.stat().st_mode | 0o020)
+    with pytest.raises(InvalidInput, match=rf"others may write {path} .*chmod -R go-w"):
+        folder.require_own()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_another_users_state_is_not_loaded(tmp_path: Path) -> None:
+    folder, state = run_with_state(tmp_path)
+    os.chown(state, 12345, -1)
+    with pytest.raises(InvalidInput, match="belongs to user 12345, not to you"):
+        folder.require_own()
+
+
+def test_a_link_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
+    folder, state = run_with_state(tmp_path)
+    elsewhere = tmp_path / "elsewhere.pkl"
+    state.rename(elsewhere)
+    state.symlink_to(elsewhere)
+    with pytest.raises(InvalidInput, match="leads out of the run"):
+        folder.require_own()
+    elsewhere.rename(folder.tune / "moved.pkl")
+    state.unlink()
+    state.symlink_to(folder.tune / "moved.pkl")
+    folder.require_own()

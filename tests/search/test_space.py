@@ -198,7 +198,8 @@ def test_an_unknown_name_without_a_near_match_lists_the_choices():
 def defended_spaces(draw):
     spec = DEFENSES[draw(st.sampled_from(sorted(DEFENSES)))]
     names = tuple(f"layer{i}" for i in range(len(LENET)))
-    return Space("layer", names, LENET, 0.02, prunes=spec.prunes, parameters=spec.parameters)
+    numbers = spec.numbers(draw(st.sampled_from([1, 2, 3, 40, 100])))
+    return Space("layer", names, LENET, 0.02, prunes=spec.prunes, parameters=numbers)
 
 
 @given(defended_spaces(), st.data())

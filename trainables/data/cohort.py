@@ -1,12 +1,13 @@
 """What every trial of a run shares: the images on the device and who is a member."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.device import DeviceImages
+from trainables.data.batches import ImageBatches
 from trainables.data.split import Split
 from trainables.seeding import numpy_generator
 
@@ -18,7 +19,7 @@ MOST_POPULATION = 2500
 class Cohort:
     """Images of one data set on one device, with the index tensor (int64, 1-d) of each part."""
 
-    images: DeviceImages
+    images: ImageBatches
     members: Tensor
     """The target trains on these."""
     non_members: Tensor
@@ -29,8 +30,18 @@ class Cohort:
     audited: Tensor
     """D then D': the images whose membership an attack guesses."""
 
+    pretrained: Mapping[str, Tensor] | None = None
+    """State dict that every network starts from instead of its seed; membership is of the training
+    that follows, so it must have seen all parts alike."""
+
     @classmethod
-    def of(cls, images: DeviceImages, split: Split, device: torch.device) -> "Cohort":
+    def of(
+        cls,
+        images: ImageBatches,
+        split: Split,
+        device: torch.device,
+        pretrained: Mapping[str, Tensor] | None = None,
+    ) -> "Cohort":
         """The parts of `split` as index tensors on `device`."""
 
         def on_device(indices: np.ndarray) -> Tensor:
@@ -45,6 +56,7 @@ class Cohort:
             test=on_device(split.test),
             reference=on_device(split.reference),
             audited=torch.cat([members, non_members]),
+            pretrained=pretrained,
         )
 
     @property

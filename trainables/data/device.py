@@ -1,6 +1,6 @@
 """A data set on the trial's device: bytes at rest, normalised float batches on demand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,8 +13,16 @@ PADDING = 4
 """Pixels of zero padding from which the crop is taken, as everybody does on CIFAR."""
 
 
+def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(b, c, h, w) uint8 -> float32, channels last; mean and std broadcast, of pixels in [0, 1]."""
+    scaled = pixels.float().div_(255).sub_(mean).div_(std)
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
 class DeviceImages:
     """All images of a run on one device; a batch costs an index and a normalisation."""
+
+    at_once = 2048
 
     def __init__(
         self, pixels: Tensor, labels: Tensor, mean: Sequence[float], std: Sequence[float]
@@ -38,8 +46,17 @@ class DeviceImages:
 
     def batch(self, indices: Tensor) -> Tensor:
         """(b,) positions -> (b, c, h, w) float32, normalised, channels last."""
-        scaled = self.pixels[indices].float().div_(255).sub_(self._mean).div_(self._std)
-        return scaled.contiguous(memory_format=torch.channels_last)
+        return normalised(self.pixels[indices], self._mean, self._std)
+
+    def batches(
+        self, parts: Iterable[Tensor], crops: torch.Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of each part; cropped and flipped out of `crops` where it is given."""
+        for indices in parts:
+            batch = self.batch(indices)
+            if crops is not None:
+                batch = self.crop_and_flip(batch, crops)
+            yield batch, self.labels[indices]
 
     def crop_and_flip(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Each image cropped at random out of its zero-padded self and mirrored half of the time.

@@ -1,6 +1,7 @@
-"""A whole data set in memory, as bytes."""
+"""A whole data set: in memory as bytes, or as a list of files."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,3 +22,17 @@ class Images:
             raise ValueError(f"pixels must be (n, c, h, w) uint8, got {self.pixels.shape}")
         if self.labels.shape != self.pixels.shape[:1] or self.labels.dtype != np.int64:
             raise ValueError(f"labels must be {self.pixels.shape[:1]} int64")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFiles:
+    """Images that stay in their files, for a data set that does not fit in memory."""
+
+    folder: Path
+    """On every machine that trains."""
+
+    files: NDArray[np.bytes_]
+    """(n,) paths below it."""
+
+    labels: NDArray[np.int64]
+    """(n,) in [0, classes)."""

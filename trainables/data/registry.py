@@ -5,9 +5,9 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trainables.config import InvalidInput
-from trainables.data.images import Images
-from trainables.data.sources import cifar10, cifar100, mnist, mnist5k
+from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
+from trainables.data.images import ImageFiles, Images
+from trainables.data.sources import IMAGENET_CLASSES, cifar10, cifar100, imagenet, mnist, mnist5k
 
 EVEN = {
     "members": 1 / 5,
@@ -28,6 +28,16 @@ LARGE = {
 """CIFAR: 20,000 members, 20,000 non-members, 5,000 and 5,000, 10,000 in reserve."""
 
 
+HUGE = {
+    "members": 1 / 10,
+    "non_members": 1 / 10,
+    "validation": 1 / 40,
+    "test": 1 / 40,
+    "reference": 1 / 10,
+}
+"""ImageNet: 133,000 members; the logits of all audited images, 1 GB a model, bound it."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec:
     """One data set."""
@@ -44,8 +54,13 @@ class DatasetSpec:
     """Part of the split -> share of the images."""
 
     default_model: str
-    load: Callable[[Path], Images]
+    load: Callable[[Path], Images | ImageFiles]
     """Folder of the data -> images; raises InvalidInput when they are absent or damaged."""
+
+    training: TrainingConfig | None = None
+    """The recipe of a data set that a user registered; ours are in search/presets.py."""
+
+    admm: ADMMConfig | None = None
 
 
 DATASETS: dict[str, DatasetSpec] = {
@@ -85,12 +100,21 @@ DATASETS: dict[str, DatasetSpec] = {
         default_model="resnet18",
         load=cifar100,
     ),
+    "imagenet": DatasetSpec(
+        n_classes=IMAGENET_CLASSES,
+        image_shape=(3, 224, 224),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        fractions=HUGE,
+        default_model="resnet18",
+        load=imagenet,
+    ),
 }
 
 DEFAULT_FOLDER = Path("data")
 
 
-def load_images(name: str, data_dir: Path | None) -> Images:
+def load_images(name: str, data_dir: Path | None) -> Images | ImageFiles:
     """All images of a data set, downloaded into `data_dir` [data] where they are absent.
 
     Raises InvalidInput for an unknown name, and when the images are absent or damaged.

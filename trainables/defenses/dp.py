@@ -16,6 +16,9 @@ from opacus.optimizers import DPOptimizer
 from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
+from trainables.config import InvalidInput
+from trainables.defenses.registry import LEAST_EPSILON
+
 ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(11, 64), 128, 256]
 """Of the Renyi divergence; Opacus's own and finer ones near 1, which decide at a large epsilon."""
 
@@ -44,20 +47,40 @@ def poisson(count: int, batch_size: int, generator: torch.Generator) -> Iterator
         yield chosen
 
 
+class Fresh(nn.Module):
+    """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        return features.clone()
+
+
 def without_batch_norm(network: nn.Module) -> nn.Module:
     """The network with group norm in place of batch norm, whose statistics mix images.
 
-    Layers that work in place are told not to: the hooks that take per-image gradients forbid it.
+    What works in place is kept off the hooked layers: activations are told not to, and residual
+    blocks, which add their input to a norm's output in place, get a copy of it.
     """
     fixed: nn.Module = ModuleValidator.fix(network)
-    for module in fixed.modules():
+    for module in list(fixed.modules()):
         if isinstance(module, nn.ReLU | nn.ReLU6):
             module.inplace = False
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Sequential(child, Fresh()))
     return fixed
 
 
 def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: int) -> float:
-    """Noise in units of the clipping norm for (epsilon, delta_for(members)) after all epochs."""
+    """Noise in units of the clipping norm for (epsilon, delta_for(members)) after all epochs.
+
+    Raises InvalidInput below LEAST_EPSILON.
+    """
+    if not epsilon >= LEAST_EPSILON:
+        raise InvalidInput(
+            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no noise is certified for "
+            "less"
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Optimal order is", category=UserWarning)
         return float(

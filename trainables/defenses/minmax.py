@@ -4,11 +4,12 @@ Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the 
 the split: in no set that anything is measured on (the published code takes the test set).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from trainables.data.cohort import Cohort
@@ -43,7 +44,7 @@ class Adversary:
         with seeded_torch(seed, "adversary"):
             self.attack = NeuralAttack(n_classes)
         self.attack.to(cohort.members.device)
-        self._optimizer = torch.optim.Adam(self.attack.parameters(), lr=LEARNING_RATE)
+        self._optimizer = torch.optim.Adam(self.attack.parameters(), lr=LEARNING_RATE, fused=True)
         self._generator = torch_generator(seed, "adversary-batches")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -52,9 +53,9 @@ class Adversary:
         logits: (b, k) of a batch S'' of members, with gradient.  The other half of the gain,
         E_D' log(1 - f_A), is left to f_A, as in Nasr et al.: the classifier never trains on D'.
         """
-        for _ in range(self._inner_steps):
-            self._maximise()
-        gain = functional.logsigmoid(self._scores(logits, labels)).mean()
+        self._maximise()
+        frozen = {name: weight.detach() for name, weight in self.attack.named_parameters()}
+        gain = functional.logsigmoid(self._scores(frozen, logits, labels)).mean()
         return functional.cross_entropy(logits, labels) + self._gamma * gain
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,35 +73,51 @@ class Adversary:
         self._generator.set_state(state["generator"].cpu())
 
     def _maximise(self) -> None:
-        """One step of f_A on random mini-batches S of D and S' of D' (lines 4 to 6)."""
-        member = self._outputs(self._drawn(self._cohort.members))
-        other = self._outputs(self._drawn(self._cohort.reference))
-        gain = (
-            functional.logsigmoid(self._scores(*member)).mean()
-            + functional.logsigmoid(-self._scores(*other)).mean()
-        )
-        self._optimizer.zero_grad(set_to_none=True)
-        (-gain).backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        """Steps of f_A on random mini-batches S of D and S' of D' (lines 3 to 7).
+
+        The classifier stands still meanwhile, so one forward pass answers for all steps.
+        """
+        steps = [
+            torch.cat([self._drawn(self._cohort.members), self._drawn(self._cohort.reference)])
+            for _ in range(self._inner_steps)
+        ]
+        labels = self._cohort.images.labels
+        weights = dict(self.attack.named_parameters())
+        for indices, logits in zip(steps, self._released(torch.cat(steps)), strict=True):
+            scores = self._scores(weights, logits, labels[indices])
+            member, other = torch.split(scores, self._batch_size)
+            gain = functional.logsigmoid(member).mean() + functional.logsigmoid(-other).mean()
+            self._optimizer.zero_grad(set_to_none=True)
+            (-gain).backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
 
     def _drawn(self, part: Tensor) -> Tensor:
         chosen = torch.randint(len(part), (self._batch_size,), generator=self._generator)
         return part[chosen.to(part.device)]
 
-    def _outputs(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """What the attacker will see: evaluation mode, so that no batch statistic moves."""
+    def _released(self, indices: Tensor) -> tuple[Tensor, ...]:
+        """Logits of each step's images as the attacker will see them.
+
+        In evaluation mode, so that no batch statistic moves.
+        """
         images = self._cohort.images
         self._classifier.eval()
         with torch.no_grad():
-            logits = self._classifier(images.batch(indices))
+            logits = torch.cat(
+                [
+                    self._classifier(images.batch(part))
+                    for part in torch.split(indices, images.at_once)
+                ]
+            )
         self._classifier.train()
-        return logits, images.labels[indices]
+        return torch.split(logits, 2 * self._batch_size)
 
-    def _scores(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(b,) logits of membership, in float32 whatever the classifier runs in."""
+    def _scores(self, weights: Mapping[str, Tensor], logits: Tensor, labels: Tensor) -> Tensor:
+        """(b,) logits of membership under f_A's `weights`, float32 whatever the classifier's."""
         with torch.autocast(logits.device.type, enabled=False):
             one_hot = functional.one_hot(labels, self._n_classes).float()
-            scores: Tensor = self.attack(logits.float().softmax(1), one_hot)
+            inputs = (logits.float().softmax(1), one_hot)
+            scores: Tensor = functional_call(self.attack, dict(weights), inputs)
         return scores
 
 

@@ -1,6 +1,7 @@
 """Defences by name: what each may choose, and whether it prunes or trains anew."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,12 +30,39 @@ class DefenseSpec:
 
     parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
 
+    epochs: Parameter | None = None
+    """How long it trains, in multiples of the recipe's epochs; None for as long as the recipe."""
+
+    bounds: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """Number -> the least and the largest value that mean anything; of epochs in multiples too."""
+
+    def numbers(self, recipe_epochs: int) -> dict[str, Parameter]:
+        """All that may be chosen under a recipe of so many epochs, `epochs` counted in epochs."""
+        if self.epochs is None:
+            return dict(self.parameters)
+        low, default, high = (
+            max(1, round(share * recipe_epochs))
+            for share in (self.epochs.low, self.epochs.default, self.epochs.high)
+        )
+        counted = dataclasses.replace(
+            self.epochs, low=low, default=default, high=high, integer=True, searched=low < high
+        )
+        return {**self.parameters, "epochs": counted}
+
+    def bounds_of(self, name: str, recipe_epochs: int) -> tuple[float, float]:
+        """The least and the largest value that a number may be given."""
+        low, high = self.bounds.get(name, (0.0, math.inf))
+        return (low, high * recipe_epochs) if name == "epochs" else (low, high)
+
 
 GAMMA = Parameter(low=0.05, high=20.0, default=1.0)
 """Weight of the attacker's gain in the classifier's loss (eq. 3)."""
 
 INNER_STEPS = Parameter(low=1, high=20, integer=True, default=5, searched=False)
 """Steps of f_A for each step of the classifier (Algorithm 1, lines 3 to 7)."""
+
+LEAST_EPSILON = 0.05
+"""Of differential privacy: Renyi accounting at our orders certifies nothing below, at any noise."""
 
 DEFENSES: dict[str, DefenseSpec] = {
     "none": DefenseSpec(from_scratch=True),
@@ -52,8 +80,9 @@ DEFENSES: dict[str, DefenseSpec] = {
             "clip": Parameter(low=0.1, high=10.0, default=1.0),
             "learning_rate": Parameter(low=3e-4, high=3e-2, default=2e-3),
             "batch_share": Parameter(low=0.02, high=0.5, default=0.1),
-            "epochs": Parameter(low=10, high=80, integer=True, default=40),
         },
+        epochs=Parameter(low=0.25, high=2.0, default=1.0),
+        bounds={"epsilon": (LEAST_EPSILON, math.inf), "batch_share": (0.0, 1.0)},
     ),
     "memguard": DefenseSpec(
         parameters={"distortion": Parameter(low=0.01, high=2.0, default=0.5)},
@@ -61,10 +90,12 @@ DEFENSES: dict[str, DefenseSpec] = {
     "stacking": DefenseSpec(
         from_scratch=True,
         parameters={"meta_share": Parameter(low=0.1, high=0.5, log=False, default=0.25)},
+        bounds={"meta_share": (0.0, 0.9)},
     ),
     "early-stopping": DefenseSpec(
         from_scratch=True,
-        parameters={"epochs": Parameter(low=1, high=40, integer=True, default=20)},
+        epochs=Parameter(low=0.02, high=1.0, default=0.5),
+        bounds={"epochs": (0.0, 1.0)},
     ),
     "weight-decay": DefenseSpec(
         from_scratch=True,

@@ -8,34 +8,57 @@ import torch
 from torch import Tensor, nn
 
 from trainables.config import InvalidInput
-from trainables.models.cifar import mobilenetv2, resnet18, vgg16
+from trainables.models import cifar, imagenet
+from trainables.models.cnn4 import FourLayerCNN
 from trainables.models.lenet5 import LeNet5
 from trainables.seeding import seeded_torch
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
 
+Build = Callable[[int, Shape], nn.Module]
+"""(classes, image shape) -> network with logits as output."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSpec:
     """One network."""
 
-    build: Callable[[int, Shape], nn.Module]
-    """(classes, image shape) -> network with logits as output."""
+    build: Build
 
-    sides: tuple[int, ...]
-    """Image heights it takes; images are square."""
+    sides: tuple[int, ...] | None
+    """Image heights it takes, of square images; None takes what its author says."""
 
     def takes(self, image_shape: Shape) -> bool:
         """Whether images of this shape go through the network."""
+        if self.sides is None:
+            return True
         return image_shape[1] in self.sides and image_shape[1] == image_shape[2]
+
+
+IMAGENET_SIDE = 224
+
+
+def _two_forms(small: Build, large: Build) -> Build:
+    """CIFAR's form for small images, ImageNet's for large ones."""
+
+    def build(n_classes: int, image_shape: Shape) -> nn.Module:
+        chosen = large if image_shape[1] >= IMAGENET_SIDE else small
+        return chosen(n_classes, image_shape)
+
+    return build
 
 
 MODELS: dict[str, ModelSpec] = {
     "lenet5": ModelSpec(build=LeNet5, sides=(28, 32)),
-    "vgg16": ModelSpec(build=vgg16, sides=(32,)),
-    "resnet18": ModelSpec(build=resnet18, sides=(28, 32)),
-    "mobilenetv2": ModelSpec(build=mobilenetv2, sides=(28, 32)),
+    "vgg16": ModelSpec(build=cifar.vgg16, sides=(32,)),
+    "resnet18": ModelSpec(
+        build=_two_forms(cifar.resnet18, imagenet.resnet18), sides=(28, 32, IMAGENET_SIDE)
+    ),
+    "mobilenetv2": ModelSpec(
+        build=_two_forms(cifar.mobilenetv2, imagenet.mobilenetv2), sides=(28, 32, IMAGENET_SIDE)
+    ),
+    "cnn4": ModelSpec(build=FourLayerCNN, sides=(28, 32)),
 }
 
 

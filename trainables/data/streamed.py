@@ -1,0 +1,125 @@
+"""Images larger than memory: files decoded as they are needed, ahead of the training by processes.
+
+Which image is cropped where follows from the run's generator alone, not from the number of
+processes.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets.folder import pil_loader
+from torchvision.transforms import functional
+
+from trainables.data.device import normalised
+from trainables.data.images import ImageFiles
+from trainables.data.registry import DatasetSpec
+
+SHORTER_SIDE = 256 / 224
+"""Evaluation scales the shorter side to this multiple of the crop, as the published weights were
+measured."""
+
+LEAST_AREA, WIDEST = 0.08, 4 / 3
+"""Training crops keep at least this share of an image, at most this far from a square (Szegedy et
+al. 2015, section 6)."""
+
+Wanted = tuple[int, int | None]
+"""Position, and the seed of its crop; None for the middle of the image."""
+
+
+class Decoder(Dataset[Tensor]):
+    """`Wanted` -> (3, side, side) uint8; picklable, so that processes can read ahead."""
+
+    def __init__(self, images: ImageFiles, side: int) -> None:
+        self._images = images
+        self._side = side
+
+    def __getitem__(self, wanted: Wanted) -> Tensor:
+        """Raises ValueError naming the file when it cannot be decoded."""
+        position, seed = wanted
+        path = self._images.folder / os.fsdecode(self._images.files[position])
+        try:
+            image = pil_loader(path)
+        except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is PIL's for a bad chunk
+            raise ValueError(f"{path} cannot be decoded: mend it, or remove it") from error
+        side = self._side
+        if seed is None:
+            image = functional.resize(image, round(side * SHORTER_SIDE))
+            image = functional.center_crop(image, side)
+        else:
+            generator = np.random.default_rng(seed)
+            box = random_box(image.width, image.height, generator)
+            image = functional.resized_crop(image, *box, [side, side])
+            if generator.random() < 0.5:
+                image = functional.hflip(image)
+        pixels: Tensor = functional.pil_to_tensor(image)
+        return pixels
+
+
+def random_box(
+    width: int, height: int, generator: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random part of an image.
+
+    Where the drawn shape does not fit, it is cut to the image.
+    """
+    area = width * height * generator.uniform(LEAST_AREA, 1.0)
+    ratio = math.exp(generator.uniform(-math.log(WIDEST), math.log(WIDEST)))
+    cut_width = min(max(round(math.sqrt(area * ratio)), 1), width)
+    cut_height = min(max(round(math.sqrt(area / ratio)), 1), height)
+    top = int(generator.integers(height - cut_height + 1))
+    left = int(generator.integers(width - cut_width + 1))
+    return top, left, cut_height, cut_width
+
+
+class StreamedImages:
+    """The interface of `DeviceImages` over files."""
+
+    at_once = 256
+
+    def __init__(
+        self, images: ImageFiles, spec: DatasetSpec, *, device: torch.device, decoders: int
+    ) -> None:
+        """decoders: processes that read ahead; 0 decodes in this one."""
+        self.labels = torch.tensor(images.labels).to(device)
+        self._decoder = Decoder(images, spec.image_shape[1])
+        self._decoders = decoders
+        self._device = device
+        self._mean = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1)
+        self._std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """(b,) positions -> (b, c, h, w) float32, normalised, channels last; not augmented."""
+        pixels = [self._decoder[position, None] for position in indices.tolist()]
+        return self._normalised(torch.stack(pixels))
+
+    def batches(
+        self, parts: Iterable[Tensor], crops: torch.Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of each part; random crops, half of them mirrored, out of `crops`."""
+        drawn = list(parts)
+        wanted = [list(zip(part.tolist(), _seeds(len(part), crops), strict=True)) for part in drawn]
+        loader: DataLoader[Tensor] = DataLoader(
+            self._decoder,
+            batch_sampler=wanted,
+            num_workers=self._decoders,
+            collate_fn=torch.stack,
+            pin_memory=self._device.type == "cuda",
+            generator=torch.Generator(),  # the loader's own draw must not touch the global one
+        )
+        for part, pixels in zip(drawn, loader, strict=True):
+            yield self._normalised(pixels), self.labels[part]
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return normalised(pixels.to(self._device, non_blocking=True), self._mean, self._std)
+
+
+def _seeds(count: int, crops: torch.Generator | None) -> list[int] | list[None]:
+    if crops is None:
+        return [None] * count
+    seeds: list[int] = torch.randint(2**62, (count,), generator=crops).tolist()
+    return seeds

@@ -1,0 +1,170 @@
+"""A user's own networks and data sets: one file of Python that registers them, on every machine.
+
+The file's text travels to the workers and its hash is part of the run's settings.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import re
+import sys
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
+from trainables.data.pairs import Pairs, Shape, collected
+from trainables.data.registry import DATASETS, EVEN, DatasetSpec
+from trainables.models import MODELS, ModelSpec, build_model, layer_macs, prunable_layers
+
+_LOADED: set[str] = set()
+"""Hashes of the texts that were run in this process."""
+
+
+def register_model(name: str, make: Callable[[int, Shape], nn.Module]) -> None:
+    """Let `--model name` mean `make(n_classes, (channels, height, width))`, logits as output.
+
+    Its convolutions (`nn.Conv2d`) and linear layers are pruned. Raises InvalidInput for a name
+    that is taken.
+    """
+    _require_free(name, MODELS, "model")
+    MODELS[name] = ModelSpec(build=functools.partial(_build, name, make), sides=None)
+
+
+def register_dataset(
+    name: str,
+    make: Callable[[Path], Pairs],
+    *,
+    n_classes: int,
+    image_shape: Shape,
+    default_model: str,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    training: TrainingConfig | None = None,
+    admm: ADMMConfig | None = None,
+) -> None:
+    """Let `--dataset name` mean `make(folder of --data-dir)`.
+
+    make: gives a `torch.utils.data.Dataset` of (image, label), the image a uint8 tensor of
+    `image_shape`, without augmentation; all of it is held in memory.  mean, std: per channel, of
+    pixels in [0, 1] [0.5, 0.25].  training, admm: the recipe [that of mnist5k].
+    Raises InvalidInput for a name that is taken.
+    """
+    _require_free(name, DATASETS, "data set")
+    channels = image_shape[0]
+    DATASETS[name] = DatasetSpec(
+        n_classes=n_classes,
+        image_shape=image_shape,
+        mean=mean or (0.5,) * channels,
+        std=std or (0.25,) * channels,
+        fractions=EVEN,
+        default_model=default_model,
+        load=lambda folder: collected(name, make, folder, n_classes, image_shape),
+        training=training,
+        admm=admm,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plugin:
+    """A file as it was read."""
+
+    path: str
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Plugin":
+        """Raises InvalidInput when there is no such text."""
+        try:
+            return cls(path=str(path), text=path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise InvalidInput(f"--plugin {path} cannot be read: {cause}") from error
+
+    @property
+    def sha256(self) -> str:
+        """Of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def load(self) -> None:
+        """Run the text, once in a process; raises InvalidInput when it registers nothing."""
+        if self.sha256 in _LOADED:
+            return
+        models, datasets = {*MODELS}, {*DATASETS}
+        try:
+            self._run()
+        except InvalidInput:
+            for name in MODELS.keys() - models:
+                del MODELS[name]
+            for name in DATASETS.keys() - datasets:
+                del DATASETS[name]
+            raise
+        if MODELS.keys() == models and DATASETS.keys() == datasets:
+            raise InvalidInput(
+                f"--plugin {self.path} registers nothing: call register_model or register_dataset "
+                "of trainables.plugin in it"
+            )
+        _LOADED.add(self.sha256)
+
+    def _run(self) -> None:
+        module = types.ModuleType(f"plugin_{self.sha256[:16]}")
+        module.__file__ = self.path
+        sys.modules[module.__name__] = module  # where pickle and dataclasses look
+        try:
+            exec(compile(self.text, self.path, "exec"), module.__dict__)
+        except InvalidInput as error:
+            raise InvalidInput(f"--plugin {self.path}: {error}") from error
+        except (Exception, SystemExit) as error:
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InvalidInput(f"--plugin {self.path} cannot be imported: {cause}") from error
+
+
+def try_out(model: str, dataset: str) -> None:
+    """Raise InvalidInput unless images go through the network as the search needs it."""
+    spec = DATASETS[dataset]
+    network = build_model(model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0)
+    try:
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(2, *spec.image_shape))
+        layer_macs(network, spec.image_shape)
+    except KeyError as error:
+        raise InvalidInput(
+            f"model {model!r}: layer {error} is never called by itself, so that its work cannot be "
+            "counted"
+        ) from error
+    except Exception as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InvalidInput(
+            f"model {model!r} fails on images of {spec.image_shape}: {cause}"
+        ) from error
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (2, spec.n_classes):
+        raise InvalidInput(
+            f"model {model!r} gives {shape} for two images of {spec.n_classes} classes: it must "
+            f"give logits (2, {spec.n_classes})"
+        )
+
+
+def _require_free(name: str, registry: Mapping[str, object], what: str) -> None:
+    if not re.fullmatch("[a-z0-9_]+", name):
+        raise InvalidInput(f"{what} {name!r}: a name is small letters, digits and _")
+    if name in registry:
+        raise InvalidInput(f"{what} {name!r} exists already: choose another name")
+
+
+def _build(
+    name: str, make: Callable[[int, Shape], nn.Module], n_classes: int, image_shape: Shape
+) -> nn.Module:
+    try:
+        network = make(n_classes, image_shape)
+    except Exception as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InvalidInput(f"model {name!r} cannot be made: {cause}") from error
+    if not isinstance(network, nn.Module):
+        raise InvalidInput(f"model {name!r} is no nn.Module but {type(network).__name__}")
+    if not prunable_layers(network):
+        raise InvalidInput(f"model {name!r} has no Conv2d or Linear layer to prune")
+    return network
