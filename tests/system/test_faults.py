@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -50,7 +51,12 @@ def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *(*SMALL, "--trials", TRIALS, "--trial-timeout", "25s", "--out", out),
             *("--study-storage", f"journal://{base / 'study'}"),
         )
-        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+        try:
+            status = process.wait(timeout=2 * PATIENCE_S)  # three tries of what hangs, and more
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert status == 0, errors.read_text()
     return out
 
 
@@ -61,6 +67,7 @@ def outcome(run: Path, fault: str) -> pd.Series:
     return row
 
 
+@pytest.mark.timeout(600)  # the first to ask for the run
 def test_every_trial_is_there_once_whatever_happens_to_the_others(faulty_run: Path) -> None:
     found = rows(faulty_run, "anchor", "search")
     assert list(found["number"]) == list(range(TRIALS))
