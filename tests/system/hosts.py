@@ -139,8 +139,14 @@ class Host:
     def processes(self, part: str) -> list[str]:
         """Command lines of living processes there that contain `part`."""
         listed = self.must("ps", "-ewwo", "stat=,pid=,args=")
-        lines = (line.strip() for line in listed.splitlines())
-        return [line for line in lines if part in line and not line.startswith("Z")]
+        alive = [line for line in listed.splitlines() if not line.startswith("Z")]
+        return [line for line in alive if part in line.split(None, 2)[2]]
+
+    def kill_processes(self, part: str) -> None:
+        """kill -9 of every process there whose command line contains `part`."""
+        pids = [line.split()[1] for line in self.processes(part)]
+        assert pids, f"{self.name} runs no {part}"
+        self.must("kill", "-9", *pids)
 
     def kill(self) -> None:
         """End everything there, as when its plug is pulled."""
