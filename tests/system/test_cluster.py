@@ -131,11 +131,11 @@ def assert_nothing_lost_or_doubled(searched: pd.DataFrame) -> None:
     assert unfinished["error"].str.len().gt(0).all()
 
 
-def test_the_jobs_api_answers_401_without_the_token(cluster: Cluster) -> None:
+def test_the_jobs_api_answers_401_without_the_token_and_403_with_a_wrong_one(cluster: Cluster) -> None:
     token = cluster.desk.must("cat", TOKEN).strip()
     for asker in (cluster.desk, cluster.hosts[0]):
         assert cluster.answer(asker) == "401"
-        assert cluster.answer(asker, "-H", "Authorization: Bearer 0123456789abcdef") == "401"
+        assert cluster.answer(asker, "-H", "Authorization: Bearer 0123456789abcdef") == "403"
         assert cluster.answer(asker, "-H", f"Authorization: Bearer {token}") == "200"
     submit = ("-X", "POST", "-H", "Content-Type: application/json", "-d", '{"entrypoint": "id"}')
     assert cluster.answer(cluster.hosts[0], *submit) == "401"
