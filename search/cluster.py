@@ -295,13 +295,13 @@ _ON_PREMISES = """\
 # and lets the user below in by SSH, from here and from the head. Keep strangers out of the hosts'
 # network: the token keeps them out of Ray, but travels between the hosts unencrypted.
 #
-#   ray get-auth-token --generate && chmod 600 {token}      # once; the hosts get a copy
+#   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; hosts get a copy
 #   {v1} ray up my-cluster.yaml     # without this only the head starts
 #   ray exec my-cluster.yaml '{with_token} {environment}/bin/ray status'   # until all are there
 #   ray dashboard my-cluster.yaml       # leave it open: http://localhost:8265, through SSH
 #   export RAY_AUTH_MODE=token
-#   ray job submit --address http://localhost:8265 --submission-id first --no-wait -- \\
-#     {environment}/bin/python -m search.run --address auto --out SHARED-FOLDER/first
+#   ray job submit --address http://localhost:8265 --submission-id first --no-wait -- bash -c \\
+#     '{environment}/bin/python -m search.run --address auto --out SHARED-FOLDER/first'
 #   ray job logs --address http://localhost:8265 --follow first
 #   python -m search.cluster down my-cluster.yaml     # `ray down` leaves the workers running
 """
@@ -323,7 +323,7 @@ _GOOGLE_CLOUD = """\
 #     --source-ranges YOUR-IP/32
 #
 #   pip install "ray[default]=={ray}" google-api-python-client google-auth cryptography
-#   ray get-auth-token --generate && chmod 600 {token}      # once; the machines get a copy
+#   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; machines get a copy
 #   ray up my-cluster.yaml
 #   ray down my-cluster.yaml            # the machines cost money until this
 """

@@ -45,7 +45,7 @@ def test_the_number_of_lines_to_fill_in_is_the_one_it_says():
 
 def test_every_setting_that_a_user_may_change_is_explained_beside_it():
     text = (ROOT / "cluster.yaml").read_text()
-    names = "cluster_name max_workers upscaling_speed idle_timeout_minutes".split()
+    names = ["cluster_name", "max_workers", "upscaling_speed", "idle_timeout_minutes"]
     for name in [*names, "region", "ssh_user", "min_workers", "InstanceType: g", "MarketType"]:
         assert re.search(rf"^ *{name}.*  # \w+", text, re.MULTILINE), name
 
@@ -115,3 +115,10 @@ def test_everything_that_is_mounted_exists_here(cluster):
     for local in cluster["file_mounts"].values():
         if local.startswith("./") and local != "./README.md":
             assert (ROOT / local).exists(), local
+
+
+@pytest.mark.parametrize("document", ["README.md", "cluster.yaml", "search/cluster.py"])
+def test_a_job_runs_in_a_shell_of_the_head_or_its_home_would_be_taken_for_a_name(document):
+    submitted = re.findall(r"ray job submit (?:[^\n]*?) -- (.*)", (ROOT / document).read_text())
+    assert submitted
+    assert all(entry.startswith("bash -c ") for entry in submitted)
