@@ -1,7 +1,9 @@
 """cluster.yaml fits Ray's schema, is closed to strangers, and pins the Ray that was tested."""
 
+import copy
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -21,6 +23,42 @@ def test_rays_own_schema_accepts_it(cluster):
     ray = pytest.importorskip("ray")
     schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
     jsonschema.validate(cluster, json.loads(schema.read_text()))
+
+
+def test_rays_launcher_accepts_it_with_all_that_it_adds(cluster):
+    launcher = pytest.importorskip("ray.autoscaler._private.util")
+    prepared = launcher.prepare_config(copy.deepcopy(cluster))
+    launcher.validate_config(prepared)
+    types = prepared["available_node_types"]
+    assert {name: kind["max_workers"] for name, kind in types.items()} == {
+        "head": 0,
+        "gpu_worker": cluster["max_workers"],
+    }
+
+
+def test_the_number_of_lines_to_fill_in_is_the_one_it_says():
+    text = (ROOT / "cluster.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert "Fill in the five FILL_IN lines" in text
+    assert sum("FILL_IN" in line for line in lines) == 5
+
+
+def test_every_setting_that_a_user_may_change_is_explained_beside_it():
+    text = (ROOT / "cluster.yaml").read_text()
+    names = ["cluster_name", "max_workers", "upscaling_speed", "idle_timeout_minutes"]
+    for name in [*names, "region", "ssh_user", "min_workers", "InstanceType: g", "MarketType"]:
+        assert re.search(rf"^ *{name}.*  # \w+", text, re.MULTILINE), name
+
+
+def test_what_the_comment_adds_for_mps_fits_too(cluster):
+    ray = pytest.importorskip("ray")
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    text = (ROOT / "cluster.yaml").read_text()
+    [shown] = re.findall(r"^#   (worker_setup_commands:\n#       - .*)$", text, re.MULTILINE)
+    added = yaml.safe_load(shown.replace("\n#   ", "\n"))
+    jsonschema.validate({**cluster, **added}, schema)
+    [command] = added["worker_setup_commands"]
+    assert subprocess.run(["bash", "-n", "-c", command], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("commands", START_COMMANDS)
@@ -77,3 +115,10 @@ def test_everything_that_is_mounted_exists_here(cluster):
     for local in cluster["file_mounts"].values():
         if local.startswith("./") and local != "./README.md":
             assert (ROOT / local).exists(), local
+
+
+@pytest.mark.parametrize("document", ["README.md", "cluster.yaml", "search/cluster.py"])
+def test_a_job_runs_in_a_shell_of_the_head_or_its_home_would_be_taken_for_a_name(document):
+    submitted = re.findall(r"ray job submit (?:[^\n]*?) -- (.*)", (ROOT / document).read_text())
+    assert submitted
+    assert all(entry.startswith("bash -c ") for entry in submitted)

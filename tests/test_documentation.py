@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-OUR_MODULE = re.compile(r"python3? -m ((?:analysis|search|trainables)\b[\w.]*)")
+OUR_MODULE = re.compile(r"python3? -m ((?:analysis|search|trainables)\b[\w.]*(?: [a-z]+(?= --))?)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -37,7 +37,7 @@ def slug(heading):
 @functools.cache
 def options_of(module):
     shown = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
+        [sys.executable, "-m", *module.split(), "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -47,11 +47,11 @@ def options_of(module):
 
 
 def command_of(line):
-    """The module of ours that a line's options belong to; None when another program's."""
+    """Ours of which a line's options are, as `search.run`, and them; None for another program."""
     if named := OUR_MODULE.search(line):
-        return named[1]
+        return named[1], line[named.end() :]
     search = line.lstrip().startswith("--") or re.search(r"\bmake search\b", line)
-    return "search.run" if search else None
+    return ("search.run", line) if search else None
 
 
 def test_a_newcomer_finds_a_readme():
@@ -90,6 +90,6 @@ def test_every_target_to_make_exists(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_is_in_the_help_of_its_command(document):
     for line in code(document):
-        module = command_of(line)
-        for option in OPTION.findall(line) if module else ():
+        module, words = command_of(line) or (None, "")
+        for option in OPTION.findall(words):
             assert option in options_of(module), f"{module} {option}"

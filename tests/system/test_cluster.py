@@ -1,0 +1,272 @@
+"""A cluster of three hosts by `ray up`: a submitted search, its faults, its end, and no stranger.
+
+The hosts are namespaces on this machine. The desk is a fourth, the user's own computer: it reaches
+the cluster by SSH alone and does not see the shared folder. The tests run in their order.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.system.hosts import SHARED, Host, Network, wait_until, why_not_here
+from tests.system.program import rows
+
+PYTHON = sys.executable
+JOBS = "http://127.0.0.1:8265"
+FILE = "/tmp/home/my-cluster.yaml"
+KEY = "/tmp/home/key"
+TOKEN = "/tmp/home/.ray/auth_token"
+SMOKE = ("--preset", "smoke", "--confirm-seeds", 1)
+TRIALS = 16
+
+PATIENT = """
+import pathlib, socket, time
+
+import ray
+
+from trainables.models import MODELS
+from trainables.plugin import register_model
+
+MARKS = pathlib.Path({marks!r})
+
+
+def patient(n_classes, image_shape):
+    in_trial = ray.is_initialized() and ray.get_runtime_context().get_actor_id()
+    if in_trial and MARKS.is_dir():
+        (MARKS / socket.gethostname()).touch()
+        deadline = time.monotonic() + 240
+        while len(list(MARKS.iterdir())) < {hosts}:
+            if time.monotonic() > deadline:
+                raise TimeoutError("a host has no trial")
+            time.sleep(0.1)
+    return MODELS["lenet5"].build(n_classes, image_shape)
+
+
+register_model("patient", patient)
+"""
+"""LeNet-5 whose trials wait for one another until there is one on every host. Trials this short
+would all run on the first: Ray Tune gives a free actor's host the trial that another still starts
+for."""
+
+_lacking = why_not_here()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.system,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(_lacking is not None, reason=f"NO CLUSTER WAS TESTED: {_lacking}"),
+]
+
+
+class Cluster:
+    """What a user does at the desk, and what an observer sees on the hosts."""
+
+    def __init__(self, network: Network) -> None:
+        self.desk, self.hosts, self.network = network.desk, network.hosts, network
+
+    def write_file(self) -> None:
+        """The commands of the file's own comment, up to `ray up`."""
+        head, *workers = (host.address for host in self.hosts)
+        words = [PYTHON, "-m", "search.cluster", "local", "--head", head]
+        words += ["--workers", ",".join(workers), "--user", "root", "--key", KEY]
+        words += ["--environment", sys.prefix, "--cpus", "1"]
+        self.desk.must("bash", "-c", f'"$@" > {FILE}', "write", *words)
+        self.desk.must("ray", "get-auth-token", "--generate")
+        self.desk.must("chmod", "600", TOKEN)
+
+    def status(self) -> str:
+        """Of the cluster, asked on its head."""
+        return self.hosts[0].run("ray", "status", RAY_AUTH_MODE="token").stdout
+
+    def jobs(self, *words: object) -> "subprocess.CompletedProcess[str]":
+        """`ray job ...` at the desk."""
+        verb, *rest = words
+        return self.desk.run(*("ray", "job", verb, "--address", JOBS, *rest), RAY_AUTH_MODE="token")
+
+    def submit(self, job: str, *words: object) -> None:
+        """A search as a job that goes on when the desk goes away."""
+        entry = (PYTHON, "-m", "search.run", "--address", "auto", *words)
+        done = self.jobs("submit", "--no-wait", "--submission-id", job, "--", *entry)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def ended(self, job: str) -> bool:
+        """Whether the job has ended, well or not."""
+        return bool(re.search(r"succeeded|failed|stopped", self.jobs("status", job).stdout))
+
+    def logs(self, job: str) -> str:
+        """All that the job has printed."""
+        return self.jobs("logs", job).stdout
+
+    def finish(self, job: str, run: Path) -> pd.DataFrame:
+        """Wait for a job that must succeed; the rows of its search."""
+        wait_until(lambda: self.ended(job), f"the end of {job}", 600)
+        assert "succeeded" in self.jobs("status", job).stdout, self.logs(job)
+        return rows(run, "anchor", "search")
+
+    def answer(self, host: Host, *options: str, path: str = "/api/jobs/") -> str:
+        """The HTTP status that the Jobs API gives to a program on `host`; 000 for none."""
+        ask = ("curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", *options)
+        return host.run(*ask, f"http://127.0.0.1:8265{path}").stdout
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Network(tmp_path_factory.mktemp("network"), hosts=3) as network:
+        made = Cluster(network)
+        made.write_file()
+        made.desk.must("ray", "up", "--yes", FILE, RAY_UP_enable_autoscaler_v2="0")
+        wait_until(lambda: "/3.0 CPU" in made.status(), "three hosts in the cluster")
+        tunnel = made.desk.start("ray", "dashboard", FILE, **QUIET)
+        wait_until(lambda: made.answer(made.desk) != "000", "the way to the Jobs API")
+        yield made
+        tunnel.kill()
+        tunnel.wait()
+
+
+QUIET = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+
+
+def start(cluster: Cluster, job: str, done: int) -> Path:
+    """Submit a search and wait until `done` of its trials are on disk; the run's folder."""
+    shared = cluster.network.shared
+    run, marks = shared / job, shared / f"{job}-marks"
+    patient = PATIENT.format(marks=str(SHARED / marks.name), hosts=len(cluster.hosts))
+    (shared / f"{job}.py").write_text(patient)
+    words = (*SMOKE, "--trials", TRIALS, "--references", 0, "--out", SHARED / job)
+    cluster.submit(job, *words, "--plugin", SHARED / f"{job}.py", "--model", "patient")
+    wait_for_trials(cluster, job, run, 0)  # the dense model trains alone
+    marks.mkdir()
+    wait_until(lambda: len(list(marks.iterdir())) == len(cluster.hosts), "a trial on every host")
+    wait_for_trials(cluster, job, run, done)
+    return run
+
+
+def wait_for_trials(cluster: Cluster, job: str, run: Path, count: int) -> None:
+    """Until `count` trials of a search that goes on are on disk."""
+
+    def enough() -> bool:
+        parts = len(list((run / "trials.parquet").glob("[!.]*.parquet")))
+        return parts > count or cluster.ended(job)  # one more: the baseline's row
+
+    wait_until(enough, f"{count} trials of {job}")
+    assert not cluster.ended(job), cluster.logs(job)
+
+
+def assert_nothing_lost_or_doubled(searched: pd.DataFrame) -> None:
+    """Every trial has one row, and one that did not finish says why."""
+    assert list(searched["number"]) == list(range(TRIALS))
+    assert searched["trial_id"].is_unique
+    unfinished = searched[~searched["state"].isin(["COMPLETE", "PRUNED"])]
+    assert set(unfinished["state"]) <= {"FAILED"}
+    assert unfinished["error"].str.len().gt(0).all()
+
+
+def test_the_jobs_api_answers_401_without_the_token_and_403_with_a_wrong_one(
+    cluster: Cluster,
+) -> None:
+    token = cluster.desk.must("cat", TOKEN).strip()
+    for asker in (cluster.desk, cluster.hosts[0]):
+        assert cluster.answer(asker) == "401"
+        assert cluster.answer(asker, "-H", "Authorization: Bearer 0123456789abcdef") == "403"
+        assert cluster.answer(asker, "-H", f"Authorization: Bearer {token}") == "200"
+    submit = ("-X", "POST", "-H", "Content-Type: application/json", "-d", '{"entrypoint": "id"}')
+    assert cluster.answer(cluster.hosts[0], *submit) == "401"
+
+
+def test_the_dashboard_listens_on_the_heads_loopback_only(cluster: Cluster) -> None:
+    head, worker, _ = cluster.hosts
+    ask = ("curl", "-s", "-m", "20", f"http://{head.address}:8265/")
+    assert worker.run(*ask).returncode == 7  # refused
+
+
+def test_a_worker_without_the_token_cannot_join_or_use_the_cluster(cluster: Cluster) -> None:
+    head, worker, _ = cluster.hosts
+    code = f"import ray; ray.init(address='{head.address}:6379')"
+    done = worker.run(PYTHON, "-c", code, RAY_AUTH_MODE="disabled")
+    assert done.returncode != 0
+    assert "uthentic" in done.stdout + done.stderr
+
+
+def test_every_copy_of_the_token_is_its_owners_alone(cluster: Cluster) -> None:
+    for host in (cluster.desk, *cluster.hosts):
+        assert host.must("stat", "-c", "%a", TOKEN).strip() == "600"
+
+
+def test_a_submitted_search_runs_trials_on_every_host_and_can_be_followed(
+    cluster: Cluster,
+) -> None:
+    run = start(cluster, "first", done=2)
+    followed = cluster.jobs("logs", "--follow", "first").stdout  # joins late, leaves at the end
+    searched = cluster.finish("first", run)
+    assert_nothing_lost_or_doubled(searched)
+    assert (searched["state"] == "COMPLETE").all()
+    assert set(searched["node"]) == {"h0", "h1", "h2"}
+    for trial in searched["trial_id"]:
+        assert followed.count(f" {trial} ") == 1
+    assert f"Search: {TRIALS}/{TRIALS}" in followed
+    assert "\x1b" not in "".join(re.findall(r"Search:.*", followed))
+
+
+def test_the_results_are_fetched_from_the_head(cluster: Cluster) -> None:
+    cluster.desk.must("ray", "rsync-down", FILE, f"{SHARED}/first/", "/tmp/home/first/")
+    assert cluster.desk.must("head", "-c", "15", "/tmp/home/first/report.html") == "<!doctype html>"
+
+
+def test_a_stopped_job_is_resumed_on_another_host(cluster: Cluster) -> None:
+    run = start(cluster, "second", done=5)
+    cluster.jobs("stop", "second")
+    wait_until(lambda: cluster.ended("second"), "the end of the job")
+    before = set(rows(run, "anchor", "search")["trial_id"])
+    assert 5 <= len(before) < TRIALS
+    other = cluster.hosts[1]
+    words = (PYTHON, "-m", "search.run", "--resume", SHARED / "second", "--address", "auto")
+    other.must(*words, RAY_AUTH_MODE="token")
+    searched = rows(run, "anchor", "search")
+    assert_nothing_lost_or_doubled(searched)
+    assert before <= set(searched["trial_id"])
+
+
+def test_a_killed_trial_worker_costs_no_trial(cluster: Cluster) -> None:
+    run = start(cluster, "third", done=5)
+    worker = cluster.hosts[1]
+    wait_until(lambda: worker.processes("ray::Trial"), "a trial on h1")
+    worker.kill_processes("ray::Trial")
+    assert_nothing_lost_or_doubled(cluster.finish("third", run))
+
+
+def test_a_killed_raylet_costs_no_trial(cluster: Cluster) -> None:
+    run = start(cluster, "fourth", done=5)
+    worker = cluster.hosts[1]
+    wait_until(lambda: worker.processes("ray::Trial"), "a trial on h1")
+    worker.kill_processes("raylet/raylet")
+    assert_nothing_lost_or_doubled(cluster.finish("fourth", run))
+
+
+def test_a_host_unplugged_for_good_costs_no_trial(cluster: Cluster) -> None:
+    run = start(cluster, "fifth", done=5)
+    lost = cluster.hosts[2]
+    wait_until(lambda: lost.processes("ray::Trial"), "a trial on h2")
+    cluster.network.unplug(lost)
+    assert_nothing_lost_or_doubled(cluster.finish("fifth", run))
+
+
+def test_down_names_the_host_that_it_cannot_reach_and_ends_all_others(cluster: Cluster) -> None:
+    done = cluster.desk.run(PYTHON, "-m", "search.cluster", "down", FILE)
+    head, worker, lost = cluster.hosts
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1, done.stdout
+    assert lines[:2] == [f"{head.address}: stopped", f"{worker.address}: stopped"]
+    assert lines[2].startswith(f"{lost.address}: NOT STOPPED: ")
+    assert head.processes("ray") == worker.processes("ray") == []
+    assert lost.processes("raylet/raylet") or lost.processes("ray::")
+
+
+def test_down_again_when_the_host_is_back_leaves_no_ray_process_anywhere(cluster: Cluster) -> None:
+    cluster.network.plug_in(cluster.hosts[2])
+    done = cluster.desk.run(PYTHON, "-m", "search.cluster", "down", FILE)
+    assert done.returncode == 0, done.stdout
+    assert [host.processes("ray") for host in cluster.hosts] == [[], [], []]
