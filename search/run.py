@@ -46,6 +46,7 @@ OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
 def main(arguments: Sequence[str]) -> int:
     """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    _quiet_root_logger()
     folder: RunFolder | None = None
     try:
         config, options = parse(arguments)
@@ -216,6 +217,15 @@ def _as_before(options: Options, before: dict[str, object], say: Callable[[str],
         else:
             options = dataclasses.replace(options, study_storage=storage)
     return options
+
+
+def _quiet_root_logger() -> None:
+    """Undo Opacus, which sends every logger's INFO to stderr when it is imported."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from search import audit as stage
 from search.presets import recipe, smoke
+from search.runfolder import RunFolder
 from trainables.attacks.evidence import Evidence
 from trainables.attacks.rmia import log_own
 from trainables.config import TrialConfig
@@ -104,7 +105,7 @@ def context(folder: Path, kind: str = "lira") -> Any:
         config=config,
         inputs=inputs,
         halves=HALVES,
-        folder=SimpleNamespace(path=folder),
+        folder=RunFolder(folder),
         say=lambda _: None,
         stage=lambda name, jobs, *_: SimpleNamespace(name=name, jobs=jobs),
     )
@@ -141,7 +142,8 @@ def audit(
     )
     base = dataclasses.replace(work, vector=None, keep_model=False)
     winner = cluster.made(work, IS_MEMBER, leak, 50)
-    path = stage.audit(context(folder, kind), dense, base, winner)
+    stage.audit(context(folder, kind), dense, base, winner)
+    path = folder / "audit" / "scores.parquet"
     assert pq.read_schema(path).equals(AUDIT_SCHEMA)
     return pd.read_parquet(path)
 
@@ -218,11 +220,12 @@ def test_another_candidate_gets_shadows_of_its_own(
 @pytest.mark.usefixtures("quick")
 def test_half_a_file_of_shadows_is_not_taken_for_one(cluster: Cluster, tmp_path: Path) -> None:
     audit(cluster, tmp_path, job())
-    (cached,) = (tmp_path / stage.FOLDER).glob("shadows-*.npz")
-    key = cached.stem.removeprefix("shadows-")
+    (cached,) = (tmp_path / "audit").glob("shadows-*.npz")
     whole = cached.read_bytes()
     cached.unlink()
-    cached.with_name(f".{key}.tmp.npz").write_bytes(whole[: len(whole) // 2])  # killed meanwhile
+    cached.with_name(f".{cached.name}.0.tmp").write_bytes(
+        whole[: len(whole) // 2]
+    )  # killed meanwhile
     audit(cluster, tmp_path, job())
     assert len(cluster.stages) == 2
     assert cached.read_bytes() == whole

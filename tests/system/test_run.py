@@ -92,7 +92,7 @@ def test_every_sampler_finishes(sampler: str, program: Program, tmp_path: Path) 
         *("--confirm-seeds", 1, "--out", out),
     )
     assert done.returncode == 0, done.stderr
-    assert "references are off" in done.stderr
+    assert done.stderr.count("references are off") == 1
     searched = rows(out, "anchor", "search")
     assert list(searched["number"]) == list(range(8))
     assert len({tuple(n) for n in searched["n"]}) == 8
