@@ -146,7 +146,7 @@ def _read_part(part: Place, schema: pa.Schema, check: Check) -> pa.Table:
             else pa.nulls(table.num_rows, field.type)
             for field in schema
         ]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InvalidInput(
             f"{part} cannot be read: {_one_line(error)}; delete it and resume the run to redo it"
         ) from error
