@@ -211,7 +211,11 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         "--address", metavar="ADDRESS", help="of a Ray cluster, or local or auto [local]"
     )
     group.add_argument(
-        "--concurrency", type=int, metavar="N", help="trials at a time [fills the cluster]"
+        "--concurrency",
+        type=int,
+        metavar="N",
+        help="trials at a time; with --address a cluster that has no room for so many yet is "
+        "asked to grow [fills the cluster]",
     )
     group.add_argument("--cpus-per-trial", type=float, metavar="N", help="[1]")
     group.add_argument(

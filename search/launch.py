@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import ray
 from ray import tune
 from ray.tune.search import Searcher
+from ray.util import placement_group, remove_placement_group
 
 from trainables.config import InvalidInput
 from trainables.storage import Place, RemotePath, children
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 KNOCK_S = 10.0
 """A head node that answers at all answers within this."""
+
+GROWTH_S = 1200.0
+"""A machine that a cloud has at all is up and set up within this."""
 
 MAX_FAILURES = 2
 """Retries of a trial whose process or machine died; from its last checkpoint."""
@@ -52,6 +56,13 @@ class Resources:
     gpus_per_trial: float
     concurrency: int
 
+    def slots(self, available: dict[str, float]) -> int:
+        """How many trials have room in a cluster with these resources."""
+        slots = int(available.get("CPU", 0.0) // self.cpus_per_trial)
+        if self.gpus_per_trial > 0:
+            slots = min(slots, int(available.get("GPU", 0.0) / self.gpus_per_trial + 1e-9))
+        return slots
+
 
 @contextlib.contextmanager
 def cluster(address: str | None) -> Iterator[dict[str, float]]:
@@ -74,6 +85,12 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
             include_dashboard=None if address in (None, "local") else False,
         )
     except (OSError, ValueError) as error:
+        if address in (None, "local"):
+            cause = " ".join(str(error).split())
+            raise InvalidInput(
+                f"Ray cannot start on this machine: {cause}; its files go to RAY_TMPDIR or TMPDIR, "
+                "which must be a short path with room"
+            ) from error
         raise InvalidInput(
             f"no Ray cluster answers at --address {address!r}: start one with `ray up "
             "cluster.yaml`, or leave the option out to use this machine"
@@ -99,31 +116,70 @@ def plan_resources(
     cpus_per_trial: float | None,
     gpus_per_trial: float | None,
     concurrency: int | None,
+    may_grow: bool = False,
 ) -> Resources:
     """Fill the cluster: by default one GPU a trial where there are GPUs, else one core.
 
+    may_grow: a given `concurrency` is believed; `wait_for_room` asks for what is not there yet.
     Raises InvalidInput when not a single trial fits: Tune would wait for ever.
     """
     cores, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
     cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
+    resources = Resources(
+        cpus_per_trial=cpu_share, gpus_per_trial=gpu_share, concurrency=concurrency or 1
+    )
+    if may_grow and concurrency is not None:
+        return resources
+    hint = _GROW if may_grow else ""
     if gpu_share > gpus:
         raise InvalidInput(
             f"--gpus-per-trial {gpu_share:g} but the cluster has {gpus:g} GPUs: lower it, or use 0 "
-            "to run on the CPU"
+            f"to run on the CPU{hint}"
         )
     if cpu_share > cores:
         raise InvalidInput(
             f"--cpus-per-trial {cpu_share:g} but the cluster has {cores:g} CPU cores: lower it"
+            f"{hint}"
         )
-    slots = int(cores // cpu_share)
-    if gpu_share > 0:
-        slots = min(slots, int(gpus / gpu_share + 1e-9))
-    return Resources(
-        cpus_per_trial=cpu_share,
-        gpus_per_trial=gpu_share,
-        concurrency=max(1, min(concurrency or slots, slots)),
+    slots = resources.slots(available)
+    return dataclasses.replace(resources, concurrency=max(1, min(concurrency or slots, slots)))
+
+
+_GROW = ", or give --concurrency to have the cluster grow to that many trials"
+
+
+def wait_for_room(
+    resources: Resources,
+    available: dict[str, float],
+    say: Callable[[str], None],
+    patience_s: float = GROWTH_S,
+) -> None:
+    """Ask the autoscaler of a cluster without room for room for all trials, until one has it.
+
+    Raises InvalidInput when no room comes. What is asked for ends with this program, however it
+    ends, so that no machine stays up for it.
+    """
+    if resources.slots(available):
+        return
+    minutes = f"{patience_s / 60:.0f} minutes"
+    say(
+        f"The cluster has no room for a trial yet: it is asked for {resources.concurrency}, and "
+        f"{minutes} at most are waited for the first"
     )
+    share = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    bundle = {name: count for name, count in share.items() if count}
+    groups = [placement_group([bundle]) for _ in range(resources.concurrency)]
+    try:
+        if not ray.wait([group.ready() for group in groups], timeout=patience_s)[0]:
+            wanted = " and ".join(f"{count:g} {name}" for name, count in bundle.items())
+            raise InvalidInput(
+                f"--concurrency {resources.concurrency}: no machine with {wanted} came within "
+                f"{minutes}; `ray status` on the head says why"
+            )
+    finally:
+        for group in groups:
+            remove_placement_group(group)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -25,10 +26,10 @@ from search.audit import audit
 from search.comparators import confirm_comparators
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm
-from search.context import Context, load_inputs
+from search.context import Context, Inputs, load_inputs
 from search.dense import train_dense
 from search.export import export_winner
-from search.launch import cluster, plan_resources
+from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
 from search.mirror import redacted, require_storage_url
 from search.plan import plan
@@ -80,11 +81,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     if stored is None and not options.dry_run:
         folder.check()
     inputs = load_inputs(config, options)
-    if stored is not None and stored["split_hashes"] != inputs.describe()["split_hashes"]:
-        raise InvalidInput(
-            f"--resume {folder.path}: the data are not those of the run (their split hashes "
-            "differ); give the same --data-dir"
-        )
+    if stored is not None:
+        _require_same_data(folder, stored, inputs)
     with cluster(options.address) as available:
         signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice; Ray set its own
         resources = plan_resources(
@@ -92,10 +90,12 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             cpus_per_trial=options.cpus_per_trial,
             gpus_per_trial=options.gpus_per_trial,
             concurrency=options.concurrency,
+            may_grow=options.address not in (None, "local"),
         )
         if options.dry_run:
             Console().print(plan(config, inputs, resources), highlight=False)
             return OK
+        wait_for_room(resources, available, say)
         if stored is None:
             folder.create()
             stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
@@ -115,6 +115,14 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
                     say=say,
                 )
             )
+
+
+def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs) -> None:
+    if stored["split_hashes"] != inputs.describe()["split_hashes"]:
+        raise InvalidInput(
+            f"--resume {folder.path}: the data are not those of the run (their split hashes "
+            "differ); give the same --data-dir"
+        )
 
 
 def _stages(context: Context) -> int:

@@ -30,6 +30,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HOME", str(home))
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own tables stay out of the captured output
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("no_proxy", "127.0.0.1,localhost")  # the servers of these tests are here
         yield home
 
 

@@ -40,6 +40,25 @@ def test_an_interpreter_that_ray_cannot_start_is_named(monkeypatch) -> None:
         pass
 
 
+def test_a_temporary_folder_too_deep_for_ray_is_named(monkeypatch, tmp_path) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", str(deep))
+    with pytest.raises(InvalidInput, match=r"AF_UNIX.*RAY_TMPDIR"), cluster(None):
+        pass
+
+
+def test_in_a_cluster_that_may_grow_a_given_number_is_believed() -> None:
+    resources = plan_resources(
+        {}, cpus_per_trial=None, gpus_per_trial=1.0, concurrency=8, may_grow=True
+    )
+    assert (resources.gpus_per_trial, resources.concurrency) == (1, 8)
+    assert resources.slots({}) == 0
+    assert resources.slots({"CPU": 4.0, "GPU": 2.0}) == 2
+    with pytest.raises(InvalidInput, match="or give --concurrency to have the cluster grow"):
+        plan_resources({}, cpus_per_trial=None, gpus_per_trial=1.0, concurrency=None, may_grow=True)
+
+
 @given(
     st.integers(1, 64),
     st.integers(0, 16),

@@ -142,10 +142,13 @@ class Host:
         alive = [line for line in listed.splitlines() if not line.startswith("Z")]
         return [line for line in alive if part in line.split(None, 2)[2]]
 
-    def kill_processes(self, part: str) -> None:
-        """kill -9 of every process there whose command line contains `part`."""
-        pids = [line.split()[1] for line in self.processes(part)]
-        assert pids, f"{self.name} runs no {part}"
+    def kill_processes(self, *parts: str) -> None:
+        """kill -9, all at once, of every process there whose command line contains one of them."""
+        pids: set[str] = set()
+        for part in parts:
+            found = {line.split()[1] for line in self.processes(part)}
+            assert found, f"{self.name} runs no {part}"
+            pids |= found
         self.must("kill", "-9", *pids)
 
     def kill(self) -> None:

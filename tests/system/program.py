@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from trainables.storage import Place, children
+
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -25,3 +27,14 @@ def rows(out: Path, *kinds: str) -> pd.DataFrame:
     """Rows of these kinds, by number."""
     trials = pd.read_parquet(out / "trials.parquet")
     return trials[trials["kind"].isin(kinds)].sort_values("number", ignore_index=True)
+
+
+def holders(folder: Place, secret: str) -> list[Place]:
+    """Files below `folder` that hold `secret`."""
+    found: list[Place] = []
+    for child in children(folder):
+        if child.is_dir():
+            found += holders(child, secret)
+        elif secret.encode() in child.read_bytes():
+            found.append(child)
+    return found

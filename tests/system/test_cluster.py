@@ -7,6 +7,7 @@ the cluster by SSH alone and does not see the shared folder. The tests run in th
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,9 +79,22 @@ class Cluster:
         self.desk.must("ray", "get-auth-token", "--generate")
         self.desk.must("chmod", "600", TOKEN)
 
+    def up(self) -> None:
+        """`ray up` until every host is there."""
+        self.desk.must("ray", "up", "--yes", FILE, RAY_UP_enable_autoscaler_v2="0")
+        self.wait_for_all()
+
+    def down(self) -> "subprocess.CompletedProcess[str]":
+        """The way down that reaches every host."""
+        return self.desk.run(PYTHON, "-m", "search.cluster", "down", FILE)
+
     def status(self) -> str:
         """Of the cluster, asked on its head."""
         return self.hosts[0].run("ray", "status", RAY_AUTH_MODE="token").stdout
+
+    def wait_for_all(self) -> None:
+        """Until every host is in the cluster, also one that Ray is starting again."""
+        wait_until(lambda: "/3.0 CPU" in self.status(), "three hosts in the cluster")
 
     def jobs(self, *words: object) -> "subprocess.CompletedProcess[str]":
         """`ray job ...` at the desk."""
@@ -118,8 +132,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Network(tmp_path_factory.mktemp("network"), hosts=3) as network:
         made = Cluster(network)
         made.write_file()
-        made.desk.must("ray", "up", "--yes", FILE, RAY_UP_enable_autoscaler_v2="0")
-        wait_until(lambda: "/3.0 CPU" in made.status(), "three hosts in the cluster")
+        made.up()
         tunnel = made.desk.start("ray", "dashboard", FILE, **QUIET)
         wait_until(lambda: made.answer(made.desk) != "000", "the way to the Jobs API")
         yield made
@@ -132,6 +145,7 @@ QUIET = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 
 def start(cluster: Cluster, job: str, done: int) -> Path:
     """Submit a search and wait until `done` of its trials are on disk; the run's folder."""
+    cluster.wait_for_all()
     shared = cluster.network.shared
     run, marks = shared / job, shared / f"{job}-marks"
     patient = PATIENT.format(marks=str(SHARED / marks.name), hosts=len(cluster.hosts))
@@ -246,16 +260,48 @@ def test_a_killed_raylet_costs_no_trial(cluster: Cluster) -> None:
     assert_nothing_lost_or_doubled(cluster.finish("fourth", run))
 
 
-def test_a_host_unplugged_for_good_costs_no_trial(cluster: Cluster) -> None:
+def test_a_host_unplugged_for_a_minute_costs_no_trial_and_comes_back(cluster: Cluster) -> None:
     run = start(cluster, "fifth", done=5)
     lost = cluster.hosts[2]
     wait_until(lambda: lost.processes("ray::Trial"), "a trial on h2")
     cluster.network.unplug(lost)
+    time.sleep(60)  # the fault itself
+    cluster.network.plug_in(lost)
     assert_nothing_lost_or_doubled(cluster.finish("fifth", run))
+    cluster.wait_for_all()
+
+
+def test_a_run_whose_head_is_lost_goes_on_in_a_new_cluster(cluster: Cluster) -> None:
+    run = start(cluster, "sixth", done=5)
+    cluster.hosts[0].kill_processes("ray", "search.run")
+    before = rows(run, "anchor", "search")
+    assert 5 <= len(before) < TRIALS
+    assert cluster.down().returncode == 0
+    cluster.up()
+    wait_until(lambda: cluster.answer(cluster.desk) != "000", "the way to the new Jobs API")
+    cluster.submit("seventh", "--resume", SHARED / "sixth")
+    searched = cluster.finish("seventh", run)
+    assert_nothing_lost_or_doubled(searched)
+    again = searched[searched["trial_id"].isin(before["trial_id"])]
+    pd.testing.assert_frame_equal(again.reset_index(drop=True), before)
+
+
+def test_a_host_unplugged_for_good_costs_no_trial(cluster: Cluster) -> None:
+    run = start(cluster, "eighth", done=5)
+    lost = cluster.hosts[2]
+    wait_until(lambda: lost.processes("ray::Trial"), "a trial on h2")
+    cluster.network.unplug(lost)
+    assert_nothing_lost_or_doubled(cluster.finish("eighth", run))
+
+
+def test_the_token_is_in_no_run_and_no_log(cluster: Cluster) -> None:
+    token = cluster.desk.must("cat", TOKEN).strip()
+    found = cluster.hosts[0].run("grep", "-rlF", token, SHARED, "/tmp/ray")
+    assert (found.returncode, found.stdout) == (1, ""), found.stdout + found.stderr
 
 
 def test_down_names_the_host_that_it_cannot_reach_and_ends_all_others(cluster: Cluster) -> None:
-    done = cluster.desk.run(PYTHON, "-m", "search.cluster", "down", FILE)
+    done = cluster.down()
     head, worker, lost = cluster.hosts
     lines = done.stdout.splitlines()
     assert done.returncode == 1, done.stdout
@@ -267,6 +313,6 @@ def test_down_names_the_host_that_it_cannot_reach_and_ends_all_others(cluster: C
 
 def test_down_again_when_the_host_is_back_leaves_no_ray_process_anywhere(cluster: Cluster) -> None:
     cluster.network.plug_in(cluster.hosts[2])
-    done = cluster.desk.run(PYTHON, "-m", "search.cluster", "down", FILE)
+    done = cluster.down()
     assert done.returncode == 0, done.stdout
     assert [host.processes("ray") for host in cluster.hosts] == [[], [], []]

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from search.confirm import best_candidates
+from search.ledger import Ledger
 from tests.system.program import Program, rows
 from trainables.defenses.registry import DEFENSES
 
@@ -45,7 +46,7 @@ def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory
             assert 0 < spent["epsilon"] <= parameters["epsilon"]
         else:
             assert spent == {}
-    assert best_candidates(searched)
+    assert best_candidates(Ledger(out).rows())
     assert searched[0]["test_accuracy"] is None or math.isnan(searched[0]["test_accuracy"])
     assert 0 <= confirmed[0]["test_accuracy"] <= 1
 
