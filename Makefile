@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format report clean
+.PHONY: help install search test test-fast lint format audit report clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,11 @@ lint: install  ## format, lint, types and import contracts, checked only
 format: install  ## rewrite the code in the house's format
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
+
+audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network
+	@test -x .venv/audit/bin/pip-audit || \
+		{ "$(PYTHON)" -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet pip-audit; }
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 report: install  ## write the report of the newest run again (another run: make report RUN=runs/NAME)
 	@test -n "$(RUN)" || { echo "there is no run in runs/: make search, or make report RUN=FOLDER" >&2; exit 2; }
