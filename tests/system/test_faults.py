@@ -78,7 +78,7 @@ def test_every_trial_is_there_once_whatever_happens_to_the_others(faulty_run: Pa
     ("fault", "reason"),
     [
         ("raises", "planted: this trial raises"),
-        ("nan", "not finite"),
+        ("nan", "the training loss became nan"),
         ("hangs", "no epoch within --trial-timeout"),
         ("killed", "or killed, perhaps for its memory"),
     ],
