@@ -10,6 +10,7 @@ from ray.tune import Callback
 from search.ledger import Ledger
 from search.mirror import mirror, remembered
 from search.space import Space
+from trainables.config import last_line
 from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 
@@ -119,7 +120,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial failed for good, all retries used."""
-        self._write(trial, last_line(trial.get_error()))
+        self._write(trial, cause(trial.get_error()))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """A mirror that was away when the last trial ended gets its last chance."""
@@ -147,9 +148,8 @@ PROCESS_ENDED = (
 """In place of Ray's paragraph about an actor that died, which names neither."""
 
 
-def last_line(error: BaseException | str | None) -> str:
-    """The line of a traceback that says what went wrong."""
+def cause(error: BaseException | str | None) -> str:
+    """What made a trial fail, on one line."""
     if "The actor died unexpectedly" in str(error):
         return PROCESS_ENDED
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "the trial ended without saying why"
+    return last_line(error) or "the trial ended without saying why"

@@ -36,7 +36,7 @@ from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
 from search.searching import base_job, search
 from search.space import Candidate
-from trainables.config import InvalidInput, one_line
+from trainables.config import InvalidInput, last_line, one_line
 from trainables.storage import Place, RemotePath, write
 
 log = logging.getLogger("search")
@@ -60,7 +60,9 @@ def main(arguments: Sequence[str]) -> int:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary of the process
-        cause = redacted(one_line(error)) or type(error).__name__
+        said = str(error)  # Tune raises whole tracebacks as text
+        said = last_line(said) if "Traceback (most recent call last)" in said else one_line(said)
+        cause = redacted(said) or type(error).__name__
         console.print(f"fault: {cause}; the log is {_write_fault(folder)}", markup=False)
         return FAULT
 
@@ -242,8 +244,10 @@ def _logging_to(place: Place) -> Iterator[None]:
     path = place if isinstance(place, Path) else _local_log()
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
+    root, rays = logging.getLogger(), logging.getLogger("ray")
     root.addHandler(handler)
+    rays.handlers.clear()  # it writes every failed trial's traceback to the terminal
+    rays.propagate = True
     log.setLevel(logging.INFO)
     try:
         yield

@@ -1,5 +1,8 @@
 """The search stage: Optuna suggests {n_i}, Ray Tune prunes and attacks, the ledger remembers."""
 
+import dataclasses
+from typing import Any
+
 import torch
 
 from search.context import Context
@@ -74,7 +77,7 @@ def search(context: Context, dense: Dense) -> None:
         Stage(
             name="search",
             folder=context.folder.tune,
-            shared=dense.shared,
+            shared=dataclasses.replace(dense.shared, known=_known(context)),
             resources=context.resources,
             callbacks=[
                 context.recorder(mirrored=True),
@@ -85,3 +88,10 @@ def search(context: Context, dense: Dense) -> None:
             stopper=InfeasibleStopper(),
         )
     )
+
+
+def _known(context: Context) -> dict[str, dict[str, Any]]:
+    """Rows of the search that are on disk: Tune's snapshot may be older by some trials."""
+    return {
+        row["trial_id"]: row for row in context.ledger.rows() if row["kind"] in ("anchor", "search")
+    }

@@ -102,6 +102,23 @@ def test_a_trial_restored_from_its_checkpoint_ends_with_the_same_numbers(
         assert result[name] == expected[name]
 
 
+def test_a_trial_that_is_on_disk_already_answers_with_its_row_and_runs_nothing(shared) -> None:
+    result = finish(make(job(), shared))
+    (row,) = to_table([to_record(IDENTITY, job(), result)], TRIAL_SCHEMA).to_pylist(
+        maps_as_pydicts="strict"
+    )
+    known = dataclasses.replace(shared, known={job().trial.trial_id: row})
+    answer = make(job(), known).step()
+    assert answer["done"]
+    (again,) = to_table([to_record(IDENTITY, job(), answer)], TRIAL_SCHEMA).to_pylist(
+        maps_as_pydicts="strict"
+    )
+    assert again == row
+    assert judge(answer, Goal(units={"accuracy_violation": 0.01})) == judge(
+        result, Goal(units={"accuracy_violation": 0.01})
+    )
+
+
 def test_a_reused_actor_starts_the_next_job_afresh(shared) -> None:
     trial = make(job(), shared)
     finish(trial)

@@ -30,6 +30,16 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
 
 
+def last_line(text: object) -> str:
+    r"""The last line of a text on one terminal line; of a traceback, what went wrong.
+
+    >>> last_line("Traceback (most recent call last):\n  File ...\nOSError: the disk is full\n")
+    'OSError: the disk is full'
+    """
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return one_line(lines[-1]) if lines else ""
+
+
 def rebuilt(kind: type[Settings], values: object) -> Settings:
     """A dataclass of settings from plain JSON types, every type checked, parts rebuilt too.
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
+from trainables.defenses.stacking import Stack
 from trainables.models import layer_macs, prunable_layers
 from trainables.privacy_audit import audit
 from trainables.run import Run
@@ -19,21 +20,25 @@ TEST_KINDS = ("baseline", "confirm")
 
 
 def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """The record's size columns, counted on the weights as they are.
+    """The record's size columns, counted on the weights as they are, against one dense network.
 
-    flops_ratio: multiply-accumulates with a non-zero weight / all of them, prunable layers only.
+    flops_ratio: multiply-accumulates with a non-zero weight / those of the dense network, prunable
+    layers only.  A stack holds more than one network: its compression is below 1, its ratio above.
     """
+    network = model.first if isinstance(model, Stack) else model
+    sizes = {name: weight.numel() for name, weight in prunable_layers(network).items()}
     layers = prunable_layers(model)
-    sizes = [weight.numel() for weight in layers.values()]
-    nonzero = [int(torch.count_nonzero(weight)) for weight in layers.values()]
-    macs = np.array([layer_macs(model, image_shape)[name] for name in layers], dtype=np.float64)
+    nonzero = {name: int(torch.count_nonzero(weight)) for name, weight in layers.items()}
+    macs = layer_macs(model, image_shape)
+    spent = sum(macs[name] * nonzero[name] / weight.numel() for name, weight in layers.items())
+    whole = macs if network is model else layer_macs(network, image_shape)
     return {
-        "layer_names": list(layers),
-        "layer_weights": sizes,
-        "nonzero": sum(nonzero),
-        "weights": sum(sizes),
-        "compression": sum(sizes) / max(sum(nonzero), 1),
-        "flops_ratio": float(macs @ (np.array(nonzero) / np.array(sizes)) / macs.sum()),
+        "layer_names": list(sizes),
+        "layer_weights": list(sizes.values()),
+        "nonzero": sum(nonzero.values()),
+        "weights": sum(sizes.values()),
+        "compression": sum(sizes.values()) / max(sum(nonzero.values()), 1),
+        "flops_ratio": spent / sum(whole.values()),
     }
 
 

@@ -28,7 +28,7 @@ from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
 from trainables.plugin import Plugin
 from trainables.pruning_run import PruningRun
-from trainables.records import EpochRecord, violation
+from trainables.records import COMPLETE, EpochRecord, violation
 from trainables.run import Run
 from trainables.training import DivergedError
 
@@ -74,6 +74,10 @@ class Shared:
 
     timeout_s: float | None = None
     """A process that finishes no epoch and no measurement for this long is ended; None waits."""
+
+    known: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """Trial id -> its row of trials.parquet, where a killed driver had written the row but not yet
+    told Tune: the trial answers with it instead of running again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +156,8 @@ class Trial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Advance to the next stage end, or as long as a checkpoint may wait."""
+        if self._known is not None:
+            return known_result(self._known)
         began = time.monotonic()
         error: str | None = None
         try:
@@ -189,6 +195,8 @@ class Trial(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
+        if self._known is not None:
+            return
         state = torch.load(
             Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
         )
@@ -208,6 +216,9 @@ class Trial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._job = job_of(config)
+        self._known = self._shared.known.get(self._job.trial.trial_id)
+        if self._known is not None:
+            return
         cohort = self._members_cohort()
         if self._job.reference is not None:
             cohort = cohort.trained_on(self._shared.halves[self._job.reference])
@@ -271,6 +282,18 @@ class Trial(tune.Trainable):
             DONE: finished or error is not None,
             SHOULD_CHECKPOINT: checkpoint_due or (finished and job.keep_model),
         }
+
+
+def known_result(row: dict[str, Any]) -> dict[str, Any]:
+    """The last report of a trial that is in trials.parquet already; it makes the same row again."""
+    return {
+        **row,
+        "started_at": row["started_at"].isoformat(),
+        "finished": row["state"] == COMPLETE,
+        "trial_error": row["error"],
+        "history": [],  # on disk
+        DONE: True,
+    }
 
 
 def _tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
