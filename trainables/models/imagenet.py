@@ -1,6 +1,7 @@
 """ResNet-18 and MobileNetV2 in their ImageNet forms, torchvision's own, and their weights.
 
-Parameter counts for 1,000 classes: 11,689,512 and 3,504,872.
+Parameter counts for 1,000 classes: 11,689,512 and 3,504,872.  torchvision is imported where a
+network is built: it costs each process a second.
 """
 
 import hashlib
@@ -11,29 +12,32 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from trainables.config import InvalidInput
 
 log = logging.getLogger(__name__)
 
 PUBLISHED = {
-    "resnet18": models.ResNet18_Weights.IMAGENET1K_V1,
-    "mobilenetv2": models.MobileNet_V2_Weights.IMAGENET1K_V1,
+    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    "mobilenetv2": "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
 }
-"""Network -> the weights whose published accuracy is the paper's baseline (Table 3)."""
+"""Network -> torchvision's IMAGENET1K_V1, whose accuracy is the paper's baseline (Table 3)."""
 
 N_CLASSES = 1000
 
 
 def resnet18(n_classes: int, _image_shape: tuple[int, int, int]) -> nn.Module:
     """He et al. 2016, table 1, for colour images."""
+    from torchvision import models
+
     network: nn.Module = models.resnet18(num_classes=n_classes, weights=None)
     return network
 
 
 def mobilenetv2(n_classes: int, _image_shape: tuple[int, int, int]) -> nn.Module:
     """Sandler et al. 2018, table 2, without dropout, which a seed of ours would not reach."""
+    from torchvision import models
+
     network: nn.Module = models.mobilenet_v2(num_classes=n_classes, weights=None, dropout=0.0)
     return network
 
@@ -60,7 +64,7 @@ def published_weights(name: str, folder: Path | None) -> dict[str, Tensor]:
 
     Raises InvalidInput when the file can be neither found nor downloaded, or does not fit.
     """
-    url = PUBLISHED[name].url
+    url = PUBLISHED[name]
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     file = url.rpartition("/")[2]
     places = [place / file for place in (folder, cache) if place is not None]
