@@ -5,6 +5,7 @@ RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install search test test-fast lint format audit report clean
@@ -27,10 +28,10 @@ search: install  ## run the main search: mnist5k, LeNet-5 (more options: make se
 	$(BIN)/python -m search.run $(ARGS)
 
 test: lint  ## lint, types, import contracts and all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(TWO_FILES) --cov --cov-report=term $(ARGS)
 
 test-fast: install  ## the tests that need no Ray, no browser and no real training
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow" $(ARGS)
 
 lint: install  ## format, lint, types and import contracts, checked only
 	$(BIN)/python -m ruff format --check .

@@ -22,6 +22,18 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """System tests first, the hosts' before all: with two files at a time the longest must not be
+    the last.
+    """
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("system") is None,
+            item.path.stem != "test_cluster",
+        )
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Ray writes a token to HOME, which would change the user's next `ray start`."""

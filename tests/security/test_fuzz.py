@@ -140,7 +140,7 @@ OPTION = st.one_of(
 )
 
 
-@fuzz(600)
+@fuzz(900)
 @given(options=st.lists(OPTION, max_size=3))
 def test_any_command_line_is_planned_or_refused_in_one_line(no_ray, options) -> None:
     words = [word for option in options for word in option]
@@ -305,7 +305,7 @@ def with_value(part: Path, name: str, value: object, drop: bool) -> None:
     pq.write_table(table, part)
 
 
-@fuzz(300)
+@fuzz(120)  # each draws a report's pictures
 @given(change=strange(TRIAL_SCHEMA), which=st.integers(0, 100))
 def test_a_trial_with_a_strange_value_is_shown_or_refused(a_run: Path, change, which) -> None:
     parts = sorted((a_run / "trials.parquet").iterdir())
@@ -318,7 +318,7 @@ def test_a_trial_with_a_strange_value_is_shown_or_refused(a_run: Path, change, w
         part.write_bytes(whole)
 
 
-@fuzz(100)
+@fuzz(40)
 @given(change=strange(EPOCH_SCHEMA))
 def test_an_epoch_with_a_strange_value_is_shown_or_refused(a_run: Path, change) -> None:
     part = sorted((a_run / "epochs.parquet").iterdir())[0]
