@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     _quiet_root_logger()
+    logging.raiseExceptions = False  # a full disk is said once, not by every line of the log
     folder: RunFolder | None = None
     try:
         config, options = parse(arguments)
@@ -85,10 +87,10 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     inputs = load_inputs(config, options)
     if stored is not None:
         _require_same_data(folder, stored, inputs)
-    with cluster(options.address) as available:
+    with cluster(options.address) as nodes:
         signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice; Ray set its own
         resources = plan_resources(
-            available,
+            nodes,
             cpus_per_trial=options.cpus_per_trial,
             gpus_per_trial=options.gpus_per_trial,
             concurrency=options.concurrency,
@@ -97,26 +99,27 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         if options.dry_run:
             Console().print(plan(config, inputs, resources), highlight=False)
             return OK
-        wait_for_room(resources, available, say)
+        wait_for_room(resources, nodes, say)
         if stored is None:
             folder.create()
             stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
             folder.write_config(stored)
         else:
             folder.require_writable()
-        with _logging_to(folder.log):
-            return _stages(
-                Context(
-                    config=config,
-                    options=options,
-                    folder=folder,
-                    run_id=stored["run_id"],
-                    inputs=inputs,
-                    resources=resources,
-                    ledger=Ledger(folder.path),
-                    say=say,
-                )
+        with folder.held(), _logging_to(folder.log):
+            context = Context(
+                config=config,
+                options=options,
+                folder=folder,
+                run_id=stored["run_id"],
+                inputs=inputs,
+                resources=resources,
+                ledger=Ledger(folder.path),
+                say=say,
             )
+            status = _stages(context)
+            context.recorder(mirrored=True).on_experiment_end([])  # a mirror that is back only now
+            return status
 
 
 def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs) -> None:
@@ -255,9 +258,18 @@ def _logging_to(place: Place) -> Iterator[None]:
         root.removeHandler(handler)
         handler.close()
         if isinstance(place, RemotePath):
-            before = place.read_bytes() if place.exists() else b""
-            write(place, before + path.read_bytes())
-            path.unlink()
+            _append(place, path)
+
+
+def _append(place: RemotePath, path: Path) -> None:
+    """Add a local log to the store's; where that is away, the log stays here."""
+    try:
+        before = place.read_bytes() if place.exists() else b""
+        write(place, before + path.read_bytes())
+    except OSError as error:
+        sys.stderr.write(f"The log could not be added to {place} ({one_line(error)}): {path}\n")
+    else:
+        path.unlink()
 
 
 def _write_fault(folder: RunFolder | None) -> Path:
@@ -271,8 +283,12 @@ def _write_fault(folder: RunFolder | None) -> Path:
     return path
 
 
+@functools.cache
 def _local_log() -> Path:
-    return Path(tempfile.gettempdir()) / f"search-run-{os.getpid()}.log"
+    """A new file that only its owner can read."""
+    descriptor, name = tempfile.mkstemp(prefix="search-run-", suffix=".log")
+    os.close(descriptor)
+    return Path(name)
 
 
 def _how_to_resume(folder: RunFolder | None) -> str:

@@ -27,6 +27,7 @@ from search.space import Candidate, Params, Space, require_name
 from trainables.config import InvalidInput
 from trainables.records import COMPLETE, FAILED
 from trainables.seeding import derive_seed
+from trainables.storage import sealed, unsealed
 
 log = logging.getLogger(__name__)
 
@@ -300,6 +301,7 @@ class FeasibleSearcher(Searcher):
         self._time_budget_s = math.inf if time_budget_s is None else time_budget_s
         self._began_s: float | None = None  # of this process; a restored one begins anew
         self._finished_rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None
+        self._caught_up = False
         sampler_seed = derive_seed(seed, "sampler") % 2**32  # NumPy's legacy generators take 32 bit
         sampler = SAMPLERS[sampler_name](sampler_seed, space, n_trials)
         study = optuna.create_study(direction="minimize", sampler=sampler)
@@ -314,6 +316,7 @@ class FeasibleSearcher(Searcher):
         self, trial_id: str
     ) -> dict[str, Any] | str:
         """The next `{"number", "kind", "params", "n", "parameters"}`, or FINISHED."""
+        self._catch_up()
         state = self._state
         if self._began_s is None:
             self._began_s = time.monotonic()
@@ -364,8 +367,11 @@ class FeasibleSearcher(Searcher):
             elif number not in self._state.used and number not in self._state.reserved:
                 self._state.reserved[number] = self._ask(self._state.study, number)
 
-    def adopt_on_restore(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        """Adopt what `rows` returns after every restore; it must pickle (`Ledger.rows` does)."""
+    def follow(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        """Adopt what `rows` returns before the first suggestion, and again after a restore.
+
+        It must pickle (`Ledger.rows` does).
+        """
         self._finished_rows = rows
 
     def save(self, checkpoint_path: str) -> None:
@@ -373,22 +379,28 @@ class FeasibleSearcher(Searcher):
         path = Path(checkpoint_path)
         beside = path.with_name(f".{path.name}.tmp")
         state = dataclasses.replace(self._state, spent_s=self._spent_s())
-        beside.write_bytes(pickle.dumps(state))
+        beside.write_bytes(sealed(pickle.dumps(state)))
         beside.replace(path)
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on from what `save` wrote. Raises InvalidInput when the file is damaged."""
         try:
-            state = pickle.loads(Path(checkpoint_path).read_bytes())
-        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+            state = pickle.loads(unsealed(Path(checkpoint_path).read_bytes()))
+        except (ValueError, AttributeError, ImportError) as error:  # torn, or of another version
             raise InvalidInput(
                 f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"
             ) from error
         self._state = state
         self._began_s = None
+        self._caught_up = False
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if self._finished_rows is not None:
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Adopt what is on disk, once in this process, whether or not Tune restored anything."""
+        if self._finished_rows is not None and not self._caught_up:
             self.adopt(self._finished_rows())
+        self._caught_up = True
 
     def _spent_s(self) -> float:
         """Time spent searching, over all processes; the time between them does not count."""

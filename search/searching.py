@@ -7,7 +7,7 @@ import torch
 
 from search.context import Context
 from search.dense import BASELINE, Dense
-from search.launch import Stage, has_snapshot, run_stage
+from search.launch import Stage, run_stage
 from search.searcher import FeasibleSearcher, Goal, constraint_units
 from search.stopping import InfeasibleStopper
 from trainables.pruning.allocation import erk, lamp, uniform
@@ -70,9 +70,7 @@ def search(context: Context, dense: Dense) -> None:
         goal=Goal(units=constraint_units(config.max_accuracy_drop, config.min_compression)),
         time_budget_s=config.time_budget_s,
     )
-    if not has_snapshot(context.folder.tune / "search"):
-        searcher.adopt(context.ledger.rows())  # killed before Tune's first snapshot
-    searcher.adopt_on_restore(context.ledger.rows)
+    searcher.follow(context.ledger.rows)
     run_stage(
         Stage(
             name="search",

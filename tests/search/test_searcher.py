@@ -455,7 +455,7 @@ def test_rows_of_the_ledger_are_adopted_on_tunes_own_restore(tmp_path):
         ledger.write(record(config))
     searcher_of(n_trials=6).save_to_dir(str(tmp_path), "session")
     searcher = searcher_of(n_trials=6)
-    searcher.adopt_on_restore(ledger.rows)
+    searcher.follow(ledger.rows)
     searcher = pickle.loads(pickle.dumps(searcher))  # Tune keeps it in tuner.pkl
     searcher.restore_from_dir(str(tmp_path))
     assert run(searcher) == whole[4:]

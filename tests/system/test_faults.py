@@ -90,8 +90,11 @@ def test_a_failed_trial_says_why(faulty_run: Path, fault: str, reason: str) -> N
     assert pd.isna(row["attack_gain"])
 
 
-def test_a_trial_whose_process_is_killed_once_finishes(faulty_run: Path) -> None:
-    assert outcome(faulty_run, "killed once")["state"] == "COMPLETE"
+def test_a_trial_whose_process_is_killed_once_goes_on_from_its_checkpoint(faulty_run: Path) -> None:
+    row = outcome(faulty_run, "killed once")
+    assert (row["state"], row["epochs"]) == ("COMPLETE", 2)
+    begun = (faulty_run.parent / f"{row['trial_id']}.epochs").read_text().split()
+    assert begun == ["0", "1", "1"], "its first epoch was trained once, the second begun twice"
 
 
 def test_a_clock_that_is_an_hour_behind_changes_no_duration(faulty_run: Path) -> None:
