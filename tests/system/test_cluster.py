@@ -187,8 +187,10 @@ def wait_for_trials(cluster: Cluster, job: str, run: Path, count: int) -> None:
     """Until `count` trials of a search that goes on are on disk."""
 
     def enough() -> bool:
-        parts = len(list((run / "trials.parquet").glob("[!.]*.parquet")))
-        return parts > count or next(polls) % 50 == 49 and cluster.ended(job)  # > : the baseline's
+        parts = len(list((run / "trials.parquet").glob("[!.]*.parquet")))  # one is the baseline's
+        return parts > count or (
+            next(polls) % 50 == 49 and cluster.ended(job)
+        )  # > : the baseline's
 
     polls = itertools.count()
     wait_until(enough, f"{count} trials of {job}")
