@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from search.config import SearchConfig
+from search.config import NO_BOUND, SearchConfig
 from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
@@ -147,7 +147,8 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         "--max-accuracy-drop",
         type=float,
         metavar="FRACTION",
-        help="feasible: validation accuracy >= dense - this, in [0, 1) [0.01]",
+        help="feasible: validation accuracy >= dense - this, in [0, 1); --defense none, which the "
+        "others are compared with, has no bound [0.01]",
     )
     group.add_argument(
         "--min-compression",
@@ -385,7 +386,12 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
                 "none: leave it out"
             )
         bound = None
-    return dataclasses.replace(config, parameters=parameters, min_compression=bound)
+    return dataclasses.replace(
+        config,
+        parameters=parameters,
+        min_compression=bound,
+        max_accuracy_drop=NO_BOUND if config.is_bare else config.max_accuracy_drop,
+    )
 
 
 def changed_parameter(word: str, defense: str, epochs: int) -> tuple[str, Parameter]:

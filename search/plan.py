@@ -52,6 +52,7 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
+    drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     compression = config.min_compression or "none"
     return "\n".join(
         [
@@ -61,8 +62,7 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
             f"{len(inputs.layers)} layers",
             f"Search     {config.sampler} over the {config.space} space, {config.trials} trials, "
             f"time budget {budget}",
-            f"Bounds     accuracy drop <= {config.max_accuracy_drop:g}, "
-            f"compression >= {compression}",
+            f"Bounds     accuracy drop {drop}, compression >= {compression}",
             f"Trainings  {counts['dense']} dense (1 target, {counts['dense'] - 1} references), "
             f"{counts['search']} search, {counts['references']} pruned references, "
             f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",
