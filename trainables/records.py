@@ -121,7 +121,12 @@ higher score means member, probability is the score calibrated on other images."
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRecord:
-    """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||."""
+    """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||.
+
+    loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: of
+    Min-Max's inner attacker against its own D', at every epoch; else of "member iff classified
+    correctly" at the ends of stages.
+    """
 
     trial_id: str
     phase: str
