@@ -66,7 +66,8 @@ def test_the_labels_are_those_of_the_network_whatever_the_budget(
 ) -> None:
     indices = some(mnist5k_cohort)
     plain = LoadedDense(trial(), mnist5k_cohort, dense).predict(indices)
-    answer = MemGuardRun(trial(budget), mnist5k_cohort, dense).predict(indices)
+    # under seed 3, g is so undecided of this hardly trained network that no noise is needed
+    answer = MemGuardRun(trial(budget, seed=4), mnist5k_cohort, dense).predict(indices)
     assert torch.equal(answer.argmax(1), plain.argmax(1))  # label-only attacks see no change
     moved = (answer.exp() - plain.softmax(1)).abs().sum(1) > 1e-3
     assert moved.any()
