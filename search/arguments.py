@@ -359,7 +359,7 @@ def require_known(config: SearchConfig) -> None:
         ("--space", config.space, SPACES),
     ):
         known(value, tuple(choices), option)
-    numbers = DEFENSES[config.defense].numbers(config.training.epochs)
+    numbers = DEFENSES[config.defense].numbers(config.training.epochs, config.training.optimizer)
     for name in config.parameters:
         known(name, tuple(numbers) or ("none",), "--set")
 
@@ -369,9 +369,12 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     words = list(given["set"] or [])
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
-    parameters = DEFENSES[config.defense].numbers(config.training.epochs)
+    training = config.training
+    parameters = DEFENSES[config.defense].numbers(training.epochs, training.optimizer)
     for word in words:
-        name, parameter = changed_parameter(word, config.defense, config.training.epochs)
+        name, parameter = changed_parameter(
+            word, config.defense, training.epochs, training.optimizer
+        )
         parameters[name] = parameter
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
@@ -394,17 +397,19 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     )
 
 
-def changed_parameter(word: str, defense: str, epochs: int) -> tuple[str, Parameter]:
+def changed_parameter(
+    word: str, defense: str, epochs: int, optimizer: str = "adam"
+) -> tuple[str, Parameter]:
     """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
 
     >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    epochs: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
+    epochs, optimizer: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
     range, and for values that mean nothing.
     """
     name, _, text = word.partition("=")
-    known_parameters = DEFENSES[defense].numbers(epochs)
+    known_parameters = DEFENSES[defense].numbers(epochs, optimizer)
     if not known_parameters:
         raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
     parameter = known_parameters[known(name, tuple(known_parameters), "--set")]
