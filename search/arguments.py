@@ -405,8 +405,8 @@ def changed_parameter(
     >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    epochs, optimizer: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
-    range, and for values that mean nothing.
+    epochs, optimizer: of the recipe.  Raises InvalidInput for an unknown name, for what is no
+    number or range, and for values that mean nothing.
     """
     name, _, text = word.partition("=")
     known_parameters = DEFENSES[defense].numbers(epochs, optimizer)
