@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import pandas as pd
+from ray import tune
 from rich.console import Console
 
 from analysis.load import load_run
@@ -27,8 +28,8 @@ from search.comparators import confirm_comparators
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
 from search.context import Context, Inputs, load_inputs
-from search.dense import train_dense
-from search.export import export_winner
+from search.dense import Dense, train_dense
+from search.export import export_winner, write_card
 from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
 from search.mirror import redacted, require_storage_url
@@ -39,6 +40,7 @@ from search.searching import base_job, search
 from search.space import Candidate
 from trainables.config import InvalidInput, last_line, one_line
 from trainables.storage import Place, RemotePath, write
+from trainables.trial import Job
 
 log = logging.getLogger("search")
 
@@ -162,16 +164,31 @@ def _stages(context: Context) -> int:
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
         return _nothing_feasible(context, what)
-    found = load_run(folder.path)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         say("The search's own favourite was dropped: another leaks less when measured again")
-    chosen = export_winner(folder, list(best["trial_ids"]), results, card(found))
-    if config.audit != "none":
-        audit(context, dense, base, results[chosen])
+    _export_and_audit(context, dense, base, best, results)
     report = write_report(folder.path)
-    Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    Console().print(headline(load_run(folder.path)), markup=False, highlight=False, soft_wrap=True)
     Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
     return OK
+
+
+def _export_and_audit(
+    context: Context,
+    dense: Dense,
+    base: Job,
+    best: pd.Series,
+    results: dict[str, tune.Result],
+) -> None:
+    """The winner's folder; its card again after an audit, which may find more than it says.
+
+    The weights are never without a card, and a resumed run writes both again.
+    """
+    folder = context.folder
+    chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
+    if context.config.audit != "none":
+        audit(context, dense, base, results[chosen])
+        write_card(folder, card(load_run(folder.path)), chosen)
 
 
 def _to_confirm(context: Context) -> list[Candidate]:
