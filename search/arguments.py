@@ -175,7 +175,8 @@ def _add_confirmation(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         default=None,
         help="measure uniform, uniform+, ERK, LAMP and global magnitude at the winner's total "
-        "count just like the winner, to see what the search buys",
+        "count just like the winner, its own counts by the other pruners, and the recipe with "
+        "nothing removed, to see what the search and the pruner buy",
     )
     group.add_argument(
         "--audit",

@@ -14,7 +14,7 @@ from search.launch import Stage, kept_logits, require_all, run_stage
 from search.searcher import Goal
 from search.space import Candidate
 from trainables.config import TrialConfig
-from trainables.records import COMPLETE, PRUNED
+from trainables.records import COMPARATOR, COMPLETE, PRUNED
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
@@ -39,6 +39,15 @@ class Confirmation:
 
     shared: Shared
     say: Callable[[str], None]
+
+    kind: str = "confirm"
+    """Of the rows."""
+
+    def by(self, pruner: str) -> "Confirmation":
+        """The same for comparators that this pruner makes."""
+        trial = dataclasses.replace(self.base.trial, pruner=pruner)
+        base = dataclasses.replace(self.base, trial=trial)
+        return dataclasses.replace(self, base=base, kind=COMPARATOR)
 
 
 LEAST_LEAK = Goal(units={})
@@ -119,7 +128,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, se
     config = confirmation.config
     trial = dataclasses.replace(
         confirmation.base.trial,
-        kind="confirm",
+        kind=confirmation.kind,
         number=rank * config.confirm_seeds + seed,
         seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every candidate: paired
         n=candidate.n,

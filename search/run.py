@@ -24,7 +24,7 @@ from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.audit import audit
-from search.comparators import confirm_comparators
+from search.comparators import confirm_comparators, measure_other_pruners
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
 from search.context import Context, Inputs, load_inputs
@@ -167,6 +167,8 @@ def _stages(context: Context) -> int:
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         say("The search's own favourite was dropped: another leaks less when measured again")
     _export_and_audit(context, dense, base, best, results)
+    if config.comparators:
+        measure_other_pruners(context, confirmation, best)
     report = write_report(folder.path)
     Console().print(headline(load_run(folder.path)), markup=False, highlight=False, soft_wrap=True)
     Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
