@@ -51,10 +51,14 @@ def measure_other_pruners(context: Context, confirmation: Confirmation, winner: 
     ours = Candidate.of(winner["n"], winner["defense_parameters"])
     whole = dataclasses.replace(ours, n=tuple(context.inputs.layers.values()))
     ways = {pruner: ours for pruner in PRUNERS if pruner != own}
-    context.say(f"Comparators: the winner's counts by {', '.join(ways)}, and nothing removed")
-    for rank, (pruner, candidate) in enumerate({**ways, own: whole}.items()):
-        if (pruner, candidate) != (own, ours):
-            measure(confirmation.by(pruner), f"by-{pruner}", rank, [candidate])
+    others = ", ".join(ways)
+    if whole != ours:  # else the winner shows that already
+        ways[own] = whole
+    context.say(
+        f"Comparators: the winner's counts by {others}" + ", and nothing removed" * (own in ways)
+    )
+    for rank, (pruner, candidate) in enumerate(ways.items()):
+        measure(confirmation.by(pruner), f"by-{pruner}", rank, [candidate])
 
 
 def _confirmed_before(context: Context, first_number: int) -> set[Candidate]:
