@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pandas as pd
+from ray import tune
 from rich.console import Console
 
 from analysis.load import load_run
@@ -24,21 +25,23 @@ from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.audit import audit
-from search.comparators import confirm_comparators
+from search.comparators import confirm_comparators, measure_other_pruners
 from search.config import SearchConfig
-from search.confirm import Confirmation, best_candidates, confirm
+from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
 from search.context import Context, Inputs, load_inputs
-from search.dense import train_dense
-from search.export import export_winner
+from search.dense import Dense, train_dense
+from search.export import export_winner, write_card
 from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
 from search.mirror import redacted, require_storage_url
 from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
+from search.searcher import goal_of
 from search.searching import base_job, search
 from search.space import Candidate
 from trainables.config import InvalidInput, last_line, one_line
 from trainables.storage import Place, RemotePath, write
+from trainables.trial import Job
 
 log = logging.getLogger("search")
 
@@ -140,11 +143,13 @@ def _stages(context: Context) -> int:
     dense = train_dense(context)
     folder.write_config({**folder.read_config(), "dense_val_accuracy": dense.val_accuracy})
     say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
+    if config.guarantee_is_fixed:
+        say(
+            "Epsilon is given, and with it the guarantee: the search looks for the best validation "
+            "accuracy under it, not for the least leak"
+        )
     search(context, dense)
-    candidates = best_candidates(context.ledger.rows())
-    if not candidates:
-        return _nothing_feasible(context, "No trial was feasible")
-
+    candidates = _to_confirm(context)
     base = base_job(context, dense)
     confirmation = Confirmation(
         config=config,
@@ -159,17 +164,51 @@ def _stages(context: Context) -> int:
         results |= confirm_comparators(context, dense, confirmation, best)
         best = _winner(folder)
     if best is None:
-        return _nothing_feasible(context, "No confirmed candidate kept the bounds")
-    found = load_run(folder.path)
+        feasible = best_candidates(context.ledger.rows())
+        what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
+        return _nothing_feasible(context, what)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         say("The search's own favourite was dropped: another leaks less when measured again")
-    chosen = export_winner(folder, list(best["trial_ids"]), results, card(found))
-    if config.audit != "none":
-        audit(context, dense, base, results[chosen])
+    _export_and_audit(context, dense, base, best, results)
+    if config.comparators:
+        measure_other_pruners(context, confirmation, best)
     report = write_report(folder.path)
-    Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    Console().print(headline(load_run(folder.path)), markup=False, highlight=False, soft_wrap=True)
     Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
     return OK
+
+
+def _export_and_audit(
+    context: Context,
+    dense: Dense,
+    base: Job,
+    best: pd.Series,
+    results: dict[str, tune.Result],
+) -> None:
+    """The winner's folder; its card again after an audit, which may find more than it says.
+
+    The weights are never without a card, and a resumed run writes both again.
+    """
+    folder = context.folder
+    chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
+    if context.config.audit != "none":
+        audit(context, dense, base, results[chosen])
+        write_card(folder, card(load_run(folder.path)), chosen)
+
+
+def _to_confirm(context: Context) -> list[Candidate]:
+    """The feasible candidates, the best first; without one a single round of the nearest."""
+    rows, goal = context.ledger.rows(), goal_of(context.config)
+    candidates = best_candidates(rows, goal)
+    if candidates:
+        return candidates
+    nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]
+    if nearest:
+        context.say(
+            f"No trial was feasible: the {len(nearest)} nearest to the bounds are measured again, "
+            "for comparisons with other runs"
+        )
+    return nearest
 
 
 def _winner(folder: RunFolder) -> pd.Series | None:

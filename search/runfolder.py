@@ -230,7 +230,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "space": config.space,
         "trials": config.trials,
         "time-budget": None if config.time_budget_s is None else f"{config.time_budget_s:g}s",
-        "max-accuracy-drop": config.max_accuracy_drop,
+        "max-accuracy-drop": None if config.is_bare else config.max_accuracy_drop,
         "min-compression": config.min_compression,
         "confirm-top": config.confirm_top,
         "confirm-seeds": config.confirm_seeds,

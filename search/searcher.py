@@ -23,6 +23,7 @@ from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from search.config import SearchConfig
 from search.space import Candidate, Params, Space, require_name
 from trainables.config import InvalidInput
 from trainables.records import COMPLETE, FAILED
@@ -203,13 +204,37 @@ def constraint_units(max_accuracy_drop: float, min_compression: float | None) ->
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What to minimise, and under which constraints."""
+    """What to look for, and under which constraints."""
 
     objective: str = "excess_gain"
-    """Key of the result, in nats."""
+    """Key of the result: nats, or a fraction."""
+
+    maximised: bool = False
+    """Whether more of it is better."""
 
     units: Mapping[str, float]
     """Violation key of the result (<= 0 is feasible) -> its unit."""
+
+    def cost(self, result: Mapping[str, Any]) -> float | None:
+        """What is minimised; None where it was not measured."""
+        value = result.get(self.objective)
+        return -value if self.maximised and value is not None else value
+
+    def distance(self, result: Mapping[str, Any]) -> float:
+        """How far beyond its bounds a result is, in units of them; 0 is feasible, NaN unknown."""
+        violations = (result.get(name) for name in self.units)
+        return sum(
+            max(0.0, violation) / unit if violation is not None else math.nan
+            for violation, unit in zip(violations, self.units.values(), strict=True)
+        )
+
+
+def goal_of(config: SearchConfig) -> Goal:
+    """What a run looks for: the least leak, or the best accuracy where privacy is fixed."""
+    units = constraint_units(config.max_accuracy_drop, config.min_compression)
+    if config.guarantee_is_fixed:
+        return Goal(objective="val_accuracy", maximised=True, units=units)
+    return Goal(units=units)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,7 +257,7 @@ def judge(result: Mapping[str, Any] | None, goal: Goal) -> Outcome:
     """
     if not result or result.get("trial_error"):
         return FAIL
-    value = result.get(goal.objective)
+    value = goal.cost(result)
     stopped = value is None or result.get("finished") is False
     violations = {name: result.get(name) for name in goal.units}
     if not all(map(_is_finite, [*violations.values(), *([] if stopped else [value])])):
