@@ -168,6 +168,8 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 def family_excess(gains: object) -> float:
     """Excess gain of the strongest attack without references, floored by the constant 0.5.
 
+    Flattered by the choice: the largest of several noisy values, on the images that chose it. Only
+    `excess_gain` is free of that; the two kinds of attack are not recorded apart by fold.
     gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
     """
     family = [gain for name, gain in _gains(gains).items() if name not in WITH_REFERENCES]
@@ -175,7 +177,7 @@ def family_excess(gains: object) -> float:
 
 
 def reference_excess(gains: object) -> float:
-    """Excess gain of the strongest attack with matched references, nats; NaN when none was run."""
+    """The largest with matched references, nats, flattered likewise; NaN when none was run."""
     informed = [gain for name, gain in _gains(gains).items() if name in WITH_REFERENCES]
     return max(informed) + LOG4 if informed else math.nan
 
