@@ -420,7 +420,7 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
         "nonzero": round(float(rows["nonzero"].astype(float).mean())),
         "strongest_attack": Counter(rows["strongest_attack"]).most_common(1)[0][0],
         "attack_gains": _mean_gains(rows),
-        "defense_spent": _numbers(rows.iloc[0]["defense_spent"]),
+        "defense_spent": _mean_numbers(rows["defense_spent"]),
         "layer_names": tuple(rows.iloc[0]["layer_names"]),
         "layer_weights": _vector(rows.iloc[0]["layer_weights"]),
     }
@@ -437,7 +437,12 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
 
 
 def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:
-    cells = [_gains(cell) for cell in rows["attack_gains"]]
+    return _mean_numbers(rows["attack_gains"])
+
+
+def _mean_numbers(column: pd.Series) -> dict[str, float]:
+    """Of a column of maps, over the rows: what every row has."""
+    cells = [_gains(cell) for cell in column]
     common = [name for name in cells[0] if all(name in cell for cell in cells)]
     return {name: float(np.mean([cell[name] for cell in cells])) for name in common}
 

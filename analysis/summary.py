@@ -68,12 +68,12 @@ def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
     config: config.json.  best: a row of `statistics.confirmed`.
     """
     name = defense_in_words(config["search"])
+    asked, spent = best["defense_parameters"], best["defense_spent"]
     parts = [
-        f"{number} {value:.4g}"
-        for numbers in (best["defense_parameters"], best["defense_spent"])
-        for number, value in numbers.items()
-        if numbers is best["defense_parameters"] or number not in best["defense_parameters"]
+        f"{number} {value:.4g}" + (f", spent {spent[number]:.4g}" if number in spent else "")
+        for number, value in asked.items()
     ]
+    parts += [f"{number} {value:.4g}" for number, value in spent.items() if number not in asked]
     return f"{name} ({', '.join(parts)})" if parts else name
 
 

@@ -72,11 +72,13 @@ def test_a_card_of_another_defence_says_how_and_at_what_price(
         defense_parameters={"epsilon": 8.0, "clip": 1.5},
         defense_spent={"epsilon": 7.99, "delta": 5e-4, "noise_multiplier": 1.2},
     )
-    assert "dp (clip 1.5, epsilon 8, delta 0.0005, noise_multiplier 1.2)" in private
+    assert "dp (clip 1.5, epsilon 8, spent 7.99, delta 0.0005, noise_multiplier 1.2)" in private
     assert "epsilon 7.99 at delta 0.0005" in private
     assert "Pruned weights" not in private
     assert "| fc1 |" not in private
-    guarded = card_of("memguard", defense_parameters={"distortion": 0.5})
-    assert "memguard (distortion 0.5)" in guarded
+    guarded = card_of(
+        "memguard", defense_parameters={"distortion": 0.5}, defense_spent={"distortion": 0.31}
+    )
+    assert "memguard (distortion 0.5, spent 0.31)" in guarded
     assert "the undefended network" in guarded
     assert "no differential-privacy guarantee" in guarded
