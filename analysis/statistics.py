@@ -281,8 +281,8 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
     `reference_excess` are the two kinds apart, `search_excess` what the search had seen. `rule`
     names the published allocations that give this very vector, "" for the search's own. Feasible:
-    the mean validation accuracy and the compression meet their bounds and no seed failed (a seed
-    that diverged has no accuracy and must not be averaged away).
+    the mean validation accuracy and the compression meet their bounds, some seed alone did too,
+    and none failed (a seed that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
     bound = accuracy_bound(trials, config)
@@ -305,6 +305,7 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         least = config["search"].get("min_compression") or 0.0
         record["feasible"] = (
             failed == 0
+            and bool(complete["feasible"].eq(True).any())
             and violation(bound, record["val_accuracy"]) <= 0
             and violation(least, record["compression"]) <= 0
         )

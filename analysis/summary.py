@@ -130,12 +130,7 @@ def verdict(run: Run) -> Verdict:
     hardest = statistics.hardest_bound(run.trials)
     bound = f" The bound hardest to meet: {hardest}." if hardest else ""
     if (run.trials["kind"] == "confirm").any() and dense is not None:
-        return Verdict(
-            tone="bad",
-            title="No feasible winner: no vector held its bounds on fresh seeds",
-            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
-            f"when they were trained again.{bound} Allow a larger accuracy drop or more trials.",
-        )
+        return _nothing_confirmed(run, bound)
     best_value = statistics.best_so_far(run.trials)["best"].min()
     if math.isfinite(best_value):
         return Verdict(
@@ -160,6 +155,38 @@ def verdict(run: Run) -> Verdict:
 
 
 def _closest(run: Run) -> str:
+def _nothing_confirmed(run: Run, bound: str) -> Verdict:
+    """Of a run that measured candidates again and found none within its bounds."""
+    rows = statistics.searched(run.trials)
+    if rows["feasible"].eq(True).any():
+        return Verdict(
+            tone="bad",
+            title="No feasible winner: no vector held its bounds on fresh seeds",
+            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
+            f"when they were trained again.{bound}{_nearest(run)} Allow a larger accuracy drop or "
+            "more trials.",
+        )
+    return Verdict(
+        tone="bad",
+        title=f"No feasible winner among {len(rows)} trials",
+        text=f"No trial met every bound.{bound}{_closest(run)}{_nearest(run)} Allow a larger "
+        "accuracy drop, ask for less compression or run more trials.",
+    )
+
+
+def _nearest(run: Run) -> str:
+    """What the most accurate candidate reaches on fresh seeds, for it is no winner."""
+    rows = statistics.confirmed(run.trials, run.config)
+    if rows.empty:
+        return ""
+    best = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
+    return (
+        " Measured again, the candidate nearest in accuracy, bound not met, has excess gain "
+        f"{tables.nats(best['excess_gain'])} nats at {tables.percent(best['test_accuracy'])} test "
+        "accuracy."
+    )
+
+
     rows = statistics.searched(run.trials)
     reached = rows["val_accuracy"].astype(float).max()
     needed = statistics.accuracy_bound(run.trials, run.config)
