@@ -166,7 +166,7 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 
 
 def family_excess(gains: object) -> float:
-    """Excess gain of the strongest attack without references, floored by the constant 0.5.
+    """The largest excess gain of the attacks without references, floored by the constant 0.5.
 
     Flattered by the choice: the largest of several noisy values, on the images that chose it. Only
     `excess_gain` is free of that; the two kinds of attack are not recorded apart by fold.

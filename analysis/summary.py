@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis import statistics, tables
+from analysis import audited, statistics, tables
 from analysis.load import Run
 
 
@@ -125,7 +125,8 @@ def verdict(run: Run) -> Verdict:
     dense = statistics.baseline(run.trials)
     best = statistics.winner(run.trials, run.config)
     if best is not None and dense is not None:
-        return _winning(dense, best, run.config["search"].get("confirm_seeds", best["seeds"]))
+        seeds = run.config["search"].get("confirm_seeds", best["seeds"])
+        return _with_audit(run, _winning(dense, best, seeds))
     rows = statistics.searched(run.trials)
     hardest = statistics.hardest_bound(run.trials)
     bound = f" The bound hardest to meet: {hardest}." if hardest else ""
@@ -154,7 +155,6 @@ def verdict(run: Run) -> Verdict:
     )
 
 
-def _closest(run: Run) -> str:
 def _nothing_confirmed(run: Run, bound: str) -> Verdict:
     """Of a run that measured candidates again and found none within its bounds."""
     rows = statistics.searched(run.trials)
@@ -187,6 +187,7 @@ def _nearest(run: Run) -> str:
     )
 
 
+def _closest(run: Run) -> str:
     rows = statistics.searched(run.trials)
     reached = rows["val_accuracy"].astype(float).max()
     needed = statistics.accuracy_bound(run.trials, run.config)
@@ -195,6 +196,20 @@ def _nearest(run: Run) -> str:
     return (
         f" Best validation accuracy reached {tables.percent(reached)}, needed "
         f"{tables.percent(needed)}."
+    )
+
+
+def _with_audit(run: Run, found: Verdict) -> Verdict:
+    """The verdict with the audit's sentence; no good news where the audit refutes it."""
+    audit = audited.of(run)
+    if audit is None:
+        return found
+    title, tone = found.title, found.tone
+    if audit.refutes:
+        title = f"{title}, but the audit does not bear it out"
+        tone = "bad" if audit.found == audited.MORE or tone == "bad" else "warn"
+    return dataclasses.replace(
+        found, title=title, tone=tone, text=f"{found.text} {audit.sentence()}"
     )
 
 

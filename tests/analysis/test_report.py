@@ -262,3 +262,20 @@ def test_published_allocations_stand_beside_the_winner_with_the_difference(
     assert "uniform 0.0610" in section
     assert "erk 0.0310" in section  # the winner's own vector
     assert "0.0300" in section  # the difference of the two
+
+
+def test_the_largest_of_a_family_is_called_flattered(full: Path) -> None:
+    text = read(full).text
+    assert "largest of the search-time family (nats)" in text
+    assert "confirmed: largest with references" in text
+    assert "flattered by the choice" in text
+
+
+def test_the_report_states_the_audit_or_how_to_get_one(
+    full: Path, write_audit: Callable[..., None]
+) -> None:
+    assert "add --audit lira to the command" in read(full).text
+    write_audit(full, dense={"rmia": 0.7}, winner={"rmia": 0.56})
+    page = read(full).text
+    assert "The strongest audit attack (rmia) finds" in page
+    assert "add --audit lira" not in page
