@@ -603,7 +603,9 @@ def losses(panels: Mapping[str, pd.DataFrame | None]) -> str:
 def _end_of(name: str, curve: pd.DataFrame | None) -> str:
     if curve is None or curve.empty:
         return f"{name} not run"
-    return f"{name} ends at loss {curve['loss'].iloc[-1]:.4f}"
+    attack = curve["attack_accuracy"].dropna()
+    accuracy = f"{attack.iloc[-1]:.1%}" if len(attack) else "not recorded"
+    return f"{name} ends at loss {curve['loss'].iloc[-1]:.4f}, attack accuracy {accuracy}"
 
 
 def _epochs(axes: Axes, curve: pd.DataFrame | None, quantity: str) -> None:
