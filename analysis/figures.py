@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from analysis.pareto import non_dominated
 from analysis.roc import Curve
 from analysis.statistics import LOG4, Interval, best_so_far, family_excess, searched
+from trainables.records import COMPARATOR
 
 BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
 INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
@@ -397,6 +398,7 @@ _KINDS = (
     ("anchor", "s", ORANGE, "anchor"),
     ("search", "o", BLUE, "suggested"),
     ("confirm", "D", GREEN, "confirmed"),
+    (COMPARATOR, "^", PURPLE, "by another pruner"),
     ("baseline", "*", INK, "dense"),
 )
 

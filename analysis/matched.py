@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis import statistics, tables
-from analysis.evidence import NEAREST, PAPERS_PRUNER, Measured, pruner_of, system_of, task_of
+from analysis.evidence import (
+    NEAREST,
+    PAPERS_PRUNER,
+    Measured,
+    defense_of,
+    pruner_of,
+    system_of,
+    task_of,
+)
 from analysis.figures import Front
 from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
@@ -205,7 +213,7 @@ def _price(one: Measured) -> list[str]:
     if lost is not None:
         low, fall, high = (_points(change) for change in (lost.low, lost.estimate, lost.high))
         lines.append(f"drop {fall} ({low} to {high})")
-    return [*lines, one.name]
+    return [*lines, one.name, *one.caveats]
 
 
 def _points(change: float) -> str:
@@ -335,26 +343,29 @@ def spent(one: Measured) -> str:
 
 
 def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table | None:
-    """Magnitude and lottery pruning beside ADMM; None where no run pruned by another way.
+    """Other ways to prune beside ADMM; None where there is none.
 
+    Either a search of their own, or the counts of an ADMM run's winner (`--comparators`).
     measured: the runs' winners, in the same order.
     """
-    pairs = [(run, one) for run, one in zip(runs, measured, strict=True) if one is not None]
-    others = {
-        (task_of(run), run.config["search"].get("defense", "pruning"))
-        for run, _ in pairs
-        if pruner_of(run) not in (None, PAPERS_PRUNER)
+    pairs = [
+        (run, one, _same_counts(run, one))
+        for run, one in zip(runs, measured, strict=True)
+        if one is not None and pruner_of(run) is not None
+    ]
+    kinds = {
+        (task_of(run), defense_of(run))
+        for run, _, same in pairs
+        if same or pruner_of(run) != PAPERS_PRUNER
     }
-    rows = []
-    for task, defense in sorted(others):
-        group = [
-            (pruner_of(run), one)
-            for run, one in pairs
-            if task_of(run) == task and run.config["search"].get("defense", "pruning") == defense
-        ]
-        group.sort(key=lambda pair: (pair[0] != PAPERS_PRUNER, not pair[1].feasible))
-        papers = group[0][1] if group[0][0] == PAPERS_PRUNER else None
-        rows += [_pruner_line(str(pruner), one, papers) for pruner, one in group]
+    rows: list[list[str]] = []
+    for kind in sorted(kinds):
+        group = [pair for pair in pairs if (task_of(pair[0]), defense_of(pair[0])) == kind]
+        group.sort(key=lambda pair: (pruner_of(pair[0]) != PAPERS_PRUNER, not pair[1].feasible))
+        papers = group[0][1] if pruner_of(group[0][0]) == PAPERS_PRUNER else None
+        for run, one, same in group:
+            rows.append(_pruner_line(f"{pruner_of(run)}\nits own search", one, papers))
+            rows += [_pruner_line(way, other, one) for way, other in same]
     if not rows:
         return None
     return Table(
@@ -364,7 +375,7 @@ def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table |
             "defence",
             "pruner",
             "excess gain, strongest attack (nats)",
-            "less ADMM's",
+            "difference",
             "test accuracy",
             "compression",
             "run",
@@ -374,15 +385,31 @@ def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table |
     )
 
 
-def _pruner_line(pruner: str, one: Measured, papers: Measured | None) -> list[str]:
+def _same_counts(run: Run, winner: Measured) -> list[tuple[str, Measured]]:
+    """(how, measured) of what the run made by other pruners out of its winner's counts."""
+    rows = statistics.by_other_pruners(run.trials, run.config)
+    return [
+        (
+            f"{row['pruner']}\n{'nothing removed' if row['whole'] else 'the same counts'}",
+            dataclasses.replace(
+                winner, rows=run.trials[run.trials["trial_id"].isin(row["trial_ids"])]
+            ),
+        )
+        for _, row in rows.iterrows()
+        if not row["failed_seeds"]
+    ]
+
+
+def _pruner_line(way: str, one: Measured, beside: Measured | None) -> list[str]:
+    """beside: what the gain is compared with."""
     dataset, model = task_of(one.run)
     less = tables.UNKNOWN
-    if papers is not None and papers is not one:
-        less = bounded(difference(one.excess(), papers.excess()))
+    if beside is not None and beside is not one:
+        less = bounded(difference(one.excess(), beside.excess()))
     return [
         f"{model} on {dataset}",
-        one.defense.removesuffix(f" by {pruner}"),
-        pruner + ("" if one.feasible else f"\n{NEAREST}"),
+        defense_of(one.run),
+        way + ("" if one.feasible else f"\n{NEAREST}"),
         bounded(one.excess()),
         less,
         bounded(one.share("test_accuracy"), "percent"),

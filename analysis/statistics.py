@@ -24,7 +24,7 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
-from trainables.records import WITH_REFERENCES, violation
+from trainables.records import COMPARATOR, WITH_REFERENCES, violation
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
@@ -312,6 +312,22 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
     return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
+
+
+def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows as of `confirmed` for what was made by other pruners, or with nothing removed.
+
+    Columns: `pruner`, and `whole`, whether every weight was kept, besides those of `confirmed`.
+    """
+    made = trials[trials["kind"] == COMPARATOR]
+    rest = trials[~trials["kind"].isin(["confirm", COMPARATOR])]
+    frames = [
+        confirmed(pd.concat([rest, rows.assign(kind="confirm")]), config).assign(pruner=str(pruner))
+        for pruner, rows in made.groupby("pruner", sort=False)
+    ]
+    found = pd.concat(frames) if frames else pd.DataFrame(columns=[*CONFIRMED_COLUMNS, "pruner"])
+    whole = [n == sizes for n, sizes in zip(found["n"], found["layer_weights"], strict=True)]
+    return found.assign(whole=whole).reset_index(drop=True)
 
 
 def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:

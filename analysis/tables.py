@@ -19,6 +19,7 @@ from analysis.statistics import (
     reference_excess,
     searched,
 )
+from trainables.records import COMPARATOR, ROUNDING
 
 UNKNOWN = "\N{EN DASH}"
 
@@ -160,6 +161,47 @@ def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
             ]
             for _, row in rows.iterrows()
             if row["rule"] or row["n"] == best["n"]
+        ],
+    )
+
+
+def pruners(rows: pd.DataFrame, best: pd.Series, own: str, bound: float) -> Table:
+    """The winner beside the same counts by other pruners, and its recipe with nothing removed.
+
+    rows: of `statistics.by_other_pruners`. own: the run's pruner. bound: least validation
+    accuracy of a feasible network; what has more weights than asked for may keep it all the same.
+    """
+    ours = excess_interval(best)
+    lines = [(f"{own}, the winner", best, UNKNOWN)]
+    lines += [
+        (
+            f"{row['pruner']}, {'nothing removed' if row['whole'] else 'the same counts'}",
+            row,
+            _less(excess_interval(row), ours),
+        )
+        for _, row in rows.iterrows()
+    ]
+    return Table(
+        caption="The choice of the pruner: the same fresh seeds and attacks, references pruned "
+        "alike; means, 95% intervals in the second line",
+        headers=[
+            "made by",
+            "excess gain, strongest attack",
+            "less the winner's",
+            "validation accuracy",
+            "test accuracy",
+            "accuracy bound",
+        ],
+        rows=[
+            [
+                name,
+                with_bounds(row, "excess_gain"),
+                less,
+                with_bounds(row, "val_accuracy", "percent"),
+                with_bounds(row, "test_accuracy", "percent"),
+                "kept" if float(row["val_accuracy"]) >= float(bound) - ROUNDING else "missed",
+            ]
+            for name, row, less in lines
         ],
     )
 
@@ -337,8 +379,10 @@ def layer_counts(best: pd.Series) -> Table:
 
 
 def all_trials(trials: pd.DataFrame) -> Table:
-    """One line per searched and confirmed trial."""
-    rows = pd.concat([searched(trials), trials[trials["kind"] == "confirm"]])
+    """One line per searched, confirmed and comparing trial."""
+    rows = pd.concat(
+        [searched(trials), *(trials[trials["kind"] == kind] for kind in ("confirm", COMPARATOR))]
+    )
     return Table(
         caption="All trials",
         headers=[

@@ -10,7 +10,11 @@ SCHEMA_VERSION = 2
 
 Version 2: js_divergence is an estimate of its own; before, it was excess_gain / 2."""
 
-KINDS = ("baseline", "anchor", "search", "confirm")
+COMPARATOR = "comparator"
+KINDS = ("baseline", "anchor", "search", "confirm", COMPARATOR)
+"""Comparators are measured as confirmed candidates are, but made by another pruner than the run's,
+or with nothing removed: they show what the pruner buys, and never win."""
+
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 
 ROUNDING = 1e-9

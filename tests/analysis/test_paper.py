@@ -188,8 +188,10 @@ def test_only_admm_fills_the_papers_column_and_the_others_stand_beside_it(
     )
     page = text_of(page_of(magnitude, make_run(excess=0.03), out=tmp_path / "p.html"))
     (_, section) = page.split("What ADMM buys")
-    assert "admm 0.0300" in section
-    assert re.search(r"magnitude 0.0900 \S+ to \S+ 0.0600 \S+ to", section)  # less ADMM's
+    assert "admm its own search 0.0300" in section
+    assert re.search(
+        r"magnitude its own search 0.0900 \S+ to \S+ 0.0600 \S+ to", section
+    )  # less ADMM's
     alone = page_of(make_run(name="alone"), out=tmp_path / "p.html")
     assert "What ADMM buys" not in alone
 
