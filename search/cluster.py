@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
 
@@ -401,21 +401,54 @@ def stops(path: Path) -> list[Stop]:
     """
     try:
         values = yaml.safe_load(path.read_text())
-        provider, user = values["provider"], values["auth"]["ssh_user"]
+        provider, auth = values["provider"], dict(values["auth"])
         if provider["type"] != "local":
             raise InvalidInput(f"{path} is for {provider['type']}: end it with `ray down {path}`")
-        head = (provider["head_ip"], values["head_start_ray_commands"][0])
-        stop = values["worker_start_ray_commands"][0]
-        pairs = [head, *((worker, stop) for worker in provider["worker_ips"])]
-        for host, _ in pairs:
+        user = _text(auth["ssh_user"], "ssh_user")
+        key = auth.get("ssh_private_key")
+        key = None if key is None else _text(key, "ssh_private_key")
+        head, *workers = [provider["head_ip"], *_list(provider["worker_ips"], "worker_ips")]
+        first, then = (
+            _text(_list(values[name], name)[0], name)
+            for name in ("head_start_ray_commands", "worker_start_ray_commands")
+        )
+        for host in (head, *workers):
             require_host(host)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, IndexError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, InvalidInput):
             raise
-        cause = " ".join(str(error).split())
+        cause = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"{path} is no file of `search.cluster local`: {cause}") from error
-    key = values["auth"].get("ssh_private_key")
+    pairs = [(head, first), *((worker, then) for worker in workers)]
     return [Stop(host=host, user=user, key=key, command=command) for host, command in pairs]
+
+
+_UNREADABLE = (  # what PyYAML raises for values that contradict their tags, and we for others
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    yaml.YAMLError,
+)
+
+
+def _text(value: object, name: str) -> str:
+    """`value`, which a command line can hold. Raises TypeError, ValueError otherwise."""
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f"{name} is no text")
+    if "\0" in value:
+        raise ValueError(f"{name} holds a zero byte")
+    value.encode()  # half a surrogate pair
+    return value
+
+
+def _list(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return value
 
 
 def down(path: Path) -> int:
@@ -526,7 +559,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return run(words)
     except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
 
 
