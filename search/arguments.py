@@ -235,7 +235,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--study-storage",
         metavar="URL",
-        help="mirror finished trials to an Optuna storage for optuna-dashboard: sqlite:///study.db",
+        help="mirror finished trials to an Optuna storage for optuna-dashboard: sqlite:///study.db "
+        "or postgresql://USER@HOST/DATABASE, whose password is taken from PGPASSWORD or ~/.pgpass",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="print plan, cost and resources; train nothing"
