@@ -47,6 +47,12 @@ STOP_S = 180
 NONE_LEFT = "Did not find any active Ray processes"
 """What `ray stop` says when there is nothing to stop."""
 
+RAYS_ACCOUNT = "ray-autoscaler-sa-v1"
+"""The service account that `ray up` makes in a project and gives to the head alone."""
+
+STORAGE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+"""Of a worker: it reads and writes buckets, and cannot start machines as the head can."""
+
 SOURCES = (
     "analysis",
     "search",
@@ -148,6 +154,35 @@ class OnPremises:
             raise InvalidInput(f"--cpus {self.cpus} must be at least 1")
 
 
+_G2_GPUS = {4: 1, 8: 1, 12: 1, 16: 1, 24: 2, 32: 1, 48: 4, 96: 8}
+"""Cores of a g2-standard machine -> its L4."""
+
+_A_CORES = {"a2-highgpu": 12, "a2-ultragpu": 12, "a3-highgpu": 26}
+"""Cores for each A100 or H100."""
+
+
+def google_machine(kind: str) -> dict[str, int]:
+    """CPUs and GPUs of a machine type of Google Cloud; Ray's launcher looks up neither there.
+
+    >>> google_machine("g2-standard-24")
+    {'CPU': 24, 'GPU': 2}
+
+    Raises InvalidInput for a type that is not known here.
+    """
+    family, _, size = kind.rpartition("-")
+    number = re.fullmatch(r"(\d{1,2})(g?)", size)
+    if number is not None:
+        count, shared_out = int(number[1]), number[2] == "g"
+        if family == "g2-standard" and not shared_out and count in _G2_GPUS:
+            return {"CPU": count, "GPU": _G2_GPUS[count]}
+        if family in _A_CORES and shared_out and count in (1, 2, 4, 8):
+            return {"CPU": _A_CORES[family] * count, "GPU": count}
+    raise InvalidInput(
+        f"--machine {kind!r} is no type whose cores and GPUs are known here: choose g2-standard-N "
+        f"or one of {', '.join(f'{name}-Ng' for name in _A_CORES)}"
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GoogleCloud:
     """A head without a GPU and spot workers with one each, on Google Cloud."""
@@ -166,7 +201,7 @@ class GoogleCloud:
         _require_word("--project", self.project, word, "a project id")
         _require_word("--zone", self.zone, r"[a-z]+-[a-z]+\d+-[a-z]", "as us-central1-a")
         _require_word("--subnet", self.subnet, word, "the name of a subnet")
-        _require_word("--machine", self.machine, word, "a machine type, as g2-standard-4")
+        google_machine(self.machine)
         _require_word(
             "--worker-image",
             self.worker_image,
@@ -228,7 +263,8 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
     subnet = f"projects/{cloud.project}/regions/{region}/subnetworks/{cloud.subnet}"
 
     def machine(kind: str, image: str, gigabytes: int) -> dict[str, Any]:
-        disk = {"diskSizeGb": gigabytes, "sourceImage": image}
+        drive = f"zones/{cloud.zone}/diskTypes/pd-balanced"  # G2 takes no pd-standard
+        disk = {"diskSizeGb": gigabytes, "sourceImage": image, "diskType": drive}
         boot = {"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}
         outside = {"name": "External NAT", "type": "ONE_TO_ONE_NAT"}
         network = {"subnetwork": subnet, "accessConfigs": [outside]}
@@ -236,6 +272,8 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
 
     ubuntu = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"
     spot = {"scheduling": [{"preemptible": True}, {"onHostMaintenance": "TERMINATE"}]}
+    account = {"email": f"{RAYS_ACCOUNT}@{cloud.project}.iam.gserviceaccount.com"}
+    bucket = {"serviceAccounts": [{**account, "scopes": [STORAGE_SCOPE]}]}
     return {
         "cluster_name": cloud.name,
         "max_workers": cloud.max_workers,
@@ -257,8 +295,12 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
             "gpu_worker": {
                 "min_workers": 0,
                 "max_workers": cloud.max_workers,
-                "resources": {},
-                "node_config": {**machine(cloud.machine, cloud.worker_image, 100), **spot},
+                "resources": google_machine(cloud.machine),
+                "node_config": {
+                    **machine(cloud.machine, cloud.worker_image, 100),
+                    **bucket,
+                    **spot,
+                },
             },
         },
         "head_node_type": "head",
@@ -304,6 +346,15 @@ _ON_PREMISES = """\
 #     '{environment}/bin/python -m search.run --address auto --out SHARED-FOLDER/first'
 #   ray job logs --address http://localhost:8265 --follow first
 #   python -m search.cluster down my-cluster.yaml     # `ray down` leaves the workers running
+#
+# Instead of SHARED-FOLDER, a bucket: every host needs its keys. Add to the lists below, before
+# `ray up`, your own file with them, which S3 clients find by themselves:
+#   file_mounts:
+#     ~/.aws/credentials: ~/.aws/credentials
+#   setup_commands:
+#     - chmod 600 ~/.aws/credentials
+# and give --out s3://BUCKET/first; for a server of your own, with the query
+# '?endpoint_override=HOST:PORT&scheme=https' behind it, in quotes.
 """
 
 _GOOGLE_CLOUD = """\
@@ -326,6 +377,11 @@ _GOOGLE_CLOUD = """\
 #   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; machines get a copy
 #   ray up my-cluster.yaml
 #   ray down my-cluster.yaml            # the machines cost money until this
+#
+# --out gs://BUCKET/RUN is storage that all machines can write: `ray up` makes the service account
+# {account}, which may use the project's buckets, and the workers get it for that alone.
+# `resources` of gpu_worker are those of its machineType: Ray looks up neither, and starts no worker
+# that it takes to have no GPU. Change both together.
 """
 
 
@@ -353,7 +409,9 @@ def write_google_cloud(cloud: GoogleCloud) -> str:
     """The whole file for Google Cloud."""
     version = importlib.metadata.version("ray")
     region = cloud.zone.rpartition("-")[0]
-    comment = _GOOGLE_CLOUD.format(subnet=cloud.subnet, region=region, ray=version, token=TOKEN)
+    comment = _GOOGLE_CLOUD.format(
+        subnet=cloud.subnet, region=region, ray=version, token=TOKEN, account=RAYS_ACCOUNT
+    )
     return render(google_cloud(cloud, version), comment)
 
 
@@ -529,7 +587,8 @@ def _add_gcp(parser: argparse.ArgumentParser) -> None:
         "--machine",
         default="g2-standard-4",
         metavar="TYPE",
-        help="of a worker [g2-standard-4, one L4]",
+        help="of a worker: g2-standard-N, a2-highgpu-Ng, a2-ultragpu-Ng or a3-highgpu-Ng "
+        "[g2-standard-4, one L4]",
     )
     add("--max-workers", type=int, default=4, metavar="N", help="[4]")
     add("--name", default="prune-privacy", metavar="NAME", help="of the cluster [prune-privacy]")

@@ -1,6 +1,9 @@
 """Where a run lies, and how its files are replaced, on a disk and in a store that fails."""
 
+import os
 import pickle
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +86,35 @@ def test_the_objects_of_a_bucket_share_one_client(opened: list[str]) -> None:
 )
 def test_a_key_is_the_one_that_ray_makes_of_the_uri(uri: str) -> None:
     assert place(uri)._key == fs.FileSystem.from_uri(uri)[1]
+
+
+def test_keys_and_server_of_ones_own_come_from_the_users_file_and_the_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(f"{self.path} {self.headers['Authorization']}")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(
+        "[default]\naws_access_key_id = OF-THE-FILE\naws_secret_access_key = secret\n"
+    )
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        query = f"endpoint_override=127.0.0.1:{server.server_port}&scheme=http"
+        assert place(f"s3://bucket/run/config.json?{query}").exists()
+        server.shutdown()
+    assert asked[0].startswith("/bucket/run/config.json AWS4-HMAC-SHA256 Credential=OF-THE-FILE/")
 
 
 def test_parts_are_appended_before_the_query() -> None:

@@ -127,6 +127,49 @@ def test_google_cloud_has_a_head_without_gpu_and_spot_workers_from_none(capsys):
     assert made["provider"]["region"] == "us-central1"
 
 
+@pytest.mark.parametrize(
+    ("machine", "cpus", "gpus"),
+    [
+        ("g2-standard-4", 4, 1),
+        ("g2-standard-96", 96, 8),
+        ("a2-highgpu-2g", 24, 2),
+        ("a2-ultragpu-8g", 96, 8),
+        ("a3-highgpu-1g", 26, 1),
+        ("a3-highgpu-8g", 208, 8),
+    ],
+)
+def test_ray_is_told_what_a_google_machine_has_since_it_looks_up_neither(
+    machine, cpus, gpus, capsys
+):
+    worker = written(capsys, (*GCP, "--machine", machine))["available_node_types"]["gpu_worker"]
+    assert worker["resources"] == {"CPU": cpus, "GPU": gpus}
+    assert worker["node_config"]["machineType"] == machine
+
+
+def test_google_workers_may_use_buckets_and_nothing_else(capsys):
+    ray = pytest.importorskip("ray")
+    types = written(capsys, GCP)["available_node_types"]
+    [account] = types["gpu_worker"]["node_config"]["serviceAccounts"]
+    assert account == {
+        "email": "ray-autoscaler-sa-v1@my-project.iam.gserviceaccount.com",
+        "scopes": ["https://www.googleapis.com/auth/devstorage.read_write"],
+    }
+    assert "serviceAccounts" not in types["head"]["node_config"], "Ray gives the head its own"
+    theirs = (Path(ray.__file__).parent / "autoscaler/_private/gcp/config.py").read_text()
+    for part in ('RAY = "ray-autoscaler"', 'RAY + "-sa-" + VERSION', 'VERSION = "v1"'):
+        assert part in theirs
+    assert "roles/storage.objectAdmin" in theirs
+
+
+def test_what_the_comment_adds_for_a_bucket_fits_too(schema, capsys):
+    assert cluster.main(LOCAL) == 0
+    text = capsys.readouterr().out
+    [shown] = re.findall(r"^#   (file_mounts:\n(?:#     .*\n|#   \w+:\n)+)", text, re.MULTILINE)
+    added = yaml.safe_load(re.sub(r"\n#   ", "\n", shown))
+    assert added["file_mounts"] == {"~/.aws/credentials": "~/.aws/credentials"}
+    jsonschema.validate({**yaml.safe_load(text), **added}, schema)
+
+
 def test_without_the_source_there_is_nothing_to_install(tmp_path):
     with pytest.raises(InvalidInput, match="run this from a checkout"):
         cluster.sources(tmp_path)
@@ -174,6 +217,10 @@ def test_bad_input_is_one_line_and_status_2_and_prints_no_file(words, capsys):
         *(("--zone", bad) for bad in ("us-central1", "us central1-a")),
         *(("--subnet", bad) for bad in ("../default", "a;b")),
         *(("--worker-image", bad) for bad in ("ubuntu", "projects/p; id")),
+        *(
+            ("--machine", bad)
+            for bad in ("n2-standard-4", "g2-standard-5", "a2-highgpu-3g", "g2", "")
+        ),
         ("--max-workers", "0"),
     ],
 )
