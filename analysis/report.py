@@ -141,11 +141,14 @@ def _made(run: Run, best: pd.Series | None) -> list[tuple[str, str]]:
 
 
 def wall_clock(trials: pd.DataFrame) -> float:
-    """Seconds from the first trial's start to the last one's end; NaN without trials."""
+    """Seconds from the first trial's start to the last one's end; NaN without trials.
+
+    As the machines' clocks say, which pandas cannot add to a duration where they are far off.
+    """
     if trials.empty:
         return math.nan
-    ends = trials["started_at"] + pd.to_timedelta(trials["duration_s"], unit="s")
-    return float((ends.max() - trials["started_at"].min()).total_seconds())
+    begins = (trials["started_at"] - trials["started_at"].min()).dt.total_seconds()
+    return float((begins + trials["duration_s"]).max())
 
 
 def _provenance(run: Run) -> list[tables.Table]:

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from trainables.records import COMPLETE, KINDS, STATES
 
-EARLIEST = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-LATEST = datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC)
-"""Trials begin between these; beyond them dates overflow when durations are added."""
+EARLIEST = datetime.datetime(2, 1, 1, tzinfo=datetime.UTC)
+LATEST = datetime.datetime(9900, 1, 1, tzinfo=datetime.UTC)
+"""Beyond these, dates overflow in another time zone or with a duration added. Between them any is
+accepted: a machine whose clock is wrong has measured all the same."""
 
 LONGEST_S = 1e9
 """Of a trial; about thirty years."""

@@ -31,6 +31,9 @@ SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 TRIAL_TIMEOUT = "1h"
 """Far longer than an epoch of any trial that this program is made for."""
 
+LONGEST_S = 1000 * 86_400.0
+"""Of a duration; the clocks that watch trials take no more than some three hundred years."""
+
 SPACES = ("layer", "cluster", "global")
 PRESETS = ("default", "smoke")
 
@@ -75,8 +78,10 @@ def duration(text: str, option: str = "--time-budget") -> float:
     if match is None:
         raise InvalidInput(f"{option} {text!r} is no duration: write 90s, 30m, 1.5h or 2d")
     seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-    if not 0 < seconds < math.inf:
+    if not seconds > 0:
         raise InvalidInput(f"{option} {text!r} must be longer than 0")
+    if seconds > LONGEST_S:
+        raise InvalidInput(f"{option} {text!r} must be at most {LONGEST_S / 86_400:.0f}d")
     return seconds
 
 
@@ -232,7 +237,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--study-storage",
         metavar="URL",
-        help="mirror finished trials to an Optuna storage for optuna-dashboard: sqlite:///study.db",
+        help="mirror finished trials to an Optuna storage for optuna-dashboard: sqlite:///study.db "
+        "or postgresql://USER@HOST/DATABASE, whose password is taken from PGPASSWORD or ~/.pgpass",
     )
     group.add_argument(
         "--dry-run", action="store_true", help="print plan, cost and resources; train nothing"

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
 
@@ -46,6 +46,12 @@ STOP_S = 180
 
 NONE_LEFT = "Did not find any active Ray processes"
 """What `ray stop` says when there is nothing to stop."""
+
+RAYS_ACCOUNT = "ray-autoscaler-sa-v1"
+"""The service account that `ray up` makes in a project and gives to the head alone."""
+
+STORAGE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+"""Of a worker: it reads and writes buckets, and cannot start machines as the head can."""
 
 SOURCES = (
     "analysis",
@@ -148,6 +154,35 @@ class OnPremises:
             raise InvalidInput(f"--cpus {self.cpus} must be at least 1")
 
 
+_G2_GPUS = {4: 1, 8: 1, 12: 1, 16: 1, 24: 2, 32: 1, 48: 4, 96: 8}
+"""Cores of a g2-standard machine -> its L4."""
+
+_A_CORES = {"a2-highgpu": 12, "a2-ultragpu": 12, "a3-highgpu": 26}
+"""Cores for each A100 or H100."""
+
+
+def google_machine(kind: str) -> dict[str, int]:
+    """CPUs and GPUs of a machine type of Google Cloud; Ray's launcher looks up neither there.
+
+    >>> google_machine("g2-standard-24")
+    {'CPU': 24, 'GPU': 2}
+
+    Raises InvalidInput for a type that is not known here.
+    """
+    family, _, size = kind.rpartition("-")
+    number = re.fullmatch(r"(\d{1,2})(g?)", size)
+    if number is not None:
+        count, shared_out = int(number[1]), number[2] == "g"
+        if family == "g2-standard" and not shared_out and count in _G2_GPUS:
+            return {"CPU": count, "GPU": _G2_GPUS[count]}
+        if family in _A_CORES and shared_out and count in (1, 2, 4, 8):
+            return {"CPU": _A_CORES[family] * count, "GPU": count}
+    raise InvalidInput(
+        f"--machine {kind!r} is no type whose cores and GPUs are known here: choose g2-standard-N "
+        f"or one of {', '.join(f'{name}-Ng' for name in _A_CORES)}"
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GoogleCloud:
     """A head without a GPU and spot workers with one each, on Google Cloud."""
@@ -166,7 +201,7 @@ class GoogleCloud:
         _require_word("--project", self.project, word, "a project id")
         _require_word("--zone", self.zone, r"[a-z]+-[a-z]+\d+-[a-z]", "as us-central1-a")
         _require_word("--subnet", self.subnet, word, "the name of a subnet")
-        _require_word("--machine", self.machine, word, "a machine type, as g2-standard-4")
+        google_machine(self.machine)
         _require_word(
             "--worker-image",
             self.worker_image,
@@ -228,7 +263,8 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
     subnet = f"projects/{cloud.project}/regions/{region}/subnetworks/{cloud.subnet}"
 
     def machine(kind: str, image: str, gigabytes: int) -> dict[str, Any]:
-        disk = {"diskSizeGb": gigabytes, "sourceImage": image}
+        drive = f"zones/{cloud.zone}/diskTypes/pd-balanced"  # G2 takes no pd-standard
+        disk = {"diskSizeGb": gigabytes, "sourceImage": image, "diskType": drive}
         boot = {"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}
         outside = {"name": "External NAT", "type": "ONE_TO_ONE_NAT"}
         network = {"subnetwork": subnet, "accessConfigs": [outside]}
@@ -236,6 +272,8 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
 
     ubuntu = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"
     spot = {"scheduling": [{"preemptible": True}, {"onHostMaintenance": "TERMINATE"}]}
+    account = {"email": f"{RAYS_ACCOUNT}@{cloud.project}.iam.gserviceaccount.com"}
+    bucket = {"serviceAccounts": [{**account, "scopes": [STORAGE_SCOPE]}]}
     return {
         "cluster_name": cloud.name,
         "max_workers": cloud.max_workers,
@@ -257,8 +295,12 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
             "gpu_worker": {
                 "min_workers": 0,
                 "max_workers": cloud.max_workers,
-                "resources": {},
-                "node_config": {**machine(cloud.machine, cloud.worker_image, 100), **spot},
+                "resources": google_machine(cloud.machine),
+                "node_config": {
+                    **machine(cloud.machine, cloud.worker_image, 100),
+                    **bucket,
+                    **spot,
+                },
             },
         },
         "head_node_type": "head",
@@ -304,6 +346,15 @@ _ON_PREMISES = """\
 #     '{environment}/bin/python -m search.run --address auto --out SHARED-FOLDER/first'
 #   ray job logs --address http://localhost:8265 --follow first
 #   python -m search.cluster down my-cluster.yaml     # `ray down` leaves the workers running
+#
+# Instead of SHARED-FOLDER, a bucket: every host needs its keys. Add to the lists below, before
+# `ray up`, your own file with them, which S3 clients find by themselves:
+#   file_mounts:
+#     ~/.aws/credentials: ~/.aws/credentials
+#   setup_commands:
+#     - chmod 600 ~/.aws/credentials
+# and give --out s3://BUCKET/first; for a server of your own, with the query
+# '?endpoint_override=HOST:PORT&scheme=https' behind it, in quotes.
 """
 
 _GOOGLE_CLOUD = """\
@@ -326,6 +377,11 @@ _GOOGLE_CLOUD = """\
 #   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; machines get a copy
 #   ray up my-cluster.yaml
 #   ray down my-cluster.yaml            # the machines cost money until this
+#
+# --out gs://BUCKET/RUN is storage that all machines can write: `ray up` makes the service account
+# {account}, which may use the project's buckets, and the workers get it for that alone.
+# `resources` of gpu_worker are those of its machineType: Ray looks up neither, and starts no worker
+# that it takes to have no GPU. Change both together.
 """
 
 
@@ -353,7 +409,9 @@ def write_google_cloud(cloud: GoogleCloud) -> str:
     """The whole file for Google Cloud."""
     version = importlib.metadata.version("ray")
     region = cloud.zone.rpartition("-")[0]
-    comment = _GOOGLE_CLOUD.format(subnet=cloud.subnet, region=region, ray=version, token=TOKEN)
+    comment = _GOOGLE_CLOUD.format(
+        subnet=cloud.subnet, region=region, ray=version, token=TOKEN, account=RAYS_ACCOUNT
+    )
     return render(google_cloud(cloud, version), comment)
 
 
@@ -401,21 +459,54 @@ def stops(path: Path) -> list[Stop]:
     """
     try:
         values = yaml.safe_load(path.read_text())
-        provider, user = values["provider"], values["auth"]["ssh_user"]
+        provider, auth = values["provider"], dict(values["auth"])
         if provider["type"] != "local":
             raise InvalidInput(f"{path} is for {provider['type']}: end it with `ray down {path}`")
-        head = (provider["head_ip"], values["head_start_ray_commands"][0])
-        stop = values["worker_start_ray_commands"][0]
-        pairs = [head, *((worker, stop) for worker in provider["worker_ips"])]
-        for host, _ in pairs:
+        user = _text(auth["ssh_user"], "ssh_user")
+        key = auth.get("ssh_private_key")
+        key = None if key is None else _text(key, "ssh_private_key")
+        head, *workers = [provider["head_ip"], *_list(provider["worker_ips"], "worker_ips")]
+        first, then = (
+            _text(_list(values[name], name)[0], name)
+            for name in ("head_start_ray_commands", "worker_start_ray_commands")
+        )
+        for host in (head, *workers):
             require_host(host)
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, IndexError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, InvalidInput):
             raise
-        cause = " ".join(str(error).split())
+        cause = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"{path} is no file of `search.cluster local`: {cause}") from error
-    key = values["auth"].get("ssh_private_key")
+    pairs = [(head, first), *((worker, then) for worker in workers)]
     return [Stop(host=host, user=user, key=key, command=command) for host, command in pairs]
+
+
+_UNREADABLE = (  # what PyYAML raises for values that contradict their tags, and we for others
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    yaml.YAMLError,
+)
+
+
+def _text(value: object, name: str) -> str:
+    """`value`, which a command line can hold. Raises TypeError, ValueError otherwise."""
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f"{name} is no text")
+    if "\0" in value:
+        raise ValueError(f"{name} holds a zero byte")
+    value.encode()  # half a surrogate pair
+    return value
+
+
+def _list(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is no list")
+    return value
 
 
 def down(path: Path) -> int:
@@ -496,7 +587,8 @@ def _add_gcp(parser: argparse.ArgumentParser) -> None:
         "--machine",
         default="g2-standard-4",
         metavar="TYPE",
-        help="of a worker [g2-standard-4, one L4]",
+        help="of a worker: g2-standard-N, a2-highgpu-Ng, a2-ultragpu-Ng or a3-highgpu-Ng "
+        "[g2-standard-4, one L4]",
     )
     add("--max-workers", type=int, default=4, metavar="N", help="[4]")
     add("--name", default="prune-privacy", metavar="NAME", help="of the cluster [prune-privacy]")
@@ -526,7 +618,7 @@ def main(words: Sequence[str]) -> int:
     try:
         return run(words)
     except InvalidInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
 
 

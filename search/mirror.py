@@ -104,7 +104,7 @@ def require_storage_url(url: str) -> None:
     if not re.match(r"(sqlite|journal|postgresql|mysql)(\+\w+)?://", url):
         raise InvalidInput(
             f"--study-storage {redacted(url)} is no storage: write sqlite:///FILE, journal:///FILE "
-            "or postgresql://USER:PASSWORD@HOST/DATABASE"
+            "or postgresql://USER@HOST/DATABASE"
         )
     if not url.startswith(_JOURNAL):
         try:
@@ -112,7 +112,7 @@ def require_storage_url(url: str) -> None:
         except (ArgumentError, ValueError) as error:
             raise InvalidInput(
                 f"--study-storage {redacted(url)} is no URL of a database: write "
-                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX"
+                "postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
             ) from error
     if re.match(r"postgresql(\+psycopg)?://", url) and importlib.util.find_spec("psycopg") is None:
         raise InvalidInput(
@@ -131,6 +131,17 @@ def redacted(text: str, url: str | None = None) -> str:
         for form in {password, unquote(password)}:
             text = text.replace(form, "***")
     return _PASSWORD.sub(_starred, text)
+
+
+def shown_to_others(url: str, address: str) -> str | None:
+    """A warning when `url` holds a password and the program runs on a cluster, else None."""
+    if redacted(url) == url or address == "local":
+        return None
+    return (
+        f"warning: the password of --study-storage {redacted(url)} is part of a command, which Ray "
+        "shows in the dashboard and writes to the logs of a job: leave it out, and put it into "
+        "~/.pgpass on the cluster's head"
+    )
 
 
 def _starred(found: re.Match[str]) -> str:

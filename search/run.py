@@ -33,7 +33,7 @@ from search.dense import Dense, train_dense
 from search.export import export_winner, write_card
 from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
-from search.mirror import redacted, require_storage_url
+from search.mirror import redacted, require_storage_url, shown_to_others
 from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
 from search.searcher import goal_of
@@ -125,6 +125,13 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             return status
 
 
+def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
+    url = options.study_storage
+    warning = None if url is None else shown_to_others(url, options.address)
+    if warning is not None:
+        say(warning)
+
+
 def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs) -> None:
     if stored["split_hashes"] != inputs.describe()["split_hashes"]:
         raise InvalidInput(
@@ -136,6 +143,7 @@ def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
     if not config.references:

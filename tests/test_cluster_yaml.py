@@ -39,8 +39,8 @@ def test_rays_launcher_accepts_it_with_all_that_it_adds(cluster):
 def test_the_number_of_lines_to_fill_in_is_the_one_it_says():
     text = (ROOT / "cluster.yaml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert "Fill in the five FILL_IN lines" in text
-    assert sum("FILL_IN" in line for line in lines) == 5
+    assert "Fill in the six FILL_IN lines" in text
+    assert sum("FILL_IN" in line for line in lines) == 6
 
 
 def test_every_setting_that_a_user_may_change_is_explained_beside_it():
@@ -84,6 +84,48 @@ def test_the_dashboard_listens_on_loopback_only(cluster):
 def test_every_node_is_in_a_security_group_of_the_users_choice(cluster):
     for node_type in cluster["available_node_types"].values():
         assert node_type["node_config"]["SecurityGroupIds"]
+
+
+@pytest.fixture(scope="module")
+def policies():
+    """Name -> the policy that the comment has written to a file."""
+    text = "\n".join(
+        line.removeprefix("#   ") for line in (ROOT / "cluster.yaml").read_text().splitlines()
+    )
+    found = re.findall(r"^cat > (\w+)\.json <<'END'\n(.*?)\nEND$", text, re.MULTILINE | re.DOTALL)
+    return {name: json.loads(policy)["Statement"] for name, policy in found}
+
+
+def test_the_head_may_hand_the_workers_their_role_and_no_other(policies):
+    passing = [one for one in policies["launch"] if one["Action"] == "iam:PassRole"]
+    assert [one["Resource"] for one in passing] == [
+        "arn:aws:iam::ACCOUNT:role/prune-privacy-worker"
+    ]
+    assert all(one["Effect"] == "Allow" for policy in policies.values() for one in policy)
+
+
+def test_the_head_may_do_all_that_rays_launcher_asks_of_ec2_there(policies):
+    ray = pytest.importorskip("ray")
+    provider = Path(ray.__file__).parent / "autoscaler/_private/aws/node_provider.py"
+    asked = set(re.findall(r"ec2\.meta\.client\.(\w+)", provider.read_text()))
+    assert {"create_tags", "terminate_instances"} <= asked
+    [allowed] = [one["Action"] for one in policies["launch"] if one["Action"] != "iam:PassRole"]
+    for call in {*asked, "run_instances"}:
+        name = "".join(word.capitalize() for word in call.split("_"))
+        assert f"ec2:{name}" in allowed or name.startswith("Describe"), name
+    assert "ec2:Describe*" in allowed
+
+
+def test_every_node_has_a_profile_or_the_bucket_would_be_closed_to_it(cluster, policies):
+    profiles = {
+        name: kind["node_config"]["IamInstanceProfile"]["Name"]
+        for name, kind in cluster["available_node_types"].items()
+    }
+    assert len(set(profiles.values())) == 2, "the head's may start machines, the workers' may not"
+    assert {one["Resource"] for one in policies["bucket"]} == {
+        "arn:aws:s3:::BUCKET",
+        "arn:aws:s3:::BUCKET/*",
+    }
 
 
 def test_the_head_has_no_gpu_and_the_workers_are_spot_and_start_at_none(cluster):

@@ -48,6 +48,9 @@ class RemotePath:
         location, question_mark, query = uri.partition("?")
         self._location = location.rstrip("/")
         self._query = question_mark + query
+        scheme, _, path = self._location.partition("://")
+        bucket, _, self._path = path.partition("/")
+        self._bucket = f"{scheme}://{bucket}{self._query}"
 
     def __str__(self) -> str:
         return self._location + self._query
@@ -125,11 +128,11 @@ class RemotePath:
 
     @property
     def _store(self) -> fs.FileSystem:
-        return _store_of(str(self))[0]
+        return _store_of(self._bucket)[0]
 
     @property
     def _key(self) -> str:
-        return _store_of(str(self))[1]
+        return f"{_store_of(self._bucket)[1]}/{unquote(self._path, errors='strict')}"
 
     def _is(self, kind: fs.FileType) -> bool:
         info = _patiently(lambda: self._store.get_file_info(self._key), self)
@@ -165,7 +168,19 @@ def place(text: str | Path) -> Place:
         )
     if not bucket or not key.strip("/") or any(map(str.isspace, str(text))):
         raise InvalidInput(f"{text!s} names no bucket and run: write {found[0]}BUCKET/RUN")
+    if not _is_path_of_uri(key):
+        raise InvalidInput(f"{text!s} is no URI: write letters beyond a-z and signs as %XX, UTF-8")
     return RemotePath(str(text))
+
+
+def _is_path_of_uri(text: str) -> bool:
+    """Whether RFC 3986 allows it as a path, and decoded it is text."""
+    if not re.fullmatch(r"([\w.~!$&'()*+,;=:@/-]|%[0-9a-f]{2})*", text, re.ASCII | re.I):
+        return False
+    try:
+        return "\0" not in unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        return False
 
 
 def children(folder: Place) -> list[Place]:
@@ -233,12 +248,15 @@ def is_temporary(path: Place) -> bool:
 
 
 @functools.cache
-def _store_of(uri: str) -> tuple[fs.FileSystem, str]:
-    """The store and the key. Raises OSError when it cannot be reached."""
+def _store_of(bucket: str) -> tuple[fs.FileSystem, str]:
+    """The store of scheme://bucket?query, and the bucket in it. Raises OSError when it is away.
+
+    One for all objects: each client has connections and threads of its own.
+    """
     try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(bucket)
     except pa.ArrowInvalid as error:
-        raise InvalidInput(f"{uri} is no URI that can be opened: {error}") from error
+        raise InvalidInput(f"{bucket} is no URI that can be opened: {error}") from error
     return found
 
 

@@ -1,5 +1,7 @@
 """The page holds what happened, opens offline, and lets nothing written by others run."""
 
+import dataclasses
+import datetime
 import json
 import re
 import subprocess
@@ -216,6 +218,22 @@ def test_same_run_gives_the_same_page(full: Path) -> None:
     first = report.write_report(full).read_bytes()
     assert report.write_report(full).read_bytes() == first
     assert [path.name for path in full.glob(".report*")] == []
+
+
+@pytest.mark.parametrize("year", [3, 1970, 2300, 9899])
+def test_a_machine_whose_clock_is_wrong_changes_no_figure(
+    year: int, full: Path, write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    wrong = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+    trials = [
+        dataclasses.replace(trial, started_at=wrong, duration_s=1e8 if index == 6 else 10.0)
+        if index % 3 == 0
+        else trial
+        for index, trial in enumerate(make.full())
+    ]
+    run = load_run(write_run(trials, name="wrong"))
+    assert verdict(run) == verdict(load_run(full))
+    assert report.write_report(run.path).is_file()
 
 
 def test_command_prints_the_path(full: Path, capsys: pytest.CaptureFixture[str]) -> None:

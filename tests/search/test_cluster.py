@@ -1,7 +1,9 @@
 """`python -m search.cluster`: files that fit Ray's schema, closed to strangers, and their end."""
 
 import contextlib
+import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from search import cluster
@@ -21,6 +23,15 @@ LOCAL = ("local", "--head", "10.0.0.1", "--workers", "gpu-1,gpu-2.lab.example", 
 GCP = (
     *("gcp", "--project", "my-project", "--zone", "us-central1-a", "--subnet", "closed"),
     *("--worker-image", "projects/p/global/images/family/f"),
+)
+ON_PREMISES = cluster.OnPremises(
+    name="hosts",
+    head="10.0.0.1",
+    workers=("gpu-1", "gpu-2"),
+    user="ada",
+    key="~/.ssh/hosts",
+    environment="/opt/prune",
+    cpus=3,
 )
 KEYED = (*LOCAL, "--key", "~/.ssh/hosts", "--environment", "/opt/prune", "--cpus", "3")
 
@@ -116,6 +127,49 @@ def test_google_cloud_has_a_head_without_gpu_and_spot_workers_from_none(capsys):
     assert made["provider"]["region"] == "us-central1"
 
 
+@pytest.mark.parametrize(
+    ("machine", "cpus", "gpus"),
+    [
+        ("g2-standard-4", 4, 1),
+        ("g2-standard-96", 96, 8),
+        ("a2-highgpu-2g", 24, 2),
+        ("a2-ultragpu-8g", 96, 8),
+        ("a3-highgpu-1g", 26, 1),
+        ("a3-highgpu-8g", 208, 8),
+    ],
+)
+def test_ray_is_told_what_a_google_machine_has_since_it_looks_up_neither(
+    machine, cpus, gpus, capsys
+):
+    worker = written(capsys, (*GCP, "--machine", machine))["available_node_types"]["gpu_worker"]
+    assert worker["resources"] == {"CPU": cpus, "GPU": gpus}
+    assert worker["node_config"]["machineType"] == machine
+
+
+def test_google_workers_may_use_buckets_and_nothing_else(capsys):
+    ray = pytest.importorskip("ray")
+    types = written(capsys, GCP)["available_node_types"]
+    [account] = types["gpu_worker"]["node_config"]["serviceAccounts"]
+    assert account == {
+        "email": "ray-autoscaler-sa-v1@my-project.iam.gserviceaccount.com",
+        "scopes": ["https://www.googleapis.com/auth/devstorage.read_write"],
+    }
+    assert "serviceAccounts" not in types["head"]["node_config"], "Ray gives the head its own"
+    theirs = (Path(ray.__file__).parent / "autoscaler/_private/gcp/config.py").read_text()
+    for part in ('RAY = "ray-autoscaler"', 'RAY + "-sa-" + VERSION', 'VERSION = "v1"'):
+        assert part in theirs
+    assert "roles/storage.objectAdmin" in theirs
+
+
+def test_what_the_comment_adds_for_a_bucket_fits_too(schema, capsys):
+    assert cluster.main(LOCAL) == 0
+    text = capsys.readouterr().out
+    [shown] = re.findall(r"^#   (file_mounts:\n(?:#     .*\n|#   \w+:\n)+)", text, re.MULTILINE)
+    added = yaml.safe_load(re.sub(r"\n#   ", "\n", shown))
+    assert added["file_mounts"] == {"~/.aws/credentials": "~/.aws/credentials"}
+    jsonschema.validate({**yaml.safe_load(text), **added}, schema)
+
+
 def test_without_the_source_there_is_nothing_to_install(tmp_path):
     with pytest.raises(InvalidInput, match="run this from a checkout"):
         cluster.sources(tmp_path)
@@ -163,6 +217,10 @@ def test_bad_input_is_one_line_and_status_2_and_prints_no_file(words, capsys):
         *(("--zone", bad) for bad in ("us-central1", "us central1-a")),
         *(("--subnet", bad) for bad in ("../default", "a;b")),
         *(("--worker-image", bad) for bad in ("ubuntu", "projects/p; id")),
+        *(
+            ("--machine", bad)
+            for bad in ("n2-standard-4", "g2-standard-5", "a2-highgpu-3g", "g2", "")
+        ),
         ("--max-workers", "0"),
     ],
 )
@@ -198,6 +256,7 @@ def ssh(monkeypatch):
     answers, ran = {}, []
 
     def run(words, **_):
+        assert not any(b"\0" in os.fsencode(word) for word in words), "no command line"
         host = words[words.index("--") + 1].partition("@")[2]
         ran.append(words)
         answer = answers.get(host, (0, cluster.NONE_LEFT))
@@ -253,6 +312,8 @@ def test_down_names_the_host_that_may_still_run(answer, reason, file, ssh, capsy
         "provider: 3",
         "\x00",
         "!!python/object/apply:os.system [id]",
+        "[" * 5000,
+        "!!timestamp x",
     ],
 )
 def test_down_refuses_what_is_no_file_of_ones_own_hosts(text, tmp_path, ssh, capsys):
@@ -267,6 +328,63 @@ def test_down_refuses_a_host_that_was_edited_into_an_option(file, ssh, capsys):
     file.write_text(file.read_text().replace("gpu-1", "-oProxyCommand=id"))
     assert cluster.main(["down", str(file)]) == 2
     assert ssh[1] == []
+
+
+WRONG = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=4),
+    st.binary(max_size=4),
+    st.dates(),
+    st.sampled_from(["", " ", "a\0b", "-x", [], ["a"], [None], [[]], {}, {"a": 1}, {1: 2}, 10**40]),
+)
+PLACES = (
+    *(("provider", name) for name in (None, "type", "head_ip", "worker_ips")),
+    *(("auth", name) for name in (None, "ssh_user", "ssh_private_key")),
+    *(("head_start_ray_commands", None), ("worker_start_ray_commands", None)),
+    *(("head_start_ray_commands", 0), ("worker_start_ray_commands", 0), (None, None)),
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.sampled_from(PLACES), value=WRONG)
+@example(where=("auth", "ssh_private_key"), value=3)
+@example(where=("auth", "ssh_user"), value=3)
+@example(where=("provider", "worker_ips"), value="gpu-1")
+@example(where=("provider", "type"), value="a\nb")
+@example(where=("head_start_ray_commands", None), value="ray stop")
+def test_down_runs_or_refuses_a_file_with_any_value_anywhere(where, value, tmp_path, ssh):
+    made = cluster.on_premises(ON_PREMISES, "2.60.0")
+    outer, inner = where
+    if outer is None:
+        made = value
+    elif inner is None:
+        made[outer] = value
+    else:
+        made[outer][inner] = value
+    path = tmp_path / "my-cluster.yaml"
+    path.write_text(yaml.safe_dump(made))
+    refused_in_one_line_or_done(path)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, 900), other=st.binary(max_size=6))
+def test_down_runs_or_refuses_a_file_with_any_bytes_anywhere(cut, other, tmp_path, ssh):
+    whole = yaml.safe_dump(cluster.on_premises(ON_PREMISES, "2.60.0")).encode()
+    path = tmp_path / "my-cluster.yaml"
+    path.write_bytes(whole[:cut] + other + whole[cut + len(other) :])
+    refused_in_one_line_or_done(path)
+
+
+def refused_in_one_line_or_done(path):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cluster.main(["down", str(path)])
+    assert (status, err.getvalue().count("\n")) in ((0, 0), (2, 1))
+    assert (out.getvalue() == "") == (status == 2)
+    assert err.getvalue().strip().isprintable()
 
 
 def test_down_refuses_a_missing_file(tmp_path, capsys):

@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search import mirror as module
-from search.mirror import mirror, redacted, require_storage_url
+from search.mirror import mirror, redacted, require_storage_url, shown_to_others
 from search.space import Space
 from trainables.config import InvalidInput
 
@@ -156,6 +156,28 @@ def test_a_file_that_is_no_storage_is_warned_of(scheme, tmp_path, caplog):
 )
 def test_passwords_are_left_out_of_messages(url, shown):
     assert redacted(url) == shown
+
+
+SECRET = "postgresql://ada:s3cret@host/db"
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "warned"),
+    [
+        (SECRET, "auto", True),
+        (SECRET, "ray://head:10001", True),
+        ("postgresql://host/db?user=ada&password=s3cret", "auto", True),
+        (SECRET, "local", False),
+        ("postgresql://ada@host/db", "auto", False),
+    ],
+)
+def test_a_password_that_a_cluster_writes_down_is_warned_of(url, address, warned):
+    said = shown_to_others(url, address)
+    assert (said is not None) == warned
+    if said is not None:
+        assert "~/.pgpass" in said
+        assert "s3cret" not in said
+        assert "\n" not in said
 
 
 @pytest.mark.parametrize("url", ["study.db", "redis://host", "http://ada:s3cret@host", ""])

@@ -20,7 +20,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 300
 """A wait that never ends would hide a hang; far more than a slow machine takes."""
 
-TOOLS = ("ip", "nsenter", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
+TOOLS = {
+    "curl": "curl",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "ps": "procps",
+    "rsync": "rsync",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "unshare": "util-linux",
+}
+"""What the hosts and their tests run, and Debian's package of each."""
+
 SHARED = Path("/tmp/shared")
 """Where every host, but not the desk, sees the same folder."""
 
@@ -35,7 +47,8 @@ def why_not_here() -> str | None:
         return "hosts of namespaces need root on Linux (CI is)"
     missing = [tool for tool in TOOLS if shutil.which(tool, path=_SEARCH_PATH) is None]
     if missing:
-        return f"{', '.join(missing)} missing: apt-get install openssh-server rsync iproute2"
+        packages = sorted({TOOLS[tool] for tool in missing})
+        return f"{', '.join(missing)} missing: apt-get install {' '.join(packages)}"
     tried = subprocess.run(
         ["unshare", "--net", "--mount", "--pid", "--fork", "ip", "link", "add", "type", "bridge"],
         capture_output=True,

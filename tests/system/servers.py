@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATIENCE_S = 120
+PASSWORD = "s3cret"
+"""Of the database's user."""
 
 
 def free_port() -> int:
@@ -79,14 +81,24 @@ class Postgres:
         """folder: empty; the server's own user can read and write it."""
         self._folder, self._port = folder, port
         self._owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-        self._do("initdb", "-D", folder / "data", "-A", "trust", "-U", "ada", "--no-sync")
+        (folder / "password").write_text(PASSWORD)
+        (folder / "password").chmod(
+            0o644
+        )  # read by the server's own user, within the folder's mode
+        asks = ("-A", "scram-sha-256", "--pwfile", folder / "password")
+        self._do("initdb", "-D", folder / "data", *asks, "-U", "ada", "--no-sync")
         self.start()
         self._do("createdb", "-h", "127.0.0.1", "-p", port, "-U", "ada", "runs")
 
     @property
     def url(self) -> str:
-        """Of the database, as --study-storage takes it; the server asks for no password."""
-        return f"postgresql://ada:s3cret@127.0.0.1:{self._port}/runs"
+        """Of the database, as --study-storage takes it, with the password that it asks for."""
+        return f"postgresql://ada:{PASSWORD}@127.0.0.1:{self._port}/runs"
+
+    @property
+    def url_without_password(self) -> str:
+        """The same, for a client that finds the password elsewhere."""
+        return f"postgresql://ada@127.0.0.1:{self._port}/runs"
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -105,6 +117,7 @@ class Postgres:
             [_binary(program), *map(str, words)],
             user=self._owner,
             cwd=self._folder,
+            env={**os.environ, "PGPASSWORD": PASSWORD},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=PATIENCE_S,
