@@ -45,5 +45,6 @@ class MemGuardRun(LoadedDense):
         uniform = self._uniform[indices.cpu()].to(indices.device)
         logits = super().predict(indices)
         answer = released(self._attacker, logits, self._distortion, uniform)
-        self._moved[indices.cpu()] = (answer.exp() - logits.softmax(1)).abs().sum(1).cpu()
+        plain = logits.log_softmax(1)  # as `released` gives it: what is left alone moves by 0
+        self._moved[indices.cpu()] = (answer.exp() - plain.exp()).abs().sum(1).cpu()
         return answer
