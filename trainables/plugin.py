@@ -80,8 +80,8 @@ def register_dataset(
     DATASETS[name] = DatasetSpec(
         n_classes=n_classes,
         image_shape=image_shape,
-        mean=mean or (0.5,) * channels,
-        std=std or (0.25,) * channels,
+        mean=tuple(mean or (0.5,) * channels),
+        std=tuple(std or (0.25,) * channels),
         fractions=EVEN,
         default_model=default_model,
         load=lambda folder: collected(name, make, folder, n_classes, image_shape),
@@ -198,7 +198,7 @@ def _is_count(value: object, most: int) -> bool:
 
 def _are_numbers(values: object, count: int, *, positive: bool) -> bool:
     return (
-        isinstance(values, tuple)
+        isinstance(values, tuple | list)
         and len(values) == count
         and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
         and (not positive or min(values) > 0)
