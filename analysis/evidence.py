@@ -9,7 +9,10 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.load import Run, run_name
-from analysis.statistics import LOG4, Interval
+from analysis.statistics import LOG4, Interval, difference
+
+NEAREST = "nearest in accuracy, bound not met"
+"""Of a candidate that was measured although its run has no winner."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +43,14 @@ class Measured:
         """Where the figures come from, in words."""
         if self.confirmed:
             seeds = f"{self.seeds} fresh seed{'s' * (self.seeds != 1)}"
-            return seeds if self.feasible else f"{seeds}, misses its bound"
-        return "dense model, one training"
+            return ", ".join([seeds, *([] if self.feasible else [NEAREST]), *self.caveats])
+        return ", ".join(["dense model, one training", *self.caveats])
+
+    @property
+    def caveats(self) -> list[str]:
+        """Why the figures must not stand for the defence; empty for an ordinary run."""
+        reason = unlike(self.run)
+        return [] if reason is None else [reason]
 
     def share(self, column: str) -> Interval:
         """A column that is a share of images, over the seeds."""
@@ -72,14 +81,31 @@ class Measured:
         """Mean of a column over the seeds."""
         return float(np.mean(self._values(column)))
 
+    def drop(self) -> Interval | None:
+        """Test accuracy of the run's dense network minus this one's; None where one is unknown.
+
+        Both were tested on the same images, so the true interval is narrower.
+        """
+        before = dense(self.run, self.name)
+        if before is None or not all(
+            math.isfinite(one.mean("test_accuracy")) for one in (before, self)
+        ):
+            return None
+        return difference(before.share("test_accuracy"), self.share("test_accuracy"))
+
     def number(self, name: str) -> float | None:
         """A number of the defence: what it spent where that is recorded, else what was asked."""
-        for column in ("defense_spent", "defense_parameters"):
-            values = [cell.get(name) for cell in self.rows[column] if isinstance(cell, Mapping)]
-            known = [float(value) for value in values if value is not None]
-            if known:
-                return float(np.mean(known))
-        return None
+        spent = self.spent(name)
+        return self._number("defense_parameters", name) if spent is None else spent
+
+    def spent(self, name: str) -> float | None:
+        """What the defence really spent of a number, mean over the seeds; None if not recorded."""
+        return self._number("defense_spent", name)
+
+    def _number(self, column: str, name: str) -> float | None:
+        values = [cell.get(name) for cell in self.rows[column] if isinstance(cell, Mapping)]
+        known = [float(value) for value in values if value is not None]
+        return float(np.mean(known)) if known else None
 
     def _values(self, column: str) -> list[float]:
         return self.rows[column].astype(float).tolist()
@@ -107,7 +133,7 @@ def defended(run: Run, name: str) -> Measured | None:
     Without a feasible candidate, the one that comes nearest to the accuracy bound. A run without a
     defence has nothing to choose and no bound to meet: its network trained anew.
     """
-    defense = defense_of(run)
+    defense = system_of(run)
     rows = statistics.confirmed(run.trials, run.config)
     rows = rows[rows["failed_seeds"].eq(0)]
     feasible = rows[rows["feasible"].eq(True)]
@@ -130,37 +156,101 @@ def defense_of(run: Run) -> str:
     return str(run.config["search"].get("defense", "pruning"))
 
 
+PAPERS_PRUNER = "admm"
+
+
+def pruner_of(run: Run) -> str | None:
+    """How the run pruned; None where its defence does not prune."""
+    if "pruning" not in defense_of(run):
+        return None
+    return str(run.config["search"].get("pruner", PAPERS_PRUNER))
+
+
+def system_of(run: Run) -> str:
+    """The defence, and the pruner where it is not the paper's ADMM: runs of a kind."""
+    pruner = pruner_of(run)
+    return defense_of(run) + ("" if pruner in (None, PAPERS_PRUNER) else f" by {pruner}")
+
+
 def task_of(run: Run) -> tuple[str, str]:
     """Data set and network."""
     search = run.config["search"]
     return str(search.get("dataset", "")), str(search.get("model", ""))
 
 
+SMOKE = "smoke run, figures without meaning"
+
+
+def unlike(run: Run) -> str | None:
+    """Why a run must not stand beside ordinary ones; None for an ordinary one.
+
+    A smoke run is known by its preset's name, or by its single epoch of each phase.
+    """
+    search = run.config["search"]
+    options = run.config.get("options")
+    preset = str(options.get("preset")) if isinstance(options, Mapping) else ""
+    budgets = [
+        part.get(name) if isinstance(part := search.get(phase), Mapping) else None
+        for phase, name in (("training", "epochs"), ("admm", "retrain_epochs"))
+    ]
+    if preset == "smoke" or preset.endswith("-smoke") or budgets == [1, 1]:
+        return SMOKE
+    canaries = search.get("canaries") or 0
+    return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The runs that a page is made of."""
+
+    runs: Sequence[Run]
+    left_out: Sequence[str]
+    """One line each."""
+
+    caveats: Sequence[str]
+    """One line for each run that is shown although it is unlike, since there is no other."""
+
+
+def ordinary(runs: Sequence[Run]) -> Chosen:
+    """Ordinary runs only; where there is none, all of them, with what is wrong with each."""
+    reasons = {id(run): unlike(run) for run in runs}
+    kept = [run for run in runs if reasons[id(run)] is None]
+    lines = [
+        f"{run_name(run, runs)}: {reasons[id(run)]}" for run in runs if reasons[id(run)] is not None
+    ]
+    if kept:
+        return Chosen(runs=kept, left_out=lines, caveats=[])
+    return Chosen(runs=runs, left_out=[], caveats=lines)
+
+
 def measured_as(
-    runs: Sequence[Run], task: tuple[str, str], defense: str, epsilon: float | None = None
+    runs: Sequence[Run], task: tuple[str, str], system: str, epsilon: float | None = None
 ) -> list[Measured]:
     """Everything that fits one cell, best first.
 
-    A baseline from fresh seeds goes before dense models; a winner goes before a candidate that
-    misses its bound; DP at the nearest epsilon goes before others; then the narrowest interval of
-    the attack accuracy; then the order in which the runs were given.
+    system: of `system_of`, so that the paper's columns hold what ADMM pruned. A baseline from
+    fresh seeds goes before dense models; a winner goes before a candidate that misses its bound; DP
+    at the nearest epsilon goes before others; then the most seeds; then the newest run.
     """
     found: list[Measured] = []
     for run in runs:
         if task_of(run) != task:
             continue
         name = run_name(run, runs)
-        options = [defended(run, name)] if defense_of(run) == defense else []
-        if defense == "none":
+        options = [defended(run, name)] if system_of(run) == system else []
+        if system == "none":
             options.append(dense(run, name))
         found += [option for option in options if option is not None]
+    newest_first = sorted(
+        found, key=lambda one: str(one.run.config.get("created_at") or ""), reverse=True
+    )
     return sorted(
-        found,
+        newest_first,
         key=lambda one: (
             not one.confirmed,
             not one.feasible,
             _distance(one, epsilon),
-            _width(one),
+            -one.seeds,
         ),
     )
 
@@ -170,8 +260,3 @@ def _distance(measured: Measured, epsilon: float | None) -> float:
     if epsilon is None or spent is None or spent <= 0:
         return 0.0
     return round(abs(math.log(spent / epsilon)), 2)
-
-
-def _width(measured: Measured) -> float:
-    interval = measured.share("attack_accuracy")
-    return interval.high - interval.low

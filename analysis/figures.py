@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from analysis.pareto import non_dominated
 from analysis.roc import Curve
 from analysis.statistics import LOG4, Interval, best_so_far, family_excess, searched
+from trainables.records import COMPARATOR
 
 BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
 INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
@@ -397,6 +398,7 @@ _KINDS = (
     ("anchor", "s", ORANGE, "anchor"),
     ("search", "o", BLUE, "suggested"),
     ("confirm", "D", GREEN, "confirmed"),
+    (COMPARATOR, "^", PURPLE, "by another pruner"),
     ("baseline", "*", INK, "dense"),
 )
 
@@ -603,7 +605,9 @@ def losses(panels: Mapping[str, pd.DataFrame | None]) -> str:
 def _end_of(name: str, curve: pd.DataFrame | None) -> str:
     if curve is None or curve.empty:
         return f"{name} not run"
-    return f"{name} ends at loss {curve['loss'].iloc[-1]:.4f}"
+    attack = curve["attack_accuracy"].dropna()
+    accuracy = f"{attack.iloc[-1]:.1%}" if len(attack) else "not recorded"
+    return f"{name} ends at loss {curve['loss'].iloc[-1]:.4f}, attack accuracy {accuracy}"
 
 
 def _epochs(axes: Axes, curve: pd.DataFrame | None, quantity: str) -> None:

@@ -1,12 +1,21 @@
-"""Defences at matched accuracy: the least leak that each reaches when it may cost so much."""
+"""Defences at matched test accuracy: the least leak that each reaches when it may cost so much."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from analysis import statistics, tables
-from analysis.evidence import Measured, defense_of, task_of
+from analysis.evidence import (
+    NEAREST,
+    PAPERS_PRUNER,
+    Measured,
+    defense_of,
+    pruner_of,
+    system_of,
+    task_of,
+)
 from analysis.figures import Front
 from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
@@ -14,18 +23,27 @@ from analysis.tables import Table
 from trainables.records import ROUNDING
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
-"""How far the validation accuracy may lie below the dense network's."""
+"""How far the mean test accuracy may lie below that of the run's dense network."""
+
+NOT_SEARCHED, NOT_CONFIRMED = "not searched", "not confirmed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Least:
     """The least excess gain of one defence at one level, nats."""
 
-    searched: float | None
-    """Of one trial under the search-time attacks: flattered, and a weaker attack."""
+    was_searched: bool
+    """Whether a run of the defence was allowed to lose as much as the level."""
 
-    confirmed: Interval | None
-    """Over fresh seeds, under the strongest attack."""
+    searched: float | None = None
+    """Of one trial of those runs under the search-time attacks, at matched validation accuracy, for
+    a search sees no test images: flattered, and a weaker attack."""
+
+    confirmed: Measured | None = None
+    """The candidate of those runs that leaks least over fresh seeds, under the strongest attack."""
+
+    by_the_way: Measured | None = None
+    """Where no run was allowed the level: what those with a tighter bound confirmed within it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +61,12 @@ class Task:
 
     @property
     def defenses(self) -> list[str]:
-        """In the order in which their runs were given."""
-        return list(dict.fromkeys(defense_of(run) for run in self.runs))
+        """In the order in which their runs were given; ADMM's apart from other pruners'."""
+        return list(dict.fromkeys(system_of(run) for run in self.runs))
 
     def of(self, defense: str) -> list[Run]:
         """The runs of one defence."""
-        return [run for run in self.runs if defense_of(run) == defense]
+        return [run for run in self.runs if system_of(run) == defense]
 
 
 def tasks(runs: Sequence[Run]) -> list[Task]:
@@ -59,18 +77,21 @@ def tasks(runs: Sequence[Run]) -> list[Task]:
     ]
 
 
-def candidates(run: Run) -> list[Measured]:
-    """Every confirmed candidate without a failed seed, feasible or not."""
+def candidates(run: Run, runs: Sequence[Run]) -> list[Measured]:
+    """Every confirmed candidate without a failed seed, feasible or not; `runs` are on the page."""
     rows = statistics.confirmed(run.trials, run.config)
     return [
         Measured(
             run=run,
-            name=run_name(run, [run]),
-            defense=defense_of(run),
+            name=run_name(run, runs),
+            defense=system_of(run),
             confirmed=True,
+            feasible=bool(feasible),
             rows=run.trials[run.trials["trial_id"].isin(ids)],
         )
-        for ids, failed in zip(rows["trial_ids"], rows["failed_seeds"], strict=True)
+        for ids, failed, feasible in zip(
+            rows["trial_ids"], rows["failed_seeds"], rows["feasible"], strict=True
+        )
         if not failed
     ]
 
@@ -81,27 +102,48 @@ def searched(run: Run) -> pd.DataFrame:
     return rows[rows["state"] == "COMPLETE"]
 
 
-def least(runs: Sequence[Run], drop: float) -> Least:
-    """The least excess gain of runs of one defence that lose at most `drop` of accuracy."""
+def allowed_drop(run: Run) -> float:
+    """How much accuracy the run might lose; without end where it had nothing to choose."""
+    search = run.config["search"]
+    numbers = search.get("parameters")
+    chosen = [
+        number
+        for number in (numbers.values() if isinstance(numbers, Mapping) else [])
+        if not isinstance(number, Mapping) or number.get("searched", True)
+    ]
+    if pruner_of(run) is None and not chosen and (numbers is not None or system_of(run) == "none"):
+        return math.inf
+    return float(search["max_accuracy_drop"])
+
+
+def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -> Least:
+    """The least excess gain of runs of one defence that lose at most `drop` of test accuracy.
+
+    page: the runs among which their names are unique; `runs` where it is not given.
+    """
+    wide = [run for run in runs if allowed_drop(run) >= drop - ROUNDING]
+    found = _least_leaking(wide or runs, drop, runs if page is None else page)
+    if not wide:
+        return Least(was_searched=False, by_the_way=found)
     seen: list[float] = []
-    confirmed: list[Interval] = []
-    for run in runs:
+    for run in wide:
         dense = statistics.baseline(run.trials)
-        if dense is None:
-            continue
-        bound = float(dense["val_accuracy"]) - drop - ROUNDING
-        rows = searched(run)
-        near = rows[rows["val_accuracy"].astype(float) >= bound]
-        seen += near["excess_gain"].astype(float).tolist()
-        confirmed += [
-            candidate.excess()
-            for candidate in candidates(run)
-            if candidate.mean("val_accuracy") >= bound
-        ]
-    return Least(
-        searched=min(seen, default=None),
-        confirmed=min(confirmed, key=lambda one: one.estimate, default=None),
-    )
+        if dense is not None:
+            rows = searched(run)
+            bound = float(dense["val_accuracy"]) - drop - ROUNDING
+            near = rows[rows["val_accuracy"].astype(float) >= bound]
+            seen += near["excess_gain"].astype(float).tolist()
+    return Least(was_searched=True, searched=min(seen, default=None), confirmed=found)
+
+
+def _least_leaking(runs: Sequence[Run], drop: float, page: Sequence[Run]) -> Measured | None:
+    near = [
+        candidate
+        for run in runs
+        for candidate in candidates(run, page)
+        if (lost := candidate.drop()) is not None and lost.estimate <= drop + ROUNDING
+    ]
+    return min(near, key=lambda one: one.excess().estimate, default=None)
 
 
 def front(runs: Sequence[Run]) -> Front:
@@ -113,15 +155,17 @@ def front(runs: Sequence[Run]) -> Front:
         confirmed=[
             (candidate.mean("val_accuracy"), candidate.excess())
             for run in runs
-            for candidate in candidates(run)
+            for candidate in candidates(run, runs)
         ],
     )
 
 
-def at_levels(task: Task) -> dict[str, list[Least]]:
-    """Defence -> its least gain at each of LEVELS."""
+def at_levels(task: Task, page: Sequence[Run] | None = None) -> dict[str, list[Least]]:
+    """Defence -> its least gain at each of LEVELS; `page` as in `least`."""
+    named = task.runs if page is None else page
     return {
-        defense: [least(task.of(defense), level) for level in LEVELS] for defense in task.defenses
+        defense: [least(task.of(defense), level, named) for level in LEVELS]
+        for defense in task.defenses
     }
 
 
@@ -137,24 +181,43 @@ def level_name(level: float) -> str:
 def table(task: Task, found: Mapping[str, Sequence[Least]]) -> Table:
     """One line per defence, one column per level."""
     return Table(
-        caption=f"{task.title}: least excess gain (nats) when validation accuracy may fall by",
+        caption=f"{task.title}: least excess gain (nats) when test accuracy may fall by",
         headers=["defence", *map(level_name, LEVELS)],
         rows=[[defense, *map(_cell, lines)] for defense, lines in found.items()],
     )
 
 
 def _cell(found: Least) -> str:
-    """Confirmed value first, which the page sets in bold; then its interval and the search's."""
-    lines = ["not confirmed"]
+    """Confirmed value first, which the page sets in bold; then its interval, price and source."""
+    if not found.was_searched:
+        one = found.by_the_way
+        aside = [] if one is None else [f"yet {tables.nats(one.excess().estimate)}", *_price(one)]
+        return "\n".join([NOT_SEARCHED, *aside])
+    lines = [NOT_CONFIRMED]
     if found.confirmed is not None:
-        interval = found.confirmed
+        interval = found.confirmed.excess()
         lines = [
-            f"{tables.nats(interval.estimate)}",
+            tables.nats(interval.estimate),
             tables.between(interval.low, interval.high),
+            *_price(found.confirmed),
         ]
     if found.searched is not None:
         lines.append(f"search {tables.nats(found.searched)}")
-    return "\n".join(lines) if len(lines) > 1 else tables.UNKNOWN
+    return "\n".join(lines)
+
+
+def _price(one: Measured) -> list[str]:
+    """Test accuracy, what that is below the dense network's with its interval, and the run."""
+    lost = one.drop()
+    lines = [f"test {tables.percent(one.mean('test_accuracy'))}"]
+    if lost is not None:
+        low, fall, high = (_points(change) for change in (lost.low, lost.estimate, lost.high))
+        lines.append(f"drop {fall} ({low} to {high})")
+    return [*lines, one.name, *one.caveats]
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def in_words(found: Mapping[str, Sequence[Least]]) -> list[str]:
@@ -163,26 +226,55 @@ def in_words(found: Mapping[str, Sequence[Least]]) -> list[str]:
 
 
 def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
-    known = {
-        defense: interval
-        for defense, lines in found.items()
-        if (interval := lines[index].confirmed) is not None
-    }
-    start = f"For at most {level_name(LEVELS[index])}"
+    at = {defense: lines[index] for defense, lines in found.items()}
+    known = _contenders(at)
+    start = f"For at most {level_name(LEVELS[index])} of test accuracy"
+    left_out = _left_out({name: one for name, one in at.items() if name not in known})
     if not known:
-        return f"{start}: nothing was confirmed."
-    best = min(known, key=lambda name: known[name].estimate)
-    text = f"{start}: {best} leaks least ({tables.nats(known[best].estimate)} nats)"
+        ran = any(one.was_searched for name, one in at.items() if name != "none")
+        why = "nothing was confirmed" if ran else "no defence was searched"
+        return "; ".join([f"{start}: {why}", *(left_out if ran else [])]) + "."
+    gains = {name: one.excess() for name, one in known.items()}
+    best = min(gains, key=lambda name: gains[name].estimate)
+    tight = "" if at[best].was_searched else ", searched with a tighter bound only"
+    text = (
+        f"{start}: {best} leaks least ({tables.nats(gains[best].estimate)} nats at "
+        f"{tables.percent(known[best].mean('test_accuracy'))}, {known[best].name}{tight})"
+    )
     open_ = [
         name
-        for name, interval in known.items()
-        if name != best and difference(known[best], interval).high >= 0
+        for name, interval in gains.items()
+        if name != best and difference(gains[best], interval).high >= 0
     ]
     text += f", not told apart from {', '.join(open_)}" if open_ else ""
     text += ", the only one confirmed" if len(known) == 1 else ""
-    rivals = [_rival(name, known) for name in ("dp", "minmax") if name in known]
-    rivals = rivals if "pruning" in known else []
-    return "; ".join([text, *rivals]) + "."
+    rivals = [_rival(name, gains) for name in ("dp", "minmax") if {name, "pruning"} <= gains.keys()]
+    return "; ".join([text, *rivals, *left_out]) + "."
+
+
+def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
+    """Who takes part at one level: what was searched, and of the rest one that leaks even less.
+
+    A candidate of a tighter search can only be improved on, so it may win and must not lose. Where
+    no defence was searched at all nobody wins.
+    """
+    if not any(one.was_searched for name, one in at.items() if name != "none"):
+        return {}
+    known = {name: one.confirmed for name, one in at.items() if one.confirmed is not None}
+    tight = {name: one.by_the_way for name, one in at.items() if one.by_the_way is not None}
+    best = min(known | tight, key=lambda n: (known | tight)[n].excess().estimate, default=None)
+    return known if best is None else known | {best: (known | tight)[best]}
+
+
+def _left_out(silent: Mapping[str, Least]) -> list[str]:
+    """Defences that do not take part at a level, and why; no defence stands for itself."""
+    groups = {
+        NOT_SEARCHED: [name for name, one in silent.items() if not one.was_searched],
+        "nothing confirmed within it": [
+            name for name, one in silent.items() if one.was_searched and one.confirmed is None
+        ],
+    }
+    return [f"{reason}: {', '.join(names)}" for reason, names in groups.items() if names]
 
 
 def _rival(name: str, known: Mapping[str, Interval]) -> str:
@@ -201,11 +293,11 @@ def overview(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table:
         "data and network",
         "test accuracy",
         "excess gain, strongest attack (nats)",
-        "search-time family (nats)",
+        "largest of the search-time family (nats)",
         "attack accuracy, balanced",
         "TPR at 1% FPR",
         "compression",
-        "epsilon",
+        "spent",
     ]
     return Table(
         caption="All defences; 95% intervals in the second line",
@@ -217,11 +309,10 @@ def overview(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table:
 
 def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[str]:
     dataset, model = task_of(run)
-    missed = "\nmisses its bound" if one is not None and not one.feasible else ""
-    start = [run_name(run, runs), f"{defense_of(run)}{missed}", f"{dataset}\n{model}"]
+    notes = [] if one is None else [*([] if one.feasible else [NEAREST]), *one.caveats]
+    start = [run_name(run, runs), "\n".join([system_of(run), *notes]), f"{dataset}\n{model}"]
     if one is None:
         return [*start, "nothing confirmed", *[tables.UNKNOWN] * 6]
-    epsilon = one.number("epsilon")
     return [
         *start,
         bounded(one.share("test_accuracy"), "percent"),
@@ -230,7 +321,100 @@ def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[
         bounded(one.share("attack_accuracy"), "percent"),
         bounded(one.share("tpr_at_1pct_fpr"), "percent"),
         tables.times(one.mean("compression")),
-        tables.UNKNOWN if epsilon is None else f"{epsilon:.3g}",
+        spent(one),
+    ]
+
+
+SPENT = {"epsilon": "epsilon", "distortion": "distortion"}
+"""Number -> its name: DP-SGD's guarantee; the mean L1 distance of MemGuard's answers."""
+
+
+def spent(one: Measured) -> str:
+    """The price of a defence in its own unit; what was only asked for says so.
+
+    Early stopping and the like have none.
+    """
+    for number, name in SPENT.items():
+        value = one.number(number)
+        if value is not None:
+            asked = "" if one.spent(number) is not None else "\nasked, not recorded"
+            return f"{name} {value:.3g}{asked}"
+    return tables.UNKNOWN
+
+
+def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table | None:
+    """Other ways to prune beside ADMM; None where there is none.
+
+    Either a search of their own, or the counts of an ADMM run's winner (`--comparators`).
+    measured: the runs' winners, in the same order.
+    """
+    pairs = [
+        (run, one, _same_counts(run, one))
+        for run, one in zip(runs, measured, strict=True)
+        if one is not None and pruner_of(run) is not None
+    ]
+    kinds = {
+        (task_of(run), defense_of(run))
+        for run, _, same in pairs
+        if same or pruner_of(run) != PAPERS_PRUNER
+    }
+    rows: list[list[str]] = []
+    for kind in sorted(kinds):
+        group = [pair for pair in pairs if (task_of(pair[0]), defense_of(pair[0])) == kind]
+        group.sort(key=lambda pair: (pruner_of(pair[0]) != PAPERS_PRUNER, not pair[1].feasible))
+        papers = group[0][1] if pruner_of(group[0][0]) == PAPERS_PRUNER else None
+        for run, one, same in group:
+            rows.append(_pruner_line(f"{pruner_of(run)}\nits own search", one, papers))
+            rows += [_pruner_line(way, other, one) for way, other in same]
+    if not rows:
+        return None
+    return Table(
+        caption="Ways to prune; 95% intervals in the second line",
+        headers=[
+            "data and network",
+            "defence",
+            "pruner",
+            "excess gain, strongest attack (nats)",
+            "difference",
+            "test accuracy",
+            "compression",
+            "run",
+        ],
+        rows=rows,
+        text_columns=3,
+    )
+
+
+def _same_counts(run: Run, winner: Measured) -> list[tuple[str, Measured]]:
+    """(how, measured) of what the run made by other pruners out of its winner's counts."""
+    rows = statistics.by_other_pruners(run.trials, run.config)
+    return [
+        (
+            f"{row['pruner']}\n{'nothing removed' if row['whole'] else 'the same counts'}",
+            dataclasses.replace(
+                winner, rows=run.trials[run.trials["trial_id"].isin(row["trial_ids"])]
+            ),
+        )
+        for _, row in rows.iterrows()
+        if not row["failed_seeds"]
+    ]
+
+
+def _pruner_line(way: str, one: Measured, beside: Measured | None) -> list[str]:
+    """beside: what the gain is compared with."""
+    dataset, model = task_of(one.run)
+    less = tables.UNKNOWN
+    if beside is not None and beside is not one:
+        less = bounded(difference(one.excess(), beside.excess()))
+    return [
+        f"{model} on {dataset}",
+        defense_of(one.run),
+        way + ("" if one.feasible else f"\n{NEAREST}"),
+        bounded(one.excess()),
+        less,
+        bounded(one.share("test_accuracy"), "percent"),
+        tables.times(one.mean("compression")),
+        one.name,
     ]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import figures, matched, pages, paper_figures, statistics
-from analysis.evidence import defended
+from analysis import audited, figures, matched, pages, paper_figures, statistics
+from analysis.evidence import Chosen, defended, ordinary
 from analysis.load import Run, load_distinct, run_name
 from analysis.matched import Task
 from analysis.paper_tables import PaperTable, paper_tables
@@ -20,28 +20,48 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
 
     Raises InvalidInput for a run given twice and for what is no run.
     """
-    runs = load_distinct(paths)
+    chosen = ordinary(load_distinct(paths))
+    runs = chosen.runs
     made = paper_tables(runs)
-    compared = [_at_matched_accuracy(index, task) for index, task in enumerate(matched.tasks(runs))]
+    compared = [
+        _at_matched_accuracy(index, task, runs) for index, task in enumerate(matched.tasks(runs))
+    ]
     winners = [defended(run, run_name(run, runs)) for run in runs]
     known = [winner for winner in winners if winner is not None]
     page = pages.render(
         "paper.html.jinja",
         {
             "title": "The paper's tables and figures, beside our runs",
+            "left_out": chosen.left_out,
+            "caveats": chosen.caveats,
             "tables": made,
             "overview": matched.overview(runs, winners) if runs else None,
+            "audited": _audited(runs),
+            "pruners": matched.pruners(runs, winners),
             "attacks": matched.every_attack(known) if known else None,
             "tasks": compared,
             **_figures(runs),
         },
     )
-    return _text(made, compared), page
+    return _text(chosen, made, compared), page
 
 
-def _at_matched_accuracy(index: int, task: Task) -> dict[str, Any]:
+def _audited(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What each audit says, and the runs that lack one although they have a winner."""
+    found = {run_name(run, runs): audited.of(run) for run in runs}
+    return {
+        "said": [f"{name}: {one.sentence()}" for name, one in found.items() if one is not None],
+        "missing": [
+            name
+            for run, (name, one) in zip(runs, found.items(), strict=True)
+            if one is None and statistics.winner(run.trials, run.config) is not None
+        ],
+    }
+
+
+def _at_matched_accuracy(index: int, task: Task, page: Sequence[Run]) -> dict[str, Any]:
     """One task's table, picture and sentences."""
-    found = matched.at_levels(task)
+    found = matched.at_levels(task, page)
     drawn = {defense: matched.front(task.of(defense)) for defense in task.defenses}
     dense = [statistics.baseline(run.trials) for run in task.runs]
     first = next((row for row in dense if row is not None), None)
@@ -57,19 +77,27 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     """Figures 2 and 3, None without a run."""
     task = paper_figures.task_shown(runs)
     if task is None:
-        return {"figure2": None, "figure3": None, "figures_of": ""}
+        return {"figure2": None, "figure3": None, "figures_of": "", "not_recorded": []}
+    curves = paper_figures.loss_curves(runs, task)
     return {
-        "figure2": pages.figure(figures.losses(paper_figures.loss_curves(runs, task))),
+        "figure2": pages.figure(figures.losses(curves)),
+        "not_recorded": [
+            name
+            for name, curve in curves.items()
+            if curve is not None and curve["attack_accuracy"].isna().all()
+        ],
         "figure3": pages.figure(figures.weight_histograms(paper_figures.weights(runs, task))),
         "figures_of": f"{task[1]} on {task[0]}",
     }
 
 
-def _text(made: Sequence[PaperTable], compared: Sequence[dict[str, Any]]) -> str:
+def _text(chosen: Chosen, made: Sequence[PaperTable], compared: Sequence[dict[str, Any]]) -> str:
     """What fits a terminal: how complete each table is, and who is best at each level."""
     lines = [_completeness(table) for table in made]
+    lines += [f"Left out: {line}" for line in chosen.left_out]
+    lines += [f"Shown, for there is no other: {line}" for line in chosen.caveats]
     for task in compared:
-        lines += [f"{task['title']}, at matched validation accuracy:"]
+        lines += [f"{task['title']}, at matched test accuracy:"]
         lines += [f"  {sentence}" for sentence in task["words"]]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from analysis import published, tables
-from analysis.evidence import Measured, defense_of, measured_as, task_of
+from analysis.evidence import NEAREST, Measured, measured_as, system_of, task_of
 from analysis.load import Run
 from analysis.published import AccuracyTable, Row
 from analysis.statistics import Interval, difference
@@ -21,7 +21,6 @@ SHORT = {
 }
 """Defence -> a word for the lines of small print."""
 
-MISSED = "misses its bound"
 HOLDS, REVERSED, UNDECIDED, UNKNOWN = "holds", "reversed", "undecided", tables.UNKNOWN
 
 _MARKS = {HOLDS: "\N{CHECK MARK}", REVERSED: "\N{BALLOT X}", UNDECIDED: "?"}
@@ -139,7 +138,10 @@ def _table4(runs: Sequence[Run]) -> PaperTable:
         theirs = [_count(row.weights), _count(row.nonzero), tables.times(row.ratio)]
         cells = [f"{ours}\npaper {paper}" for ours, paper in zip(counts, theirs, strict=True)]
         if options:
-            cells[2] += f"\n{_signed(options[0].mean('compression') - row.ratio, 2)}"
+            best = options[0]
+            notes = [*([] if best.feasible else [NEAREST]), *best.caveats]
+            change = _signed(best.mean("compression") - row.ratio, 2)
+            cells[2] += "\n" + "\n".join([change, *notes])
         lines.append([row.label, *cells])
     return PaperTable(
         number=4,
@@ -171,8 +173,8 @@ def _found(row: Row, runs: Sequence[Run]) -> dict[str, list[Measured]]:
     }
 
 
-def _ran(runs: Sequence[Run], task: tuple[str, str], defense: str) -> bool:
-    return any(task_of(run) == task and defense_of(run) == defense for run in runs)
+def _ran(runs: Sequence[Run], task: tuple[str, str], system: str) -> bool:
+    return any(task_of(run) == task and system_of(run) == system for run in runs)
 
 
 def accuracy_cell(
@@ -195,8 +197,8 @@ def accuracy_cell(
     if system == "dp" and kind == "test":
         lines.append(epsilon_of(best))
     if not best.feasible and kind == "test":
-        lines.append(MISSED)
-    return "\n".join(lines)
+        lines.append(NEAREST)
+    return "\n".join([*lines, *best.caveats])
 
 
 def points(change: float) -> str:

@@ -52,6 +52,7 @@ def _values(run: Run) -> dict[str, Any]:
         "comparators": tables.comparators(rows, best)
         if best is not None and rows["rule"].any()
         else None,
+        "pruners": _pruners(run, best),
         "attacks": None
         if dense is None or best is None
         else tables.attack_gains(dense["attack_gains"], best["attack_gains"]),
@@ -89,6 +90,14 @@ def _figures(
         if dense is not None:
             drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
     return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
+
+
+def _pruners(run: Run, best: pd.Series | None) -> tables.Table | None:
+    rows = statistics.by_other_pruners(run.trials, run.config)
+    if best is None or rows.empty:
+        return None
+    bound = statistics.accuracy_bound(run.trials, run.config)
+    return tables.pruners(rows, best, str(run.config["search"].get("pruner", "admm")), bound)
 
 
 def _audits(found: list[roc.Curve]) -> list[tables.Table]:

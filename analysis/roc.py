@@ -64,6 +64,24 @@ def curves(scores: pd.DataFrame, replicates: int = REPLICATES) -> list[Curve]:
     return sorted(found, key=lambda c: (c.canary, c.model != "dense", -c.auc.estimate, c.attack))
 
 
+def strongest(scores: pd.DataFrame) -> dict[str, tuple[str, Interval]]:
+    """Model -> the attack that gains most on its images with their own label, and its excess gain.
+
+    scores: as for `curves`. The largest of several gains on one set of images, so a little too
+    large for every model; an interval over images, nats.
+    """
+    found: dict[str, tuple[str, Interval]] = {}
+    usual = scores[~scores["canary"].astype(bool)]
+    for (model, attack), rows in usual.groupby(["model", "attack"]):
+        members = rows["is_member"].to_numpy(dtype=bool)
+        if not FEWEST <= members.sum() <= len(rows) - FEWEST:
+            continue
+        gain = _excess(rows["probability"].to_numpy(dtype=np.float64), members)
+        if str(model) not in found or gain.estimate > found[str(model)][1].estimate:
+            found[str(model)] = (str(attack), gain)
+    return found
+
+
 def _curve(model: str, attack: str, canary: bool, rows: pd.DataFrame, replicates: int) -> Curve:
     is_member = rows["is_member"].to_numpy(dtype=bool)
     scores = rows["score"].to_numpy(dtype=np.float64)

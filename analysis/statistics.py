@@ -24,7 +24,7 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
-from trainables.records import WITH_REFERENCES, violation
+from trainables.records import COMPARATOR, WITH_REFERENCES, violation
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
@@ -166,8 +166,10 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
 
 
 def family_excess(gains: object) -> float:
-    """Excess gain of the strongest attack without references, floored by the constant 0.5.
+    """The largest excess gain of the attacks without references, floored by the constant 0.5.
 
+    Flattered by the choice: the largest of several noisy values, on the images that chose it. Only
+    `excess_gain` is free of that; the two kinds of attack are not recorded apart by fold.
     gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
     """
     family = [gain for name, gain in _gains(gains).items() if name not in WITH_REFERENCES]
@@ -175,7 +177,7 @@ def family_excess(gains: object) -> float:
 
 
 def reference_excess(gains: object) -> float:
-    """Excess gain of the strongest attack with matched references, nats; NaN when none was run."""
+    """The largest with matched references, nats, flattered likewise; NaN when none was run."""
     informed = [gain for name, gain in _gains(gains).items() if name in WITH_REFERENCES]
     return max(informed) + LOG4 if informed else math.nan
 
@@ -279,8 +281,8 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
     `reference_excess` are the two kinds apart, `search_excess` what the search had seen. `rule`
     names the published allocations that give this very vector, "" for the search's own. Feasible:
-    the mean validation accuracy and the compression meet their bounds and no seed failed (a seed
-    that diverged has no accuracy and must not be averaged away).
+    the mean validation accuracy and the compression meet their bounds, some seed alone did too,
+    and none failed (a seed that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
     bound = accuracy_bound(trials, config)
@@ -303,12 +305,29 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         least = config["search"].get("min_compression") or 0.0
         record["feasible"] = (
             failed == 0
+            and bool(complete["feasible"].eq(True).any())
             and violation(bound, record["val_accuracy"]) <= 0
             and violation(least, record["compression"]) <= 0
         )
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
     return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
+
+
+def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows as of `confirmed` for what was made by other pruners, or with nothing removed.
+
+    Columns: `pruner`, and `whole`, whether every weight was kept, besides those of `confirmed`.
+    """
+    made = trials[trials["kind"] == COMPARATOR]
+    rest = trials[~trials["kind"].isin(["confirm", COMPARATOR])]
+    frames = [
+        confirmed(pd.concat([rest, rows.assign(kind="confirm")]), config).assign(pruner=str(pruner))
+        for pruner, rows in made.groupby("pruner", sort=False)
+    ]
+    found = pd.concat(frames) if frames else pd.DataFrame(columns=[*CONFIRMED_COLUMNS, "pruner"])
+    whole = [n == sizes for n, sizes in zip(found["n"], found["layer_weights"], strict=True)]
+    return found.assign(whole=whole).reset_index(drop=True)
 
 
 def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
@@ -418,7 +437,7 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
         "nonzero": round(float(rows["nonzero"].astype(float).mean())),
         "strongest_attack": Counter(rows["strongest_attack"]).most_common(1)[0][0],
         "attack_gains": _mean_gains(rows),
-        "defense_spent": _numbers(rows.iloc[0]["defense_spent"]),
+        "defense_spent": _mean_numbers(rows["defense_spent"]),
         "layer_names": tuple(rows.iloc[0]["layer_names"]),
         "layer_weights": _vector(rows.iloc[0]["layer_weights"]),
     }
@@ -435,7 +454,12 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
 
 
 def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:
-    cells = [_gains(cell) for cell in rows["attack_gains"]]
+    return _mean_numbers(rows["attack_gains"])
+
+
+def _mean_numbers(column: pd.Series) -> dict[str, float]:
+    """Of a column of maps, over the rows: what every row has."""
+    cells = [_gains(cell) for cell in column]
     common = [name for name in cells[0] if all(name in cell for cell in cells)]
     return {name: float(np.mean([cell[name] for cell in cells])) for name in common}
 

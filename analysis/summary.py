@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis import statistics, tables
+from analysis import audited, statistics, tables
 from analysis.load import Run
 
 
@@ -44,8 +44,10 @@ def card(run: Run) -> str:
             f"# {search.get('model')} on {search.get('dataset')} that leaks less about its members",
             f"**{found.title}.** {found.text}",
             tables.as_markdown(table),
-            "Intervals are 95%. The figures are means over fresh seeds; the weights beside this "
-            f"card are those of trial {{trial_id}}, the median seed, of {run.config['run_id']}.",
+            "Intervals are 95%. The figures are means over fresh seeds; the largest of a family of "
+            "attacks is flattered by the choice, the strongest attack's is not. The weights beside "
+            f"this card are those of trial {{trial_id}}, the median seed, of "
+            f"{run.config['run_id']}.",
             f"Made by: {made_by(run.config, best)}.",
             *([tables.as_markdown(tables.layer_counts(best))] if pruned else []),
             _limits(search.get("defense"), best),
@@ -66,12 +68,12 @@ def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
     config: config.json.  best: a row of `statistics.confirmed`.
     """
     name = defense_in_words(config["search"])
+    asked, spent = best["defense_parameters"], best["defense_spent"]
     parts = [
-        f"{number} {value:.4g}"
-        for numbers in (best["defense_parameters"], best["defense_spent"])
-        for number, value in numbers.items()
-        if numbers is best["defense_parameters"] or number not in best["defense_parameters"]
+        f"{number} {value:.4g}" + (f", spent {spent[number]:.4g}" if number in spent else "")
+        for number, value in asked.items()
     ]
+    parts += [f"{number} {value:.4g}" for number, value in spent.items() if number not in asked]
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
@@ -113,7 +115,7 @@ def _main_figures(run: Run) -> tables.Table | None:
     if dense is None or best is None:
         return None
     table = tables.dense_and_winner(dense, best, run.config["split_sizes"])
-    wanted = ("test accuracy", "excess gain", "attack accuracy", "compression")
+    wanted = ("test accuracy", "excess gain", "largest", "attack accuracy", "compression")
     rows = [row for row in table.rows if row[0].startswith(wanted)]
     return dataclasses.replace(table, rows=rows)
 
@@ -123,17 +125,13 @@ def verdict(run: Run) -> Verdict:
     dense = statistics.baseline(run.trials)
     best = statistics.winner(run.trials, run.config)
     if best is not None and dense is not None:
-        return _winning(dense, best, run.config["search"].get("confirm_seeds", best["seeds"]))
+        seeds = run.config["search"].get("confirm_seeds", best["seeds"])
+        return _with_audit(run, _winning(dense, best, seeds))
     rows = statistics.searched(run.trials)
     hardest = statistics.hardest_bound(run.trials)
     bound = f" The bound hardest to meet: {hardest}." if hardest else ""
     if (run.trials["kind"] == "confirm").any() and dense is not None:
-        return Verdict(
-            tone="bad",
-            title="No feasible winner: no vector held its bounds on fresh seeds",
-            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
-            f"when they were trained again.{bound} Allow a larger accuracy drop or more trials.",
-        )
+        return _nothing_confirmed(run, bound)
     best_value = statistics.best_so_far(run.trials)["best"].min()
     if math.isfinite(best_value):
         return Verdict(
@@ -157,6 +155,38 @@ def verdict(run: Run) -> Verdict:
     )
 
 
+def _nothing_confirmed(run: Run, bound: str) -> Verdict:
+    """Of a run that measured candidates again and found none within its bounds."""
+    rows = statistics.searched(run.trials)
+    if rows["feasible"].eq(True).any():
+        return Verdict(
+            tone="bad",
+            title="No feasible winner: no vector held its bounds on fresh seeds",
+            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
+            f"when they were trained again.{bound}{_nearest(run)} Allow a larger accuracy drop or "
+            "more trials.",
+        )
+    return Verdict(
+        tone="bad",
+        title=f"No feasible winner among {len(rows)} trials",
+        text=f"No trial met every bound.{bound}{_closest(run)}{_nearest(run)} Allow a larger "
+        "accuracy drop, ask for less compression or run more trials.",
+    )
+
+
+def _nearest(run: Run) -> str:
+    """What the most accurate candidate reaches on fresh seeds, for it is no winner."""
+    rows = statistics.confirmed(run.trials, run.config)
+    if rows.empty:
+        return ""
+    best = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
+    return (
+        " Measured again, the candidate nearest in accuracy, bound not met, has excess gain "
+        f"{tables.nats(best['excess_gain'])} nats at {tables.percent(best['test_accuracy'])} test "
+        "accuracy."
+    )
+
+
 def _closest(run: Run) -> str:
     rows = statistics.searched(run.trials)
     reached = rows["val_accuracy"].astype(float).max()
@@ -166,6 +196,20 @@ def _closest(run: Run) -> str:
     return (
         f" Best validation accuracy reached {tables.percent(reached)}, needed "
         f"{tables.percent(needed)}."
+    )
+
+
+def _with_audit(run: Run, found: Verdict) -> Verdict:
+    """The verdict with the audit's sentence; no good news where the audit refutes it."""
+    audit = audited.of(run)
+    if audit is None:
+        return found
+    title, tone = found.title, found.tone
+    if audit.refutes:
+        title = f"{title}, but the audit does not bear it out"
+        tone = "bad" if audit.found == audited.MORE or tone == "bad" else "warn"
+    return dataclasses.replace(
+        found, title=title, tone=tone, text=f"{found.text} {audit.sentence()}"
     )
 
 

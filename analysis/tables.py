@@ -19,6 +19,7 @@ from analysis.statistics import (
     reference_excess,
     searched,
 )
+from trainables.records import COMPARATOR, ROUNDING
 
 UNKNOWN = "\N{EN DASH}"
 
@@ -109,8 +110,8 @@ def confirmed_vectors(rows: pd.DataFrame) -> Table:
             "vector",
             "seeds",
             "excess gain: search",
-            "confirmed, same attacks",
-            "confirmed, references",
+            "confirmed: largest of the same attacks",
+            "confirmed: largest with references",
             "strongest attack (95%)",
             "validation accuracy",
             "test accuracy",
@@ -164,6 +165,47 @@ def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
     )
 
 
+def pruners(rows: pd.DataFrame, best: pd.Series, own: str, bound: float) -> Table:
+    """The winner beside the same counts by other pruners, and its recipe with nothing removed.
+
+    rows: of `statistics.by_other_pruners`. own: the run's pruner. bound: least validation
+    accuracy of a feasible network; what has more weights than asked for may keep it all the same.
+    """
+    ours = excess_interval(best)
+    lines = [(f"{own}, the winner", best, UNKNOWN)]
+    lines += [
+        (
+            f"{row['pruner']}, {'nothing removed' if row['whole'] else 'the same counts'}",
+            row,
+            _less(excess_interval(row), ours),
+        )
+        for _, row in rows.iterrows()
+    ]
+    return Table(
+        caption="The choice of the pruner: the same fresh seeds and attacks, references pruned "
+        "alike; means, 95% intervals in the second line",
+        headers=[
+            "made by",
+            "excess gain, strongest attack",
+            "less the winner's",
+            "validation accuracy",
+            "test accuracy",
+            "accuracy bound",
+        ],
+        rows=[
+            [
+                name,
+                with_bounds(row, "excess_gain"),
+                less,
+                with_bounds(row, "val_accuracy", "percent"),
+                with_bounds(row, "test_accuracy", "percent"),
+                "kept" if float(row["val_accuracy"]) >= float(bound) - ROUNDING else "missed",
+            ]
+            for name, row, less in lines
+        ],
+    )
+
+
 def _less(theirs: Interval, ours: Interval) -> str:
     gap = difference(theirs, ours)
     return f"{nats(gap.estimate)}\n{between(gap.low, gap.high)}"
@@ -193,8 +235,8 @@ def dense_and_winner(
         rows.append([label, *cells])
     both = [dense] if best is None else [dense, best]
     rows += [
-        ["excess gain, search-time family (nats)", *[nats(_family(row)) for row in both]],
-        ["excess gain, matched references (nats)", *[nats(_reference(row)) for row in both]],
+        ["largest of the search-time family (nats)", *[nats(_family(row)) for row in both]],
+        ["largest with matched references (nats)", *[nats(_reference(row)) for row in both]],
         ["strongest attack", *[str(row["strongest_attack"]) for row in both]],
         ["attack AUC", *[_three(row["attack_auc"]) for row in both]],
         ["TPR at 1% FPR", *[percent(row["tpr_at_1pct_fpr"], 2) for row in both]],
@@ -337,8 +379,10 @@ def layer_counts(best: pd.Series) -> Table:
 
 
 def all_trials(trials: pd.DataFrame) -> Table:
-    """One line per searched and confirmed trial."""
-    rows = pd.concat([searched(trials), trials[trials["kind"] == "confirm"]])
+    """One line per searched, confirmed and comparing trial."""
+    rows = pd.concat(
+        [searched(trials), *(trials[trials["kind"] == kind] for kind in ("confirm", COMPARATOR))]
+    )
     return Table(
         caption="All trials",
         headers=[

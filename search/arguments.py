@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from search.config import SearchConfig
+from search.config import NO_BOUND, SearchConfig
 from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
@@ -152,7 +152,8 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         "--max-accuracy-drop",
         type=float,
         metavar="FRACTION",
-        help="feasible: validation accuracy >= dense - this, in [0, 1) [0.01]",
+        help="feasible: validation accuracy >= dense - this, in [0, 1); --defense none, which the "
+        "others are compared with, has no bound [0.01]",
     )
     group.add_argument(
         "--min-compression",
@@ -179,7 +180,8 @@ def _add_confirmation(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         default=None,
         help="measure uniform, uniform+, ERK, LAMP and global magnitude at the winner's total "
-        "count just like the winner, to see what the search buys",
+        "count just like the winner, its own counts by the other pruners, and the recipe with "
+        "nothing removed, to see what the search and the pruner buy",
     )
     group.add_argument(
         "--audit",
@@ -364,7 +366,7 @@ def require_known(config: SearchConfig) -> None:
         ("--space", config.space, SPACES),
     ):
         known(value, tuple(choices), option)
-    numbers = DEFENSES[config.defense].numbers(config.training.epochs)
+    numbers = DEFENSES[config.defense].numbers(config.training.epochs, config.training.optimizer)
     for name in config.parameters:
         known(name, tuple(numbers) or ("none",), "--set")
 
@@ -374,9 +376,12 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     words = list(given["set"] or [])
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
-    parameters = DEFENSES[config.defense].numbers(config.training.epochs)
+    training = config.training
+    parameters = DEFENSES[config.defense].numbers(training.epochs, training.optimizer)
     for word in words:
-        name, parameter = changed_parameter(word, config.defense, config.training.epochs)
+        name, parameter = changed_parameter(
+            word, config.defense, training.epochs, training.optimizer
+        )
         parameters[name] = parameter
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
@@ -391,20 +396,27 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
                 "none: leave it out"
             )
         bound = None
-    return dataclasses.replace(config, parameters=parameters, min_compression=bound)
+    return dataclasses.replace(
+        config,
+        parameters=parameters,
+        min_compression=bound,
+        max_accuracy_drop=NO_BOUND if config.is_bare else config.max_accuracy_drop,
+    )
 
 
-def changed_parameter(word: str, defense: str, epochs: int) -> tuple[str, Parameter]:
+def changed_parameter(
+    word: str, defense: str, epochs: int, optimizer: str = "adam"
+) -> tuple[str, Parameter]:
     """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
 
     >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    epochs: of the recipe.  Raises InvalidInput for an unknown name, for what is no number or
-    range, and for values that mean nothing.
+    epochs, optimizer: of the recipe.  Raises InvalidInput for an unknown name, for what is no
+    number or range, and for values that mean nothing.
     """
     name, _, text = word.partition("=")
-    known_parameters = DEFENSES[defense].numbers(epochs)
+    known_parameters = DEFENSES[defense].numbers(epochs, optimizer)
     if not known_parameters:
         raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
     parameter = known_parameters[known(name, tuple(known_parameters), "--set")]

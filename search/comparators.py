@@ -1,4 +1,6 @@
-"""What the search buys: the published allocations at the winner's total count, measured alike."""
+"""What the search and what its pruner buy: other {n_i}, and other ways to the winner's own."""
+
+import dataclasses
 
 import pandas as pd
 from ray import tune
@@ -9,6 +11,7 @@ from search.dense import Dense
 from search.searching import dense_weights
 from search.space import Candidate
 from trainables.pruning.allocation import comparators
+from trainables.pruning.registry import PRUNERS
 
 KEY = "comparators"
 """In config.json: rule -> its {n_i}, so that a reader can name the rows."""
@@ -35,6 +38,27 @@ def confirm_comparators(
     known = _confirmed_before(context, first * context.config.confirm_seeds)
     chosen = [candidate for candidate in candidates if candidate not in known]
     return measure(confirmation, KEY, first, chosen) if chosen else {}
+
+
+def measure_other_pruners(context: Context, confirmation: Confirmation, winner: pd.Series) -> None:
+    """Make the winner's {n_i} by every other pruner, and, last, by its own with nothing removed.
+
+    Seeds and references as for the winner.  The rows are of kind `comparator`, with the pruner in
+    their column `pruner`; they never win, since the run's own trials are all made by one pruner.
+    winner: a row of `statistics.confirmed`, after the published allocations were measured.
+    """
+    own = context.config.pruner
+    ours = Candidate.of(winner["n"], winner["defense_parameters"])
+    whole = dataclasses.replace(ours, n=tuple(context.inputs.layers.values()))
+    ways = {pruner: ours for pruner in PRUNERS if pruner != own}
+    others = ", ".join(ways)
+    if whole != ours:  # else the winner shows that already
+        ways[own] = whole
+    context.say(
+        f"Comparators: the winner's counts by {others}" + ", and nothing removed" * (own in ways)
+    )
+    for rank, (pruner, candidate) in enumerate(ways.items()):
+        measure(confirmation.by(pruner), f"by-{pruner}", rank, [candidate])
 
 
 def _confirmed_before(context: Context, first_number: int) -> set[Candidate]:

@@ -23,6 +23,9 @@ def _require(condition: bool, message: str) -> None:
         raise InvalidInput(message)
 
 
+NO_BOUND = 1.0
+"""A drop in accuracy that keeps nothing out; only of `none`, which the others are compared with."""
+
 MOST = 1_000_000
 """Of anything that is counted; more is a slip of the keyboard."""
 
@@ -71,7 +74,7 @@ class SearchConfig:
     """No trial starts after this many seconds of searching; None is no limit."""
 
     max_accuracy_drop: float = 0.01
-    """Feasible: validation accuracy >= dense validation accuracy - this fraction."""
+    """Feasible: validation accuracy >= dense validation accuracy - this fraction, or NO_BOUND."""
 
     min_compression: float | None = None
     """Feasible: prunable weights / non-zero prunable weights >= this; None is no bound."""
@@ -107,7 +110,8 @@ class SearchConfig:
         budget = self.time_budget_s
         _require(budget is None or budget > 0, f"--time-budget must be longer than 0, got {budget}")
         _require(
-            0 <= self.max_accuracy_drop < 1,
+            0 <= self.max_accuracy_drop < 1
+            or (self.is_bare and self.max_accuracy_drop == NO_BOUND),
             f"--max-accuracy-drop is a fraction in [0, 1), got {self.max_accuracy_drop}: "
             "write 0.01 for one point",
         )
@@ -146,6 +150,20 @@ class SearchConfig:
             0 < self.minimum_keep < 1,
             f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
         )
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing defends: the recipe anew, a hair better or worse than the dense model."""
+        return self.defense == "none"
+
+    @property
+    def guarantee_is_fixed(self) -> bool:
+        """Whether every trial gives the same guarantee, so that only accuracy is left to tune.
+
+        Of differential privacy's settings at one epsilon, the least accurate leaks least.
+        """
+        epsilon = self.parameters.get("epsilon")
+        return self.defense == "dp" and epsilon is not None and not epsilon.searched
 
     @property
     def key(self) -> str:

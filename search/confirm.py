@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ from ray import tune
 
 from search.config import SearchConfig
 from search.launch import Stage, kept_logits, require_all, run_stage
+from search.searcher import Goal
 from search.space import Candidate
 from trainables.config import TrialConfig
-from trainables.records import COMPLETE
+from trainables.records import COMPARATOR, COMPLETE, PRUNED
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
@@ -38,17 +40,43 @@ class Confirmation:
     shared: Shared
     say: Callable[[str], None]
 
+    kind: str = "confirm"
+    """Of the rows."""
 
-def best_candidates(rows: Sequence[Row]) -> list[Candidate]:
-    """Distinct candidates of the feasible searched trials, least excess gain first."""
-    feasible = [
-        row
-        for row in rows
-        if row["kind"] in ("anchor", "search") and row["state"] == COMPLETE and row["feasible"]
-    ]
-    ranked = sorted(feasible, key=lambda row: (row["excess_gain"], row["number"]))
+    def by(self, pruner: str) -> "Confirmation":
+        """The same for comparators that this pruner makes."""
+        trial = dataclasses.replace(self.base.trial, pruner=pruner)
+        base = dataclasses.replace(self.base, trial=trial)
+        return dataclasses.replace(self, base=base, kind=COMPARATOR)
+
+
+LEAST_LEAK = Goal(units={})
+
+
+def best_candidates(rows: Sequence[Row], goal: Goal = LEAST_LEAK) -> list[Candidate]:
+    """Distinct candidates of the feasible searched trials, the best of what the goal asks first."""
+    feasible = [row for row in _searched(rows, COMPLETE) if row["feasible"]]
+    return _distinct(sorted(feasible, key=lambda row: (goal.cost(row), row["number"])))
+
+
+def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
+    """Distinct candidates of the searched trials, the nearest to the bounds first.
+
+    For a run without a feasible trial, which others are still to be compared with. Trials that
+    were stopped are taken only where none had its full budget; failed ones never.
+    """
+    tried = _searched(rows, COMPLETE) or _searched(rows, PRUNED)
+    known = [row for row in tried if math.isfinite(goal.distance(row))]
+    return _distinct(sorted(known, key=lambda row: (goal.distance(row), row["number"])))
+
+
+def _searched(rows: Sequence[Row], state: str) -> list[Row]:
+    return [row for row in rows if row["kind"] in ("anchor", "search") and row["state"] == state]
+
+
+def _distinct(rows: Sequence[Row]) -> list[Candidate]:
     return list(
-        dict.fromkeys(Candidate.of(row["n"], row.get("defense_parameters")) for row in ranked)
+        dict.fromkeys(Candidate.of(row["n"], row.get("defense_parameters")) for row in rows)
     )
 
 
@@ -100,7 +128,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, se
     config = confirmation.config
     trial = dataclasses.replace(
         confirmation.base.trial,
-        kind="confirm",
+        kind=confirmation.kind,
         number=rank * config.confirm_seeds + seed,
         seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every candidate: paired
         n=candidate.n,

@@ -17,7 +17,7 @@ from search.runfolder import RunFolder
 from search.space import Space
 from trainables.config import InvalidInput, TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
-from trainables.data.cohort import population_of, reference_halves
+from trainables.data.cohort import for_population, reference_halves
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
@@ -48,9 +48,7 @@ class Inputs:
     @property
     def population(self) -> np.ndarray:
         """Positions of the images that RMIA compares with."""
-        reference = self.split.reference
-        positions: np.ndarray = reference[population_of(len(reference))]
-        return positions
+        return for_population(self.split.reference)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -25,8 +25,13 @@ def export_winner(
         for name in (MODEL_FILE, MASKS_FILE):
             if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
                 write(folder.winner / name, (Path(source) / name).read_bytes())
-    write(folder.winner / "card.md", card.replace("{trial_id}", chosen))
+    write_card(folder, card, chosen)
     return chosen
+
+
+def write_card(folder: RunFolder, card: str, trial_id: str) -> None:
+    """Put the card beside the winner's weights, instead of an earlier one."""
+    write(folder.winner / "card.md", card.replace("{trial_id}", trial_id))
 
 
 def _excess(result: tune.Result) -> float:

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import fnmatch
+import json
 import logging
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ray.tune.search import Searcher
 from ray.util import placement_group, remove_placement_group
 
 from trainables.config import InvalidInput
-from trainables.storage import Place, RemotePath, children
+from trainables.storage import Place, RemotePath, children, unsealed
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ _ENVIRONMENT = {
 }
 
 
+Nodes = Sequence[Mapping[str, float]]
+"""What each machine of a cluster has: {"CPU": cores, "GPU": GPUs, ...}."""
+
+
 class StageFailed(RuntimeError):
     """A part that the run cannot do without has failed; the message is one line."""
 
@@ -56,17 +61,22 @@ class Resources:
     gpus_per_trial: float
     concurrency: int
 
-    def slots(self, available: dict[str, float]) -> int:
-        """How many trials have room in a cluster with these resources."""
-        slots = int(available.get("CPU", 0.0) // self.cpus_per_trial)
-        if self.gpus_per_trial > 0:
-            slots = min(slots, int(available.get("GPU", 0.0) / self.gpus_per_trial + 1e-9))
-        return slots
+    def slots(self, nodes: Nodes) -> int:
+        """How many trials have room; one trial has all of its share on one machine."""
+        shares = {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial}
+        return sum(
+            min(
+                int(node.get(name, 0.0) / share + 1e-9)
+                for name, share in shares.items()
+                if share > 0
+            )
+            for node in nodes
+        )
 
 
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[dict[str, float]]:
-    """Join the Ray cluster at `address`, or start one on this machine; yields its resources.
+def cluster(address: str | None) -> Iterator[Nodes]:
+    """Join the Ray cluster at `address`, or start one on this machine; yields its machines.
 
     Raises InvalidInput when no cluster answers at `address`.
     """
@@ -96,7 +106,7 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
             "cluster.yaml`, or leave the option out to use this machine"
         ) from error
     try:
-        yield {name: float(count) for name, count in ray.cluster_resources().items()}
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     finally:
         ray.shutdown()
 
@@ -111,7 +121,7 @@ def _knock(address: str | None) -> None:
 
 
 def plan_resources(
-    available: dict[str, float],
+    nodes: Nodes,
     *,
     cpus_per_trial: float | None,
     gpus_per_trial: float | None,
@@ -123,7 +133,7 @@ def plan_resources(
     may_grow: a given `concurrency` is believed; `wait_for_room` asks for what is not there yet.
     Raises InvalidInput when not a single trial fits: Tune would wait for ever.
     """
-    cores, gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    cores, gpus = (max((node.get(name, 0.0) for node in nodes), default=0.0) for name in _COUNTED)
     gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
     cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
     resources = Resources(
@@ -134,24 +144,30 @@ def plan_resources(
     hint = _GROW if may_grow else ""
     if gpu_share > gpus:
         raise InvalidInput(
-            f"--gpus-per-trial {gpu_share:g} but the cluster has {gpus:g} GPUs: lower it, or use 0 "
-            f"to run on the CPU{hint}"
+            f"--gpus-per-trial {gpu_share:g} but the cluster has {gpus:g} GPUs on its largest "
+            f"machine: lower it, or use 0 to run on the CPU{hint}"
         )
     if cpu_share > cores:
         raise InvalidInput(
-            f"--cpus-per-trial {cpu_share:g} but the cluster has {cores:g} CPU cores: lower it"
-            f"{hint}"
+            f"--cpus-per-trial {cpu_share:g} but the cluster has {cores:g} CPU cores on its "
+            f"largest machine: lower it{hint}"
         )
-    slots = resources.slots(available)
+    slots = resources.slots(nodes)
+    if not slots:
+        raise InvalidInput(
+            f"no machine of the cluster has {cpu_share:g} CPU cores and {gpu_share:g} GPUs "
+            f"together: lower --cpus-per-trial or --gpus-per-trial{hint}"
+        )
     return dataclasses.replace(resources, concurrency=max(1, min(concurrency or slots, slots)))
 
 
+_COUNTED = ("CPU", "GPU")
 _GROW = ", or give --concurrency to have the cluster grow to that many trials"
 
 
 def wait_for_room(
     resources: Resources,
-    available: dict[str, float],
+    nodes: Nodes,
     say: Callable[[str], None],
     patience_s: float = GROWTH_S,
 ) -> None:
@@ -160,7 +176,7 @@ def wait_for_room(
     Raises InvalidInput when no room comes. What is asked for ends with this program, however it
     ends, so that no machine stays up for it.
     """
-    if resources.slots(available):
+    if resources.slots(nodes):
         return
     minutes = f"{patience_s / 60:.0f} minutes"
     say(
@@ -208,15 +224,40 @@ def trial_name(trial: Any) -> str:
     return job_of(trial.config).trial.trial_id
 
 
+SNAPSHOT = "experiment_state-*.json"
+SNAPSHOT_FILES: dict[str, Callable[[bytes], object]] = {
+    SNAPSHOT: json.loads,
+    "search_gen_state-*.json": json.loads,
+    "searcher-state-*.pkl": unsealed,
+}
+"""Names of what Tune restores from -> a reader that raises ValueError where a file is torn."""
+
+
 def has_snapshot(folder: Place) -> bool:
-    """Whether Tune left something to restore; `tuner.pkl` alone comes before the first snapshot."""
-    return any(fnmatch.fnmatch(file.name, "experiment_state-*.json") for file in children(folder))
+    """Whether Tune left something whole to restore.
+
+    `tuner.pkl` alone comes before the first snapshot.  Tune writes its snapshots in place, so a
+    kill or a full disk can tear one, and would then begin the stage anew without a word.
+    """
+    files = children(folder)
+    if not any(fnmatch.fnmatch(file.name, SNAPSHOT) for file in files):
+        return False
+    try:
+        for pattern, read in SNAPSHOT_FILES.items():
+            for file in files:
+                if fnmatch.fnmatch(file.name, pattern):
+                    read(file.read_bytes())
+    except ValueError:
+        log.warning("%s holds a torn snapshot of Ray Tune: the stage begins again", folder)
+        return False
+    return True
 
 
 def run_stage(stage: Stage) -> dict[str, tune.Result]:
     """Run the stage, or what a killed driver left of it; trial id -> Tune's result.
 
-    Finished trials are not run again; interrupted ones go on from their last checkpoint.
+    Finished trials are not run again; interrupted ones go on from their last checkpoint.  A job of
+    a fixed list that failed for good is tried again: the run cannot do without it.
     """
     trainable = tune.with_resources(
         tune.with_parameters(Trial, shared=stage.shared),
@@ -224,15 +265,30 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
     )
     folder = stage.folder / stage.name
     if has_snapshot(folder):
-        tuner = tune.Tuner.restore(
-            str(folder), trainable, resume_unfinished=True, param_space=_param_space(stage)
-        )
+        tuner = _restored(stage, folder, trainable)
     else:
-        _remove_tree(folder)  # killed before its first snapshot
+        _remove_tree(folder)  # killed before its first whole snapshot
         tuner = _new_tuner(stage, trainable)
     grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
+
+
+def _restored(stage: Stage, folder: Place, trainable: Any) -> tune.Tuner:
+    """Tune's trials as they were; all else of this program, which may run in another place.
+
+    Tune keeps pickles of the first program's callbacks and searcher, which know its folder.
+    """
+    tuner = tune.Tuner.restore(
+        str(folder),
+        trainable,
+        resume_unfinished=True,
+        resume_errored=stage.jobs is not None,
+        param_space=_param_space(stage),
+    )
+    inner: Any = tuner._local_tuner  # noqa: SLF001 - Ray has no public way
+    inner._tune_config, inner._run_config = _tune_config(stage), _run_config(stage)  # noqa: SLF001
+    return tuner
 
 
 def _remove_tree(folder: Place) -> None:
@@ -254,22 +310,32 @@ def _new_tuner(stage: Stage, trainable: Any) -> tune.Tuner:
     return tune.Tuner(
         trainable,
         param_space=_param_space(stage),
-        tune_config=tune.TuneConfig(
-            search_alg=stage.searcher,
-            num_samples=1 if stage.searcher is None else -1,  # a searcher knows when to end
-            max_concurrent_trials=stage.resources.concurrency,
-            reuse_actors=True,
-            trial_name_creator=trial_name,
-            trial_dirname_creator=trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name=stage.name,
-            storage_path=str(stage.folder),
-            stop=stage.stopper,
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
-            callbacks=stage.callbacks,
-            verbose=0,
-        ),
+        tune_config=_tune_config(stage),
+        run_config=_run_config(stage),
+    )
+
+
+def _tune_config(stage: Stage) -> tune.TuneConfig:
+    return tune.TuneConfig(
+        search_alg=stage.searcher,
+        num_samples=1 if stage.searcher is None else -1,  # a searcher knows when to end
+        max_concurrent_trials=stage.resources.concurrency,
+        reuse_actors=True,
+        trial_name_creator=trial_name,
+        trial_dirname_creator=trial_name,
+    )
+
+
+def _run_config(stage: Stage) -> tune.RunConfig:
+    return tune.RunConfig(
+        name=stage.name,
+        storage_path=str(stage.folder),
+        stop=stage.stopper,
+        failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+        # a trial says itself when; by default Tune writes every state at its end too
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        callbacks=stage.callbacks,
+        verbose=0,
     )
 
 

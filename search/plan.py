@@ -3,9 +3,12 @@
 from search.config import SearchConfig
 from search.context import Inputs
 from search.launch import Resources
+from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES
 from trainables.models import build_model, layer_macs
 from trainables.pruning.allocation import ALLOCATIONS
+from trainables.pruning.registry import PRUNERS
 
 CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
 """Useful floating-point operations per second of one core and of one data-centre GPU, assumed.
@@ -18,15 +21,72 @@ PASSES = 3
 
 
 def trainings(config: SearchConfig) -> dict[str, int]:
-    """How many models each stage trains, at most."""
-    vectors = config.confirm_top + len(ALLOCATIONS) * config.comparators
+    """How many models each stage makes, at most."""
+    vectors = min(config.confirm_top, searched(config))
+    vectors += (len(ALLOCATIONS) + len(PRUNERS)) * config.comparators
     return {
         "dense": 1 + max(config.references, config.shadows),
-        "search": config.trials,
+        "search": searched(config),
         "references": vectors * config.references,
         "confirm": vectors * config.confirm_seeds,
         "audit": config.shadows,
     }
+
+
+def searched(config: SearchConfig) -> int:
+    """Trials of the search: one where a defence has nothing to choose."""
+    chooses = DEFENSES[config.defense].prunes or any(
+        parameter.searched for parameter in config.parameters.values()
+    )
+    return config.trials if chooses else 1
+
+
+def passes_of_candidate(config: SearchConfig, pruner: str) -> float:
+    """Training passes over the members that make one candidate, at its numbers' defaults.
+
+    A pass over a share of the members, or a forward pass beside, counts as its part.
+    """
+    numbers = {name: parameter.default for name, parameter in config.parameters.items()}
+    spec = DEFENSES[config.defense]
+    passes = numbers.get("epochs", float(config.training.epochs))
+    if spec.prunes:
+        schedule = PRUNERS[pruner](_trial(config))
+        passes = float(schedule.admm_epochs + schedule.retrain_epochs)
+    elif not spec.from_scratch:
+        return 0.0  # the dense model behind a filter
+    if "meta_share" in numbers:  # two networks, each on half of the rest
+        passes *= 1 - numbers["meta_share"]
+    # the inner attacker sees as many members and others, forward only, at each of its steps
+    return passes * (1 + 2 * numbers.get("inner_steps", 0.0) / PASSES)
+
+
+def _trial(config: SearchConfig) -> TrialConfig:
+    return TrialConfig(
+        kind="search",
+        number=0,
+        run_seed=config.seed,
+        seed=config.seed,
+        dataset=config.dataset,
+        model=config.model,
+        n=(),
+        training=config.training,
+        admm=config.admm,
+        attack=config.attack,
+    )
+
+
+def passes(config: SearchConfig) -> float:
+    """Training passes over the members of all models of the run."""
+    counts, each = trainings(config), config.references + config.confirm_seeds
+    own = passes_of_candidate(config, config.pruner)
+    made = sum(counts[stage] for stage in ("search", "references", "confirm", "audit"))
+    others = [pruner for pruner in PRUNERS if pruner != config.pruner] * config.comparators
+    by_others = sum(passes_of_candidate(config, pruner) for pruner in others)
+    return (
+        counts["dense"] * config.training.epochs
+        + own * (made - each * len(others))
+        + by_others * each
+    )
 
 
 def floating_point_operations(config: SearchConfig, members: int) -> float:
@@ -36,13 +96,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
         config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
     )
     macs = sum(layer_macs(model, spec.image_shape).values())
-    admm = config.admm
-    pruning = admm.iterations * admm.epochs_per_iteration + admm.retrain_epochs
-    counts = trainings(config)
-    epochs = counts["dense"] * config.training.epochs + pruning * (
-        counts["search"] + counts["references"] + counts["confirm"] + counts["audit"]
-    )
-    return float(2.0 * macs * PASSES * members * epochs)
+    return float(2.0 * macs * PASSES * members * passes(config))
 
 
 def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
@@ -52,6 +106,7 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
+    drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     compression = config.min_compression or "none"
     return "\n".join(
         [
@@ -59,10 +114,9 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
             + ", ".join(f"{size} {part}" for part, size in inputs.sizes.items()),
             f"Network    {config.model}: {sum(inputs.layers.values()):,} prunable weights in "
             f"{len(inputs.layers)} layers",
-            f"Search     {config.sampler} over the {config.space} space, {config.trials} trials, "
-            f"time budget {budget}",
-            f"Bounds     accuracy drop <= {config.max_accuracy_drop:g}, "
-            f"compression >= {compression}",
+            f"Search     {config.sampler} over the {config.space} space, "
+            f"{counts['search']} trials, time budget {budget}",
+            f"Bounds     accuracy drop {drop}, compression >= {compression}",
             f"Trainings  {counts['dense']} dense (1 target, {counts['dense'] - 1} references), "
             f"{counts['search']} search, {counts['references']} pruned references, "
             f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",

@@ -152,4 +152,4 @@ def cause(error: BaseException | str | None) -> str:
     """What made a trial fail, on one line."""
     if "The actor died unexpectedly" in str(error):
         return PROCESS_ENDED
-    return last_line(error) or "the trial ended without saying why"
+    return last_line(error or "") or "the trial ended without saying why"

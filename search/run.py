@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pandas as pd
+from ray import tune
 from rich.console import Console
 
 from analysis.load import load_run
@@ -23,21 +25,23 @@ from analysis.statistics import hardest_bound, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.audit import audit
-from search.comparators import confirm_comparators
+from search.comparators import confirm_comparators, measure_other_pruners
 from search.config import SearchConfig
-from search.confirm import Confirmation, best_candidates, confirm
+from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
 from search.context import Context, Inputs, load_inputs
-from search.dense import train_dense
-from search.export import export_winner
+from search.dense import Dense, train_dense
+from search.export import export_winner, write_card
 from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
 from search.mirror import redacted, require_storage_url, shown_to_others
 from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
+from search.searcher import goal_of
 from search.searching import base_job, search
 from search.space import Candidate
 from trainables.config import InvalidInput, last_line, one_line
 from trainables.storage import Place, RemotePath, write
+from trainables.trial import Job
 
 log = logging.getLogger("search")
 
@@ -48,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     _quiet_root_logger()
+    logging.raiseExceptions = False  # a full disk is said once, not by every line of the log
     folder: RunFolder | None = None
     try:
         config, options = parse(arguments)
@@ -85,10 +90,10 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     inputs = load_inputs(config, options)
     if stored is not None:
         _require_same_data(folder, stored, inputs)
-    with cluster(options.address) as available:
+    with cluster(options.address) as nodes:
         signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice; Ray set its own
         resources = plan_resources(
-            available,
+            nodes,
             cpus_per_trial=options.cpus_per_trial,
             gpus_per_trial=options.gpus_per_trial,
             concurrency=options.concurrency,
@@ -97,26 +102,27 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         if options.dry_run:
             Console().print(plan(config, inputs, resources), highlight=False)
             return OK
-        wait_for_room(resources, available, say)
+        wait_for_room(resources, nodes, say)
         if stored is None:
             folder.create()
             stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
             folder.write_config(stored)
         else:
             folder.require_writable()
-        with _logging_to(folder.log):
-            return _stages(
-                Context(
-                    config=config,
-                    options=options,
-                    folder=folder,
-                    run_id=stored["run_id"],
-                    inputs=inputs,
-                    resources=resources,
-                    ledger=Ledger(folder.path),
-                    say=say,
-                )
+        with folder.held(), _logging_to(folder.log):
+            context = Context(
+                config=config,
+                options=options,
+                folder=folder,
+                run_id=stored["run_id"],
+                inputs=inputs,
+                resources=resources,
+                ledger=Ledger(folder.path),
+                say=say,
             )
+            status = _stages(context)
+            context.recorder(mirrored=True).on_experiment_end([])  # a mirror that is back only now
+            return status
 
 
 def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
@@ -145,11 +151,13 @@ def _stages(context: Context) -> int:
     dense = train_dense(context)
     folder.write_config({**folder.read_config(), "dense_val_accuracy": dense.val_accuracy})
     say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
+    if config.guarantee_is_fixed:
+        say(
+            "Epsilon is given, and with it the guarantee: the search looks for the best validation "
+            "accuracy under it, not for the least leak"
+        )
     search(context, dense)
-    candidates = best_candidates(context.ledger.rows())
-    if not candidates:
-        return _nothing_feasible(context, "No trial was feasible")
-
+    candidates = _to_confirm(context)
     base = base_job(context, dense)
     confirmation = Confirmation(
         config=config,
@@ -164,17 +172,51 @@ def _stages(context: Context) -> int:
         results |= confirm_comparators(context, dense, confirmation, best)
         best = _winner(folder)
     if best is None:
-        return _nothing_feasible(context, "No confirmed candidate kept the bounds")
-    found = load_run(folder.path)
+        feasible = best_candidates(context.ledger.rows())
+        what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
+        return _nothing_feasible(context, what)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         say("The search's own favourite was dropped: another leaks less when measured again")
-    chosen = export_winner(folder, list(best["trial_ids"]), results, card(found))
-    if config.audit != "none":
-        audit(context, dense, base, results[chosen])
+    _export_and_audit(context, dense, base, best, results)
+    if config.comparators:
+        measure_other_pruners(context, confirmation, best)
     report = write_report(folder.path)
-    Console().print(headline(found), markup=False, highlight=False, soft_wrap=True)
+    Console().print(headline(load_run(folder.path)), markup=False, highlight=False, soft_wrap=True)
     Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
     return OK
+
+
+def _export_and_audit(
+    context: Context,
+    dense: Dense,
+    base: Job,
+    best: pd.Series,
+    results: dict[str, tune.Result],
+) -> None:
+    """The winner's folder; its card again after an audit, which may find more than it says.
+
+    The weights are never without a card, and a resumed run writes both again.
+    """
+    folder = context.folder
+    chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
+    if context.config.audit != "none":
+        audit(context, dense, base, results[chosen])
+        write_card(folder, card(load_run(folder.path)), chosen)
+
+
+def _to_confirm(context: Context) -> list[Candidate]:
+    """The feasible candidates, the best first; without one a single round of the nearest."""
+    rows, goal = context.ledger.rows(), goal_of(context.config)
+    candidates = best_candidates(rows, goal)
+    if candidates:
+        return candidates
+    nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]
+    if nearest:
+        context.say(
+            f"No trial was feasible: the {len(nearest)} nearest to the bounds are measured again, "
+            "for comparisons with other runs"
+        )
+    return nearest
 
 
 def _winner(folder: RunFolder) -> pd.Series | None:
@@ -263,9 +305,18 @@ def _logging_to(place: Place) -> Iterator[None]:
         root.removeHandler(handler)
         handler.close()
         if isinstance(place, RemotePath):
-            before = place.read_bytes() if place.exists() else b""
-            write(place, before + path.read_bytes())
-            path.unlink()
+            _append(place, path)
+
+
+def _append(place: RemotePath, path: Path) -> None:
+    """Add a local log to the store's; where that is away, the log stays here."""
+    try:
+        before = place.read_bytes() if place.exists() else b""
+        write(place, before + path.read_bytes())
+    except OSError as error:
+        sys.stderr.write(f"The log could not be added to {place} ({one_line(error)}): {path}\n")
+    else:
+        path.unlink()
 
 
 def _write_fault(folder: RunFolder | None) -> Path:
@@ -279,8 +330,12 @@ def _write_fault(folder: RunFolder | None) -> Path:
     return path
 
 
+@functools.cache
 def _local_log() -> Path:
-    return Path(tempfile.gettempdir()) / f"search-run-{os.getpid()}.log"
+    """A new file that only its owner can read."""
+    descriptor, name = tempfile.mkstemp(prefix="search-run-", suffix=".log")
+    os.close(descriptor)
+    return Path(name)
 
 
 def _how_to_resume(folder: RunFolder | None) -> str:

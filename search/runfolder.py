@@ -1,18 +1,24 @@
 """The run folder: where each file lies, what config.json says, and who may use it."""
 
+import contextlib
 import datetime
+import fcntl
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import shlex
 import stat
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from search.config import SearchConfig
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place, RemotePath, children, is_temporary, read_json, write
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of the folder's layout; a folder of another version is refused, not guessed at."""
@@ -50,10 +56,37 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self.path.chmod(0o700)  # membership results are about people
             self._try_to_write()
+            owner = None if isinstance(self.path, RemotePath) else self.path.stat().st_uid
         except OSError as error:
             raise InvalidInput(
                 f"--out {self.path} cannot be written ({_cause(error)}): choose another folder"
             ) from error
+        if owner not in (None, os.geteuid()):
+            raise InvalidInput(
+                f"--out {self.path} belongs to user {owner}, who could plant code there: choose "
+                "another folder"
+            )
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other program from writing this run; the system lets go when this one dies.
+
+        Raises InvalidInput when one writes it now. An object store has no such locks.
+        """
+        if isinstance(self.path, RemotePath):
+            yield
+            return
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InvalidInput(
+                    f"--resume {self.path}: another program is writing this run now: wait for its "
+                    "end, or stop it"
+                ) from error
+            except OSError as error:
+                log.warning("%s has no locks (%s): let no other program write it", self.path, error)
+            yield
 
     def require_own(self) -> None:
         """Raise InvalidInput where another user could have written what a resume loads.
@@ -197,7 +230,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "space": config.space,
         "trials": config.trials,
         "time-budget": None if config.time_budget_s is None else f"{config.time_budget_s:g}s",
-        "max-accuracy-drop": config.max_accuracy_drop,
+        "max-accuracy-drop": None if config.is_bare else config.max_accuracy_drop,
         "min-compression": config.min_compression,
         "confirm-top": config.confirm_top,
         "confirm-seeds": config.confirm_seeds,

@@ -23,10 +23,12 @@ from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from search.config import SearchConfig
 from search.space import Candidate, Params, Space, require_name
 from trainables.config import InvalidInput
 from trainables.records import COMPLETE, FAILED
 from trainables.seeding import derive_seed
+from trainables.storage import sealed, unsealed
 
 log = logging.getLogger(__name__)
 
@@ -202,13 +204,37 @@ def constraint_units(max_accuracy_drop: float, min_compression: float | None) ->
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What to minimise, and under which constraints."""
+    """What to look for, and under which constraints."""
 
     objective: str = "excess_gain"
-    """Key of the result, in nats."""
+    """Key of the result: nats, or a fraction."""
+
+    maximised: bool = False
+    """Whether more of it is better."""
 
     units: Mapping[str, float]
     """Violation key of the result (<= 0 is feasible) -> its unit."""
+
+    def cost(self, result: Mapping[str, Any]) -> float | None:
+        """What is minimised; None where it was not measured."""
+        value = result.get(self.objective)
+        return -value if self.maximised and value is not None else value
+
+    def distance(self, result: Mapping[str, Any]) -> float:
+        """How far beyond its bounds a result is, in units of them; 0 is feasible, NaN unknown."""
+        violations = (result.get(name) for name in self.units)
+        return sum(
+            max(0.0, violation) / unit if violation is not None else math.nan
+            for violation, unit in zip(violations, self.units.values(), strict=True)
+        )
+
+
+def goal_of(config: SearchConfig) -> Goal:
+    """What a run looks for: the least leak, or the best accuracy where privacy is fixed."""
+    units = constraint_units(config.max_accuracy_drop, config.min_compression)
+    if config.guarantee_is_fixed:
+        return Goal(objective="val_accuracy", maximised=True, units=units)
+    return Goal(units=units)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +257,7 @@ def judge(result: Mapping[str, Any] | None, goal: Goal) -> Outcome:
     """
     if not result or result.get("trial_error"):
         return FAIL
-    value = result.get(goal.objective)
+    value = goal.cost(result)
     stopped = value is None or result.get("finished") is False
     violations = {name: result.get(name) for name in goal.units}
     if not all(map(_is_finite, [*violations.values(), *([] if stopped else [value])])):
@@ -300,6 +326,7 @@ class FeasibleSearcher(Searcher):
         self._time_budget_s = math.inf if time_budget_s is None else time_budget_s
         self._began_s: float | None = None  # of this process; a restored one begins anew
         self._finished_rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None
+        self._caught_up = False
         sampler_seed = derive_seed(seed, "sampler") % 2**32  # NumPy's legacy generators take 32 bit
         sampler = SAMPLERS[sampler_name](sampler_seed, space, n_trials)
         study = optuna.create_study(direction="minimize", sampler=sampler)
@@ -314,6 +341,7 @@ class FeasibleSearcher(Searcher):
         self, trial_id: str
     ) -> dict[str, Any] | str:
         """The next `{"number", "kind", "params", "n", "parameters"}`, or FINISHED."""
+        self._catch_up()
         state = self._state
         if self._began_s is None:
             self._began_s = time.monotonic()
@@ -364,8 +392,11 @@ class FeasibleSearcher(Searcher):
             elif number not in self._state.used and number not in self._state.reserved:
                 self._state.reserved[number] = self._ask(self._state.study, number)
 
-    def adopt_on_restore(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        """Adopt what `rows` returns after every restore; it must pickle (`Ledger.rows` does)."""
+    def follow(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        """Adopt what `rows` returns before the first suggestion, and again after a restore.
+
+        It must pickle (`Ledger.rows` does).
+        """
         self._finished_rows = rows
 
     def save(self, checkpoint_path: str) -> None:
@@ -373,22 +404,28 @@ class FeasibleSearcher(Searcher):
         path = Path(checkpoint_path)
         beside = path.with_name(f".{path.name}.tmp")
         state = dataclasses.replace(self._state, spent_s=self._spent_s())
-        beside.write_bytes(pickle.dumps(state))
+        beside.write_bytes(sealed(pickle.dumps(state)))
         beside.replace(path)
 
     def restore(self, checkpoint_path: str) -> None:
         """Go on from what `save` wrote. Raises InvalidInput when the file is damaged."""
         try:
-            state = pickle.loads(Path(checkpoint_path).read_bytes())
-        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
+            state = pickle.loads(unsealed(Path(checkpoint_path).read_bytes()))
+        except (ValueError, AttributeError, ImportError) as error:  # torn, or of another version
             raise InvalidInput(
                 f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"
             ) from error
         self._state = state
         self._began_s = None
+        self._caught_up = False
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if self._finished_rows is not None:
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Adopt what is on disk, once in this process, whether or not Tune restored anything."""
+        if self._finished_rows is not None and not self._caught_up:
             self.adopt(self._finished_rows())
+        self._caught_up = True
 
     def _spent_s(self) -> float:
         """Time spent searching, over all processes; the time between them does not count."""

@@ -7,8 +7,8 @@ import torch
 
 from search.context import Context
 from search.dense import BASELINE, Dense
-from search.launch import Stage, has_snapshot, run_stage
-from search.searcher import FeasibleSearcher, Goal, constraint_units
+from search.launch import Stage, run_stage
+from search.searcher import FeasibleSearcher, goal_of
 from search.stopping import InfeasibleStopper
 from trainables.pruning.allocation import erk, lamp, uniform
 from trainables.seeding import derive_seed
@@ -28,7 +28,7 @@ def base_job(context: Context, dense: Dense) -> Job:
     return Job(
         trial=context.trial("search", 0, seed, sizes, context.config.defense),
         dense=BASELINE,
-        accuracy_bound=dense.val_accuracy - context.config.max_accuracy_drop,
+        accuracy_bound=max(0.0, dense.val_accuracy - context.config.max_accuracy_drop),
         compression_bound=context.config.min_compression,
     )
 
@@ -67,12 +67,10 @@ def search(context: Context, dense: Dense) -> None:
         seed=config.seed,
         n_trials=trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
-        goal=Goal(units=constraint_units(config.max_accuracy_drop, config.min_compression)),
+        goal=goal_of(config),
         time_budget_s=config.time_budget_s,
     )
-    if not has_snapshot(context.folder.tune / "search"):
-        searcher.adopt(context.ledger.rows())  # killed before Tune's first snapshot
-    searcher.adopt_on_restore(context.ledger.rows)
+    searcher.follow(context.ledger.rows)
     run_stage(
         Stage(
             name="search",

@@ -66,7 +66,8 @@ def test_the_labels_are_those_of_the_network_whatever_the_budget(
 ) -> None:
     indices = some(mnist5k_cohort)
     plain = LoadedDense(trial(), mnist5k_cohort, dense).predict(indices)
-    answer = MemGuardRun(trial(budget), mnist5k_cohort, dense).predict(indices)
+    # under seed 3, g is so undecided of this hardly trained network that no noise is needed
+    answer = MemGuardRun(trial(budget, seed=4), mnist5k_cohort, dense).predict(indices)
     assert torch.equal(answer.argmax(1), plain.argmax(1))  # label-only attacks see no change
     moved = (answer.exp() - plain.softmax(1)).abs().sum(1) > 1e-3
     assert moved.any()
@@ -104,6 +105,21 @@ def test_nothing_is_fitted_on_an_image_that_anything_is_measured_on(
     assert torch.equal(one, two)
     reference = with_noise_instead_of(mnist5k_cohort, ("reference",))
     assert not torch.equal(one, MemGuardRun(trial(0.02), reference, dense).predict(members))
+
+
+@pytest.mark.parametrize("budget", [0.02, 2.0])
+def test_what_it_spends_is_the_mean_distance_of_its_answers_on_the_audited_images(
+    mnist5k_cohort: Cohort, dense: dict[str, Tensor], budget: float
+) -> None:
+    few = dataclasses.replace(mnist5k_cohort, audited=mnist5k_cohort.audited[::20])
+    plain = LoadedDense(trial(), few, dense).predict(few.audited).softmax(1)
+    run = MemGuardRun(trial(budget, seed=4), few, dense)
+    asked_before = MemGuardRun(trial(budget, seed=4), few, dense)
+    asked_before.predict(few.validation[:10])
+    expected = (run.predict(few.audited).exp() - plain).abs().sum(1).double().mean()
+    assert run.spent == {"distortion": pytest.approx(float(expected), abs=1e-6)}
+    assert asked_before.spent == run.spent
+    assert 0 < run.spent["distortion"] <= 2
 
 
 def test_it_is_finished_at_once(mnist5k_cohort: Cohort, dense: dict[str, Tensor]) -> None:

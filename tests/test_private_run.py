@@ -94,6 +94,42 @@ def test_a_resumed_run_ends_with_the_same_numbers_and_forgets_no_epsilon(
     assert second.spent == whole.spent
 
 
+@pytest.mark.parametrize("images", [1, 7, 30])
+def test_batches_in_parts_that_fit_into_memory_end_with_the_same_weights_and_epsilon(
+    cohort: Cohort, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = PrivateRun(trial(epochs=2.0), cohort)
+    expected = finish(whole)
+    size = sum(weight.numel() for weight in whole.model.parameters())
+    monkeypatch.setattr("trainables.defenses.dp.GRADIENT_BYTES", 4 * size * images + 3)
+    parts = PrivateRun(trial(epochs=2.0), cohort)
+    seen = held(parts, monkeypatch)
+    found = finish(parts)
+    assert max(seen) == images
+    for one, two in zip(found, expected, strict=True):
+        assert one.loss == pytest.approx(two.loss, rel=1e-4)
+        assert one.train_accuracy == pytest.approx(two.train_accuracy, abs=0.01)
+    ours, theirs = weights(parts), weights(whole)
+    for name, value in theirs.items():  # Adam's steps are of 2e-3 each
+        torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4)
+    assert parts.spent == whole.spent
+    assert parts._private.steps == whole._private.steps == 2 * 4
+
+
+def held(run: PrivateRun, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images whose gradients were there at once, at every backward pass."""
+    seen: list[int] = []
+    optimizer = run._private.optimizer
+    clip = optimizer.clip_and_accumulate
+
+    def counted() -> None:
+        seen.append(len(next(run.model.parameters()).grad_sample))
+        clip()
+
+    monkeypatch.setattr(optimizer, "clip_and_accumulate", counted)
+    return seen
+
+
 def test_the_noise_follows_from_the_seed_alone(cohort: Cohort) -> None:
     runs = []
     for seed, global_seed in ((3, 1), (3, 2), (4, 1)):

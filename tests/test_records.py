@@ -124,7 +124,7 @@ def test_a_value_of_another_type_is_refused() -> None:
 
 
 def test_kinds_and_states_are_those_that_readers_know() -> None:
-    assert KINDS == ("baseline", "anchor", "search", "confirm")
+    assert KINDS == ("baseline", "anchor", "search", "confirm", "comparator")
     assert STATES == ("COMPLETE", "PRUNED", "FAILED")
 
 

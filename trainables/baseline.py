@@ -106,6 +106,7 @@ class DenseRun:
             loss=loss,
             train_accuracy=train_accuracy,
             val_accuracy=accuracy(self.model, self._cohort.images, self._cohort.validation),
+            attack_accuracy=None if self._adversary is None else self._adversary.accuracy(),
         )
 
     def state_dict(self) -> dict[str, Any]:

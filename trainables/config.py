@@ -185,7 +185,7 @@ class TrialConfig:
     """Everything that decides one trial's record; the data split follows from `run_seed`."""
 
     kind: str
-    """baseline | anchor | search | confirm | reference."""
+    """baseline | anchor | search | confirm | comparator | reference."""
 
     number: int
     """Counts the trials of a kind within a run; with the kind it names the trial."""

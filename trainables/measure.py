@@ -13,9 +13,10 @@ from trainables.data.cohort import Cohort
 from trainables.defenses.stacking import Stack
 from trainables.models import layer_macs, prunable_layers
 from trainables.privacy_audit import audit
+from trainables.records import COMPARATOR
 from trainables.run import Run
 
-TEST_KINDS = ("baseline", "confirm")
+TEST_KINDS = ("baseline", "confirm", COMPARATOR)
 """Only these rows may look at the test part; a search that saw it would fit it."""
 
 

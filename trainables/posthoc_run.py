@@ -1,5 +1,6 @@
 """MemGuard on the run's dense model: nothing is trained but the defender's attacker."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -29,8 +30,20 @@ class MemGuardRun(LoadedDense):
         self._attacker = fit_attacker(members, others, config.seed)
         generator = torch_generator(config.seed, "memguard-coin")
         self._uniform = torch.rand(len(cohort.images.labels), generator=generator)
+        self._audited = cohort.audited
+        self._moved = torch.full((len(cohort.images.labels),), math.nan)
+
+    @property
+    def spent(self) -> Mapping[str, float]:  # type: ignore[override]  # computed, not constant
+        """Mean L1 distance of the released confidences from the network's, over D and D'."""
+        if self._moved[self._audited.cpu()].isnan().any():
+            self.predict(self._audited)
+        return {"distortion": float(self._moved[self._audited.cpu()].double().mean())}
 
     def predict(self, indices: Tensor) -> Tensor:
         """Log confidences (m, classes) float32: what the defence releases, and nothing beside."""
         uniform = self._uniform[indices.cpu()].to(indices.device)
-        return released(self._attacker, super().predict(indices), self._distortion, uniform)
+        logits = super().predict(indices)
+        answer = released(self._attacker, logits, self._distortion, uniform)
+        self._moved[indices.cpu()] = (answer.exp() - logits.softmax(1)).abs().sum(1).cpu()
+        return answer

@@ -14,7 +14,6 @@ from trainables.defenses.dp import (
     PrivateTraining,
     delta_for,
     noise_multiplier,
-    poisson,
     without_batch_norm,
 )
 from trainables.network import new_network
@@ -53,7 +52,7 @@ class PrivateRun:
             batch_size=self._batch_size,
             augment=config.training.augment,
             generator=self._generator,
-            draw=poisson,
+            draw=self._private.draw,
             mixed_precision=False,  # per-image gradients are summed in float32
         )
         self._done = 0
@@ -93,7 +92,7 @@ class PrivateRun:
 
     def advance(self) -> EpochRecord:
         """Train one epoch."""
-        start, steps = self.config.parameters["learning_rate"], self._epoch.steps
+        start, steps = self.config.parameters["learning_rate"], self._budget * self._epoch.steps
         with warnings.catch_warnings():
             # the first layer's input, the images, needs no gradient; per-image gradients of the
             # weights come from the hook's other argument, so what torch warns of is not used
@@ -103,9 +102,8 @@ class PrivateRun:
             loss, train_accuracy = self._epoch.train(
                 self._private.module,
                 self._private.optimizer,
-                learning_rate=lambda step: cosine(
-                    start, self._done * steps + step, self._budget * steps
-                ),
+                # not the loop's own count, which is of parts of batches
+                learning_rate=lambda _part: cosine(start, self._private.steps, steps),
             )
         self._done += 1
         return EpochRecord(

@@ -244,8 +244,14 @@ class PruningRun:
             rho=rho,
             primal_residual=None if residuals is None else residuals.primal,
             dual_residual=None if residuals is None else residuals.dual,
-            attack_accuracy=self._gap_attack_accuracy() if ends_stage else None,
+            attack_accuracy=self._attack_accuracy(ends_stage),
         )
+
+    def _attack_accuracy(self, ends_stage: bool) -> float | None:
+        """Of the inner attacker at every epoch, or of the gap attack where there is none."""
+        if self._adversary is not None:
+            return self._adversary.accuracy()
+        return self._gap_attack_accuracy() if ends_stage else None
 
     def _gap_attack_accuracy(self) -> float:
         """Balanced accuracy of "member iff classified correctly", cheap enough for every stage."""

@@ -10,7 +10,11 @@ SCHEMA_VERSION = 2
 
 Version 2: js_divergence is an estimate of its own; before, it was excess_gain / 2."""
 
-KINDS = ("baseline", "anchor", "search", "confirm")
+COMPARATOR = "comparator"
+KINDS = ("baseline", "anchor", "search", "confirm", COMPARATOR)
+"""Comparators are measured as confirmed candidates are, but made by another pruner than the run's,
+or with nothing removed: they show what the pruner buys, and never win."""
+
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 
 ROUNDING = 1e-9
@@ -121,7 +125,12 @@ higher score means member, probability is the score calibrated on other images."
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EpochRecord:
-    """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||."""
+    """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||.
+
+    loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: of
+    Min-Max's inner attacker against its own D', at every epoch; else of "member iff classified
+    correctly" at the ends of stages.
+    """
 
     trial_id: str
     phase: str

@@ -32,7 +32,10 @@ class Run(Protocol):
 
     @property
     def spent(self) -> Mapping[str, float]:
-        """What the defence cost beyond accuracy, by name: `epsilon` for differential privacy."""
+        """What the defence cost beyond accuracy, by name.
+
+        `epsilon` for differential privacy, `distortion` of the released confidences for MemGuard.
+        """
 
     def advance(self) -> EpochRecord:
         """Train one epoch."""

@@ -5,6 +5,7 @@ Code that takes a `Place` uses the part of pathlib.Path that `RemotePath` has to
 """
 
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -208,6 +209,19 @@ def write(target: Place, content: bytes | str) -> None:
     except OSError:
         beside.unlink(missing_ok=True)  # a full disk is not to be filled further
         raise
+
+
+def sealed(content: bytes) -> bytes:
+    """`content` behind its digest, for files that another program copies and may tear."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unsealed(data: bytes) -> bytes:
+    """What was sealed. Raises ValueError where a byte is missing or changed."""
+    length = hashlib.sha256().digest_size
+    if hashlib.sha256(data[length:]).digest() != data[:length]:
+        raise ValueError("it is torn or damaged")
+    return data[length:]
 
 
 def read_json(file: Place) -> Any:  # noqa: ANN401 - whatever the file holds

@@ -103,14 +103,15 @@ class Epoch:
         before_step: Hook = lambda: None,
         after_step: Hook = lambda: None,
     ) -> tuple[float, float]:
-        """Train once over the images; the mean loss in nats and the accuracy while training.
+        """Train once over the images; the mean cross-entropy in nats and the accuracy meanwhile.
 
-        learning_rate: step within this pass -> rate.  before_step sees the gradients, after_step
-        the new weights.  Raises DivergedError when the loss is not finite.
+        learning_rate: step within this pass -> rate.  loss: what is minimised; the cross-entropy
+        is returned whatever else it holds.  before_step sees the gradients, after_step the new
+        weights.  Raises DivergedError when the loss is not finite.
         """
         model.train()
         total = torch.zeros((), device=self._indices.device)
-        correct = torch.zeros_like(total)
+        entropy, correct = torch.zeros_like(total), torch.zeros_like(total)
         seen = 0
         for step, (batch, labels) in enumerate(self._batches()):
             for group in optimizer.param_groups:
@@ -124,12 +125,15 @@ class Epoch:
             optimizer.step()
             after_step()
             total += batch_loss.detach() * len(labels)
+            if loss is not functional.cross_entropy:
+                entropy += functional.cross_entropy(logits.detach().float(), labels) * len(labels)
             correct += (logits.detach().argmax(1) == labels).sum()
             seen += len(labels)
         mean = float(total) / seen
         if not math.isfinite(mean):
             raise DivergedError(f"the training loss became {mean}")
-        return mean, float(correct) / seen
+        plain = loss is functional.cross_entropy
+        return mean if plain else float(entropy) / seen, float(correct) / seen
 
 
 @torch.inference_mode()

@@ -180,6 +180,8 @@ class Trial(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The run's state; for jobs that keep their model, the weights and what attacks see."""
+        if self._known is not None:
+            return
         folder = Path(checkpoint_dir)
         state = {
             "run": self._run.state_dict(),
@@ -224,7 +226,7 @@ class Trial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._job = job_of(config)
-        self._known = self._shared.known.get(self._job.trial.trial_id)
+        self._known = known_row(self._shared.known, self._job.trial)
         if self._known is not None:
             return
         cohort = self._members_cohort()
@@ -290,6 +292,14 @@ class Trial(tune.Trainable):
             DONE: finished or error is not None,
             SHOULD_CHECKPOINT: checkpoint_due or (finished and job.keep_model),
         }
+
+
+def known_row(known: dict[str, dict[str, Any]], trial: TrialConfig) -> dict[str, Any] | None:
+    """The row of this very candidate; another candidate of the same number is measured anew."""
+    row = known.get(trial.trial_id)
+    if row is None or dict(row["defense_parameters"] or {}) != dict(trial.parameters):
+        return None
+    return row if row["n"] == (list(trial.n) or row["layer_weights"]) else None
 
 
 def known_result(row: dict[str, Any]) -> dict[str, Any]:

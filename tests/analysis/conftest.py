@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.records import EPOCH_SCHEMA, TRIAL_SCHEMA, EpochRecord, TrialRecord, to_table
+from trainables.records import (
+    AUDIT_SCHEMA,
+    EPOCH_SCHEMA,
+    TRIAL_SCHEMA,
+    EpochRecord,
+    TrialRecord,
+    to_table,
+)
 
 LOG4 = float(np.log(4))
 LAYERS = ["conv1", "conv2", "fc1", "fc2", "fc3"]
@@ -245,5 +253,33 @@ def write_run(tmp_path: Path) -> RunWriter:
             part = folder / "epochs.parquet" / f"{trial_id}.parquet"
             pq.write_table(to_table(rows, EPOCH_SCHEMA), part)
         return folder
+
+    return write
+
+
+@pytest.fixture
+def write_audit() -> Callable[..., None]:
+    """Write RUN/audit/scores.parquet: attack -> share of images that it tells right, per model."""
+
+    def write(folder: Path, *, canary: bool = False, **models: dict[str, float]) -> None:
+        count, generator = 1000, np.random.default_rng(5)
+        is_member = np.repeat([True, False], count)
+        parts = []
+        for model, attacks in models.items():
+            for attack, share in attacks.items():
+                right = generator.permutation(2 * count) < 2 * count * share
+                probability = np.where(right == is_member, share, 1 - share)
+                columns = {
+                    "model": [model] * (2 * count),
+                    "attack": [attack] * (2 * count),
+                    "image": np.arange(2 * count),
+                    "is_member": is_member,
+                    "canary": np.full(2 * count, canary),
+                    "score": probability,
+                    "probability": probability,
+                }
+                parts.append(pa.table(columns, schema=AUDIT_SCHEMA))
+        (folder / "audit").mkdir()
+        pq.write_table(pa.concat_tables(parts), folder / "audit" / "scores.parquet")
 
     return write

@@ -142,3 +142,10 @@ def test_null_gains_stay_null(write_run: RunWriter, make: SimpleNamespace) -> No
     assert trials["attack_gains"].isna().all()
     assert trials["excess_gain"].isna().all()
     assert trials.loc[1, "n"] == ()
+
+
+def test_a_share_of_canaries_that_is_no_number_is_damage(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    with pytest.raises(InvalidInput, match="canaries has a value of another kind"):
+        load_run(write_run([], settings=make.config(canaries="many")))

@@ -1,5 +1,7 @@
 """The paper's tables and figures beside our runs: right numbers, honest gaps, safe markup."""
 
+import dataclasses
+import html
 import html.parser
 import re
 from collections.abc import Callable
@@ -11,14 +13,43 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from analysis import matched, paper, paper_figures, published
-from analysis.evidence import dense, measured_as
+from analysis import compare, matched, paper, paper_figures, published, report
+from analysis.evidence import dense, measured_as, unlike
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
 from trainables.records import EpochRecord
 
 RunWriter = Callable[..., Path]
 Maker = Callable[..., Path]
+
+
+def recorded(defense: str, trial_id: str) -> list[EpochRecord]:
+    """Eight epochs with the columns that each training fills in: Min-Max its inner attacker's
+    accuracy, pruning that of the gap attack where a stage ends, the others none."""
+    pruned = "pruning" in defense
+    phases = (
+        ["admm"] * 4 + ["retrain"] * 4 if pruned else ["dp" if defense == "dp" else "dense"] * 8
+    )
+    common = {"train_accuracy": 0.9, "val_accuracy": 0.9}
+    records = [
+        EpochRecord(trial_id=trial_id, phase=phase, epoch=epoch, loss=1 / epoch, **common)
+        for epoch, phase in enumerate(phases, start=1)
+    ]
+    if defense == "minmax":
+        return [dataclasses.replace(record, attack_accuracy=0.55) for record in records]
+    ends = {2, 4, 8} if pruned else set()
+    return [
+        dataclasses.replace(
+            record,
+            rho=0.01 if record.phase == "admm" else None,
+            primal_residual=0.1 if record.epoch in (2, 4) else None,
+            dual_residual=0.1 if record.epoch in (2, 4) else None,
+            attack_accuracy=0.57,
+        )
+        if record.epoch in ends
+        else record
+        for record in records
+    ]
 
 
 @pytest.fixture
@@ -37,10 +68,16 @@ def make_run(write_run: RunWriter, make: SimpleNamespace) -> Maker:
         val: float = 0.93,
         excess: float = 0.03,
         epsilon: float | None = None,
+        spent: dict[str, float] | None = None,
         images: int = 5000,
+        seeds: int = 3,
+        created: str = "2026-01-01T00:00:00+00:00",
+        feasible: bool = True,
+        preset: str = "default",
+        **search: Any,
     ) -> Path:
-        spent = {} if epsilon is None else {"epsilon": epsilon}
-        task = {"dataset": dataset, "model": model, "defense": defense}
+        spent = spent or ({} if epsilon is None else {"epsilon": epsilon})
+        task = {"dataset": dataset, "model": model, "defense": defense, **search}
         numbers = {} if epsilon is None else {"epsilon": 2 * epsilon}
         rows = [make.dense()]
         rows += [
@@ -55,22 +92,19 @@ def make_run(write_run: RunWriter, make: SimpleNamespace) -> Maker:
                 "confirm", number, keep=0.2, excess=excess / 2, reference=excess + 0.001 * shift,
                 val_accuracy=val, test_accuracy=test + 0.001 * shift, defense=defense,
                 attack_accuracy=attack + 0.001 * shift, train_accuracy=0.99, seed=100 + number,
-                defense_parameters=numbers, defense_spent=spent,
+                defense_parameters=numbers, defense_spent=spent, feasible=feasible,
             )
-            for number, shift in enumerate((-1, 0, 1))
+            for number, shift in enumerate((-1, 0, 1)[:seeds])
             if confirmed
         ]  # fmt: skip
-        settings = make.config(**task)
+        settings = make.config(**task) | {"options": {"preset": preset}, "created_at": created}
         settings["split_sizes"] = dict.fromkeys(settings["split_sizes"], images)
         epochs = [
-            EpochRecord(
-                trial_id=trial_id, phase="dense", epoch=epoch, loss=1 / epoch,
-                train_accuracy=0.9, val_accuracy=0.9,
-                attack_accuracy=0.55 if "minmax" in defense else None,
-            )
-            for trial_id in ("baseline-0000", "confirm-0000", "confirm-0001", "confirm-0002")
-            for epoch in range(1, 9)
-        ]  # fmt: skip
+            record
+            for row in rows
+            if row.kind in ("baseline", "confirm")
+            for record in recorded("none" if row.kind == "baseline" else defense, row.trial_id)
+        ]
         folder = write_run(
             rows, name=name or f"{dataset}-{defense}", settings=settings, epochs=epochs
         )
@@ -132,14 +166,69 @@ def test_the_baseline_is_the_dense_network_until_a_run_without_defence_is_given(
     assert any("cifar10-none (3 fresh seeds); not shown: cifar10" in x for x in made.sources)
 
 
-def test_of_several_runs_the_narrowest_interval_is_shown_and_the_others_are_named(
-    make_run: Maker,
-) -> None:
-    few = make_run(name="few", images=1000, test=0.80)
-    many = make_run(name="many", images=20000, test=0.90)
-    made = table(1, few, many)
+def test_of_several_runs_that_with_most_seeds_is_shown_then_the_newest(make_run: Maker) -> None:
+    old = make_run(name="old", test=0.80)
+    new = make_run(name="new", test=0.90, created="2026-03-01T00:00:00+00:00")
+    few = make_run(name="few", test=0.85, seeds=2, created="2026-04-01T00:00:00+00:00")
+    made = table(1, old, few, new)
     assert cell(made, "CIFAR-10-VGG16", 3)[0] == "90.0%"
-    assert any("many (3 fresh seeds); not shown: few" in line for line in made.sources)
+    assert any("new (3 fresh seeds); not shown: old (3 fresh" in line for line in made.sources)
+    assert any("few (2 fresh seeds)" in line for line in made.sources)
+    assert cell(table(1, old, few), "CIFAR-10-VGG16", 3)[0] == "80.0%"
+
+
+def test_only_admm_fills_the_papers_column_and_the_others_stand_beside_it(
+    make_run: Maker, tmp_path: Path
+) -> None:
+    magnitude = make_run(name="magnitude", pruner="magnitude", excess=0.09, seeds=3)
+    made = table(1, magnitude)
+    assert cell(made, "CIFAR-10-VGG16", 3)[0] == "not run"
+    assert "python -m search.run --preset paper-table1-cifar10-vgg16 --defense pruning" in (
+        made.commands
+    )
+    page = text_of(page_of(magnitude, make_run(excess=0.03), out=tmp_path / "p.html"))
+    (_, section) = page.split("What ADMM buys")
+    assert "admm its own search 0.0300" in section
+    assert re.search(
+        r"magnitude its own search 0.0900 \S+ to \S+ 0.0600 \S+ to", section
+    )  # less ADMM's
+    alone = page_of(make_run(name="alone"), out=tmp_path / "p.html")
+    assert "What ADMM buys" not in alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"preset": "smoke"}, "smoke run, figures without meaning"),
+        ({"preset": "paper-table1-cifar10-vgg16-smoke"}, "smoke run, figures without meaning"),
+        (
+            {"training": {"epochs": 1}, "admm": {"retrain_epochs": 1}},
+            "smoke run, figures without meaning",
+        ),
+        ({"canaries": 0.05}, "5% of its labels are wrong on purpose (--canaries)"),
+    ],
+)
+def test_smoke_runs_and_mislabelled_images_are_left_out_aloud(
+    make_run: Maker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    unlike, usual = make_run("pruning", name="unlike", **changes), make_run("minmax")
+    page = text_of(page_of(unlike, usual, out=tmp_path / "p.html"))
+    assert f"Left out: unlike: {reason}" in page
+    assert page.count("unlike") == 1
+    assert f"Left out: unlike: {reason}" in capsys.readouterr().out
+    alone = text_of(page_of(unlike, out=tmp_path / "p.html"))
+    assert "No figure of this run means what its cell says" in alone
+    assert alone.count(reason) > 5  # in every cell that it fills
+    assert "Left out" not in alone
+
+
+def test_ordinary_recipes_are_no_smoke_runs(make_run: Maker) -> None:
+    short = make_run(training={"epochs": 1}, admm={"retrain_epochs": 8}, preset="default")
+    assert unlike(load_run(short)) is None
 
 
 @pytest.mark.parametrize(
@@ -211,8 +300,8 @@ def test_a_candidate_that_misses_its_bound_is_shown_with_a_flag_and_after_any_wi
 ) -> None:
     missed = make_run("minmax", name="missed", val=0.90, test=0.85)
     made = table(1, missed)
-    assert cell(made, "CIFAR-10-VGG16", 5)[-1] == "misses its bound"
-    assert any("3 fresh seeds, misses its bound" in line for line in made.sources)
+    assert cell(made, "CIFAR-10-VGG16", 5)[-1] == "nearest in accuracy, bound not met"
+    assert any("3 fresh seeds, nearest in accuracy, bound not met" in x for x in made.sources)
     made = table(1, missed, make_run("minmax", name="met", test=0.91, images=500))
     assert cell(made, "CIFAR-10-VGG16", 5)[0] == "91.0%"
 
@@ -229,25 +318,90 @@ def test_points_have_a_sign() -> None:
     assert points(-0.0123) == "\N{MINUS SIGN}1.2 points"
 
 
-def test_matched_accuracy_takes_the_least_gain_that_keeps_enough_accuracy(make_run: Maker) -> None:
-    run = load_run(make_run(val=0.925, excess=0.03))  # dense 0.935: a confirmed drop of 0.01
-    strict, wide = matched.least([run], 0.005), matched.least([run], 0.02)
-    assert (strict.searched, strict.confirmed) == (None, None)
+def test_matched_accuracy_takes_the_least_gain_within_the_drop_in_test_accuracy(
+    make_run: Maker,
+) -> None:
+    """Dense: 94.0% of the test images, 93.5% of the validation ones."""
+    run = load_run(make_run(test=0.925, val=0.934, excess=0.03, max_accuracy_drop=0.02))
+    strict, wide = matched.least([run], 0.01), matched.least([run], 0.02)
+    assert (strict.was_searched, strict.confirmed) == (True, None)  # though validation allows it
     assert wide.searched == pytest.approx(0.01)
     assert wide.confirmed is not None
-    assert wide.confirmed.estimate == pytest.approx(0.03)  # the references' gain, not the family's
+    assert wide.confirmed.excess().estimate == pytest.approx(
+        0.03
+    )  # the references', not the family's
+    assert wide.confirmed.drop().estimate == pytest.approx(0.015)
+
+
+def test_a_level_beyond_what_a_run_might_lose_was_not_searched(make_run: Maker) -> None:
+    """The least within 1 point is not the least within 5, so it must not be called that."""
+    tight = make_run("pruning", test=0.935, excess=0.20, max_accuracy_drop=0.01)
+    loose = make_run("dp", test=0.90, excess=0.05, epsilon=4.0, max_accuracy_drop=0.05)
+    (task,) = matched.tasks([load_run(tight), load_run(loose)])
+    found = matched.at_levels(task)
+    five = matched.LEVELS.index(0.05)
+    assert [one.was_searched for one in found["pruning"]] == [True, True, False, False, False]
+    sentence = matched.in_words(found)[five]
+    assert "dp leaks least (0.0500 nats at 90.0%, cifar10-dp), the only one confirmed" in sentence
+    assert sentence.endswith("; not searched: pruning.")
+    assert "beats" not in sentence
+    one = matched.in_words(found)[matched.LEVELS.index(0.01)]
+    assert "pruning leaks least" in one
+    assert one.endswith("; nothing confirmed within it: dp.")
+    pruning, dp = matched.table(task, found).rows
+    assert pruning[1 + five].split("\n")[:3] == ["not searched", "yet 0.2000", "test 93.5%"]
+    assert dp[1 + five].split("\n")[0] == "0.0500"
+    assert "test 90.0%" in dp[1 + five]
+    assert "drop 4.0 (" in dp[1 + five]
+    assert "cifar10-dp" in dp[1 + five]
+
+
+def test_a_tighter_search_may_win_at_a_wider_level_but_not_lose(make_run: Maker) -> None:
+    tight = make_run("pruning", test=0.935, excess=0.02, max_accuracy_drop=0.01)
+    loose = make_run("dp", test=0.90, excess=0.05, epsilon=4.0, max_accuracy_drop=0.05)
+    (task,) = matched.tasks([load_run(tight), load_run(loose)])
+    words = dict(zip(matched.LEVELS, matched.in_words(matched.at_levels(task)), strict=True))
+    assert (
+        "pruning leaks least (0.0200 nats at 93.5%, cifar10-pruning, searched with a tighter bound "
+        "only); pruning beats dp."
+    ) in words[0.05]
+    (task,) = matched.tasks([*task.runs, load_run(make_run("minmax", test=0.935, excess=0.03))])
+    five = matched.in_words(matched.at_levels(task))[matched.LEVELS.index(0.05)]
+    assert five.endswith("pruning beats dp; not searched: minmax.")
+    assert words[0.10].endswith("of test accuracy: no defence was searched.")
+
+
+def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) -> None:
+    runs = [load_run(make_run("none", test=0.935)), load_run(make_run("pruning", test=0.935))]
+    (task,) = matched.tasks(runs)
+    assert matched.in_words(matched.at_levels(task))[-1].endswith(": no defence was searched.")
+
+
+@pytest.mark.parametrize(
+    ("defense", "search", "level"),
+    [
+        ("none", {}, float("inf")),
+        ("memguard", {"parameters": {"distortion": {"searched": False}}}, float("inf")),
+        ("memguard", {"parameters": {"distortion": {"searched": True}}}, 0.01),
+        ("pruning", {"parameters": {}}, 0.01),
+    ],
+)
+def test_what_has_nothing_to_choose_stands_at_every_level(
+    make_run: Maker, defense: str, search: dict[str, Any], level: float
+) -> None:
+    assert matched.allowed_drop(load_run(make_run(defense, **search))) == level
 
 
 def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Maker) -> None:
     runs = [
-        load_run(make_run("pruning", excess=0.20)),
-        load_run(make_run("dp", excess=0.05, epsilon=4.0)),
-        load_run(make_run("minmax", excess=0.21)),
+        load_run(make_run("pruning", excess=0.20, test=0.935)),
+        load_run(make_run("dp", excess=0.05, epsilon=4.0, test=0.935)),
+        load_run(make_run("minmax", excess=0.21, test=0.935)),
     ]
     (task,) = matched.tasks(runs)
     sentences = matched.in_words(matched.at_levels(task))
     assert len(sentences) == len(matched.LEVELS)
-    assert "dp leaks least (0.0500 nats)" in sentences[1]
+    assert "dp leaks least (0.0500 nats at 93.5%, cifar10-dp)" in sentences[1]
     assert "dp beats pruning" in sentences[1]
     assert "minmax and pruning are not told apart" in sentences[1]
 
@@ -255,7 +409,29 @@ def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Make
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
     run = load_run(make_run("dp", epsilon=3.0))
     line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
-    assert line[-1] == "3"
+    assert line[-1] == "epsilon 3"
+
+
+def test_memguards_distortion_stands_where_epsilon_does_and_weights_are_not_protected(
+    make_run: Maker, tmp_path: Path
+) -> None:
+    folder = make_run("memguard", spent={"distortion": 0.314})
+    run = load_run(folder)
+    line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "memguard")[0]]).rows[
+        0
+    ]
+    assert line[-1] == "distortion 0.314"
+    page = text_of(page_of(folder, out=tmp_path / "p.html"))
+    assert "MemGuard protects answers, not weights" in page
+
+
+def test_a_distortion_that_was_only_asked_for_says_so(
+    make_run: Maker, make: SimpleNamespace
+) -> None:
+    run = load_run(make_run("memguard"))
+    run.trials["defense_parameters"] = [{"distortion": 0.5}] * len(run.trials)
+    (one, *_) = measured_as([run], ("cifar10", "vgg16"), "memguard")
+    assert matched.spent(one) == "distortion 0.5\nasked, not recorded"
 
 
 def test_figure_2_averages_the_trainings_and_figure_3_reads_the_weights(make_run: Maker) -> None:
@@ -267,6 +443,19 @@ def test_figure_2_averages_the_trainings_and_figure_3_reads_the_weights(make_run
     assert (weights["MIA-Pruning"] == 0).mean() == pytest.approx(0.8, abs=0.02)
     assert (weights["Min-Max Game"] != 0).all()
     assert weights["MIA-Pruning & Min-Max"] is None
+
+
+def test_figure_2_says_where_no_attack_accuracy_was_recorded(
+    make_run: Maker, tmp_path: Path
+) -> None:
+    systems = ("none", "pruning", "minmax")
+    page = page_of(*(make_run(system) for system in systems), out=tmp_path / "p.html")
+    assert "Attack accuracy not recorded: Baseline." in text_of(page)
+    (label,) = re.findall(r'aria-label="(Classification loss and attack accuracy[^"]*)"', page)
+    assert "Baseline ends at loss 0.1250, attack accuracy not recorded" in label
+    assert "MIA-Pruning ends at loss 0.1250, attack accuracy 57.0%" in label
+    assert "Min-Max Game ends at loss 0.1250, attack accuracy 55.0%" in label
+    assert "without the attacker's term" in page
 
 
 def test_the_figures_show_the_papers_task_or_else_the_fullest(make_run: Maker) -> None:
@@ -310,6 +499,12 @@ class _Balance(html.parser.HTMLParser):
 def page_of(*folders: Path, out: Path, **_: Any) -> str:
     assert paper.main([*map(str, folders), "--out", str(out)]) == 0
     return out.read_text(encoding="utf-8")
+
+
+def text_of(page: str) -> str:
+    """What a reader sees, in one line."""
+    bare = re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
 def test_the_page_is_self_contained_balanced_and_complete(make_run: Maker, tmp_path: Path) -> None:
@@ -386,3 +581,34 @@ def test_a_run_that_has_only_begun_is_listed(
     page = page_of(write_run([], name="begun"), out=tmp_path / "p.html")
     assert re.search(r"begun.*nothing confirmed", page)
     assert dense(load_run(write_run([], name="other")), "other") is None
+
+
+def test_audits_are_stated_and_runs_without_one_say_how_to_get_it(
+    make_run: Maker, write_audit: Callable[..., None], tmp_path: Path
+) -> None:
+    audited = make_run("pruning", val=0.935)
+    write_audit(audited, dense={"lira-online": 0.7}, winner={"rmia": 0.55, "lira-online": 0.54})
+    page = text_of(page_of(audited, make_run("minmax", val=0.935), out=tmp_path / "p.html"))
+    assert (
+        "cifar10-pruning: The strongest audit attack (lira-online on the dense network, rmia"
+        in (page)
+    )
+    assert "Not audited: cifar10-minmax. Add --audit lira to the run's command." in page
+
+
+def test_the_page_says_whose_seeds_share_a_dense_start(tmp_path: Path) -> None:
+    page = text_of(page_of(out=tmp_path / "p.html"))
+    assert "the seeds of pruning share one dense start" in page
+    assert "train each seed from scratch" in page
+
+
+def test_candidates_that_only_came_nearest_are_shown_as_such_everywhere(
+    make_run: Maker, tmp_path: Path
+) -> None:
+    folder = make_run("pruning", feasible=False, val=0.935)  # the mean would meet the bound
+    page = text_of(page_of(folder, out=tmp_path / "p.html"))
+    assert page.count("nearest in accuracy, bound not met") >= 3
+    assert "no winner" in compare.compare([folder, make_run("minmax")])[0]
+    shown = text_of(report.write_report(folder).read_text(encoding="utf-8"))
+    assert "There is no winner" in shown
+    assert "A (not feasible)" in shown

@@ -13,9 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import report
+from analysis import matched, report
+from analysis.evidence import defended
 from analysis.load import load_run
 from analysis.summary import verdict
+from trainables.records import TrialRecord
 
 RunWriter = Callable[..., Path]
 PLANTED = "<script>alert('planted')</script><img src=x onerror=alert(1)>\"'$x_1$"
@@ -280,3 +282,59 @@ def test_published_allocations_stand_beside_the_winner_with_the_difference(
     assert "uniform 0.0610" in section
     assert "erk 0.0310" in section  # the winner's own vector
     assert "0.0300" in section  # the difference of the two
+
+
+def test_the_largest_of_a_family_is_called_flattered(full: Path) -> None:
+    text = read(full).text
+    assert "largest of the search-time family (nats)" in text
+    assert "confirmed: largest with references" in text
+    assert "flattered by the choice" in text
+
+
+def test_the_report_states_the_audit_or_how_to_get_one(
+    full: Path, write_audit: Callable[..., None]
+) -> None:
+    assert "add --audit lira to the command" in read(full).text
+    write_audit(full, dense={"rmia": 0.7}, winner={"rmia": 0.56})
+    page = read(full).text
+    assert "The strongest audit attack (rmia) finds" in page
+    assert "add --audit lira" not in page
+
+
+def by_other_pruners(make: SimpleNamespace) -> list[TrialRecord]:
+    """The winner's counts by magnitude, and its recipe with nothing removed; two seeds each."""
+    ours, dense = make.confirm()[3].n, make.dense().n
+    ways = (("magnitude", ours, 0.05, 4.0), ("admm", dense, 0.07, 1.0))
+    return [
+        make.trial(
+            "comparator", 2 * rank + seed, n=n, reference=gain, test_accuracy=0.93,
+            compression=compression, pruner=pruner, seed=seed,
+        )
+        for rank, (pruner, n, gain, compression) in enumerate(ways)
+        for seed in range(2)
+    ]  # fmt: skip
+
+
+def test_other_pruners_stand_beside_the_winner_and_never_win(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    assert "What the pruner buys" not in read(write_run(make.full(), name="plain")).text
+    better = make.trial(
+        "comparator", 9, n=make.confirm()[3].n, reference=0.001, pruner="lottery", test_accuracy=0.9
+    )
+    folder = write_run([*make.full(), *by_other_pruners(make), better])
+    page = read(folder).text
+    section = page[page.index("What the pruner buys") : page.index("Every attack")]
+    assert "admm, the winner 0.0310" in section
+    assert re.search(r"magnitude, the same counts 0.0500 \S+ to \S+ 0.0190 ", section)
+    assert "admm, nothing removed 0.0700" in section
+    assert "lottery, the same counts" in section
+    assert "comparator-0009" in page
+    assert verdict(load_run(folder)).title.startswith("The winner leaks 2.6 times less")
+    table = matched.pruners([load_run(folder)], [defended(load_run(folder), "run")])
+    assert [row[2].split("\n") for row in table.rows][:3] == [
+        ["admm", "its own search"],
+        ["magnitude", "the same counts"],
+        ["admm", "nothing removed"],
+    ]
+    assert table.rows[1][4].startswith("0.0190\n")

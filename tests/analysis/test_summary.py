@@ -22,8 +22,8 @@ def test_headline_holds_the_four_figures_with_intervals(
         "test accuracy",
         "excess gain, strongest attack (nats)",
         "attack accuracy, balanced",
-        "excess gain, search-time family (nats)",
-        "excess gain, matched references (nats)",
+        "largest of the search-time family (nats)",
+        "largest with matched references (nats)",
         "compression",
     ]
     assert "93.2% (91.4% to 94.6%)" in lines[3]
@@ -72,11 +72,73 @@ def test_a_card_of_another_defence_says_how_and_at_what_price(
         defense_parameters={"epsilon": 8.0, "clip": 1.5},
         defense_spent={"epsilon": 7.99, "delta": 5e-4, "noise_multiplier": 1.2},
     )
-    assert "dp (clip 1.5, epsilon 8, delta 0.0005, noise_multiplier 1.2)" in private
+    assert "dp (clip 1.5, epsilon 8, spent 7.99, delta 0.0005, noise_multiplier 1.2)" in private
     assert "epsilon 7.99 at delta 0.0005" in private
     assert "Pruned weights" not in private
     assert "| fc1 |" not in private
-    guarded = card_of("memguard", defense_parameters={"distortion": 0.5})
-    assert "memguard (distortion 0.5)" in guarded
+    guarded = card_of(
+        "memguard", defense_parameters={"distortion": 0.5}, defense_spent={"distortion": 0.31}
+    )
+    assert "memguard (distortion 0.5, spent 0.31)" in guarded
     assert "the undefended network" in guarded
     assert "no differential-privacy guarantee" in guarded
+
+
+@pytest.mark.parametrize(
+    ("dense", "winner", "judged", "tone"),
+    [
+        (0.70, 0.56, "it agrees", "good"),
+        (0.62, 0.62, "it does not bear out the run's own attacks", "warn"),
+        (0.60, 0.70, "it contradicts the run's own attacks", "bad"),
+    ],
+)
+def test_the_strongest_audit_attack_is_stated_also_where_it_contradicts(
+    write_run: RunWriter,
+    write_audit: Callable[..., None],
+    make: SimpleNamespace,
+    dense: float,
+    winner: float,
+    judged: str,
+    tone: str,
+) -> None:
+    folder = write_run(make.full())
+    assert "audit" not in verdict(load_run(folder)).text
+    write_audit(folder, dense={"rmia": 0.55, "lira-online": dense}, winner={"lira-online": winner})
+    run = load_run(folder)
+    found = verdict(run)
+    assert "The strongest audit attack (lira-online) finds excess gain" in found.text
+    assert "95% interval" in found.text.split("audit")[1]
+    assert found.text.endswith(f": {judged}.")
+    assert found.tone == tone
+    assert ("the audit does not bear it out" in found.title) == (tone != "good")
+    assert judged in card(run)
+    assert judged in headline(run)
+    assert ("more than the 0.0310 of the run's own attacks" in found.text) == (winner > 0.6)
+
+
+def test_mislabelled_images_do_not_speak_for_the_winner(
+    write_run: RunWriter, write_audit: Callable[..., None], make: SimpleNamespace
+) -> None:
+    folder = write_run(make.full())
+    write_audit(folder, canary=True, dense={"rmia": 0.9}, winner={"rmia": 0.9})
+    assert "audit" not in verdict(load_run(folder)).text
+
+
+def test_where_nothing_is_feasible_the_nearest_is_stated_and_is_no_winner(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    """Whatever the mean over the seeds: the run itself says that none was feasible."""
+    searched = [
+        make.trial("search", 0, keep=0.15, val_accuracy=0.9, feasible=False, accuracy_violation=0.1)
+    ]
+    rows = [
+        dataclasses.replace(row, feasible=False, val_accuracy=0.9251) for row in make.confirm()[:3]
+    ]
+    run = load_run(write_run([make.dense(), *searched, *rows]))
+    found = verdict(run)
+    assert found.title == "No feasible winner among 1 trials"
+    assert "the candidate nearest in accuracy, bound not met, has excess gain 0.0230" in found.text
+    assert "reached 90.0%, needed 92.5%" in found.text
+    assert headline(run).startswith("No feasible winner")
+    with pytest.raises(ValueError, match="without a winner"):
+        card(run)

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from trainables.attacks.auditors import AUDITORS, audit_scores, calibrated_score
+from trainables.attacks.evidence import ReferenceEvidence
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.rmia import GAMMA, OFFSET, Population, rmia
@@ -67,6 +68,20 @@ def test_references_see_more_than_one_threshold_for_all(audited):
     aucs = {name: roc_auc_score(evidence.is_member, s) for name, s in scores.items()}
     assert aucs["lira-online"] > aucs["loss"] + 0.05
     assert aucs["rmia-4"] > aucs["loss"]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_beside_lira_rmia_is_given_the_first_few_references(count, audited):
+    evidence, population = audited(leak=1.0, references=8)
+    scores = audit_scores("lira", evidence, population)
+    few = dataclasses.replace(
+        evidence,
+        reference=ReferenceEvidence(
+            evidence.reference.logits[:count], evidence.reference.trained_on[:count]
+        ),
+    )
+    fewer = dataclasses.replace(population, reference=population.reference[:count])
+    np.testing.assert_array_equal(scores[f"rmia-{count}"], rmia(few, fewer))
 
 
 def test_two_references_are_enough_for_every_audit(audited):

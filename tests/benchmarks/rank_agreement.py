@@ -108,9 +108,9 @@ def main(out: Path) -> None:
         raise SystemExit("nothing to run")
     folder, inputs = RunFolder(out), load_inputs(config, options)
     folder.check()
-    with cluster("local") as available:
+    with cluster("local") as nodes:
         resources = plan_resources(
-            available, cpus_per_trial=None, gpus_per_trial=None, concurrency=None
+            nodes, cpus_per_trial=None, gpus_per_trial=None, concurrency=None
         )
         folder.create()
         folder.write_config(describe(config, out.name, {}, inputs.describe()))

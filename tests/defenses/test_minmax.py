@@ -389,3 +389,61 @@ def test_the_seed_decides_all(cohort: Cohort, defense: str) -> None:
         models.append(values(run.model))
     assert same(models[0], models[1])
     assert not same(models[0], models[2])
+
+
+# --- what is recorded -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("defense", ["minmax", "pruning+minmax"])
+def test_the_loss_of_an_epoch_is_the_cross_entropy_without_the_attacker_s_term(
+    cohort: Cohort, defense: str
+) -> None:
+    """A weight of a thousand would make it negative by hundreds of nats."""
+    heavy = dataclasses.replace(trial(defense), parameters={"gamma": 1000.0, "inner_steps": 1.0})
+    run = new_run(heavy, cohort, start())
+    assert run.advance().loss > 0
+    one_step = dataclasses.replace(
+        heavy, training=dataclasses.replace(heavy.training, batch_size=len(cohort.members))
+    )
+    run = new_run(one_step, cohort, start())
+    with torch.no_grad():
+        logits = run.model(cohort.images.batch(cohort.members))
+        before = functional.cross_entropy(logits, cohort.images.labels[cohort.members])
+    assert run.advance().loss == pytest.approx(float(before), rel=1e-4)
+
+
+def test_the_attacker_s_accuracy_is_balanced_and_of_the_answers_in_evaluation_mode(
+    cohort: Cohort, memorised: dict[str, Tensor]
+) -> None:
+    network = remembering(memorised)
+    beside = adversary(network, cohort, inner_steps=300)
+    beside.loss(*some_members(network, cohort))
+    right = []
+    for part, is_member in ((cohort.members, True), (cohort.reference, False)):
+        for index in part:  # oracle: one image at a time
+            with torch.no_grad():
+                answer = network.eval()(cohort.images.batch(index[None])).softmax(1)
+                one_hot = functional.one_hot(cohort.images.labels[index[None]], 10).float()
+                guess = float(beside.attack(answer, one_hot).sigmoid()) > 0.5
+            right.append((is_member, guess == is_member))
+    halves = [[hit for side, hit in right if side == which] for which in (True, False)]
+    expected = sum(sum(half) / len(half) for half in halves) / 2
+    assert beside.accuracy() == pytest.approx(expected, abs=1e-9)
+    assert expected > 0.55
+    with_norm = WithBatchNorm()
+    before = values(with_norm)
+    adversary(with_norm, cohort).accuracy()
+    assert same(values(with_norm), before)
+
+
+@pytest.mark.parametrize("defense", ["minmax", "pruning+minmax"])
+def test_every_epoch_says_how_well_the_inner_attacker_does(cohort: Cohort, defense: str) -> None:
+    records = finish(new_run(trial(defense), cohort, start()))
+    assert all(0 <= record.attack_accuracy <= 1 for record in records)
+    assert new_run(trial("none"), cohort, start()).advance().attack_accuracy is None
+
+
+def test_plain_pruning_keeps_the_gap_attack_at_the_ends_of_its_stages(cohort: Cohort) -> None:
+    records = finish(new_run(trial("pruning"), cohort, start()))
+    said = [record.attack_accuracy is not None for record in records]
+    assert said == [False, True, False, True, False, True]

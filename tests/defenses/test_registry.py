@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.arguments import parse
 from search.space import Space
 from trainables.baseline import DenseRun
 from trainables.candidates import BUILDERS, Start, new_run
@@ -21,16 +22,39 @@ def test_every_defence_can_be_built() -> None:
     assert list(BUILDERS) == list(DEFENSES)
 
 
-@given(st.sampled_from(sorted(DEFENSES)), st.integers(1, 300))
-def test_defaults_and_ranges_fit_any_recipe(defense: str, recipe_epochs: int) -> None:
+@given(st.sampled_from(sorted(DEFENSES)), st.integers(1, 300), st.sampled_from(["adam", "sgd"]))
+def test_defaults_and_ranges_fit_any_recipe(
+    defense: str, recipe_epochs: int, optimizer: str
+) -> None:
     spec = DEFENSES[defense]
-    for name, number in spec.numbers(recipe_epochs).items():
+    assert spec.under_sgd.keys() <= spec.parameters.keys()
+    for name, number in spec.numbers(recipe_epochs, optimizer).items():
         least, most = spec.bounds_of(name, recipe_epochs)
         assert least <= number.low <= number.default <= number.high <= most
         assert number.low > 0
         assert not number.searched or number.low < number.high
         if number.integer:
             assert all(end == int(end) for end in (number.low, number.default, number.high))
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [("mnist5k lenet5", (1e-2, 1.0, 20.0)), ("cifar10 vgg16", (1e-4, 1e-3, 1e-1))],
+)
+def test_the_range_of_weight_decay_is_that_of_the_recipe_s_optimiser(
+    task: str, expected: tuple[float, float, float]
+) -> None:
+    dataset, model = task.split()
+    words = ["--dataset", dataset, "--model", model, "--defense", "weight-decay"]
+    config, _ = parse(words)
+    assert config is not None
+    found = config.parameters["weight_decay"]
+    assert (found.low, found.default, found.high) == expected
+    assert found.searched
+    config, _ = parse([*words, "--set", "weight_decay=0.05:0.09"])
+    assert config is not None
+    expected_default = min(max(expected[1], 0.05), 0.09)
+    assert config.parameters["weight_decay"].default == expected_default
 
 
 @given(st.integers(1, 300))

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.arguments import build_parser, changed_parameter, duration, known, parse
-from search.config import SearchConfig
+from search.config import NO_BOUND, SearchConfig
 from search.presets import RECIPES, recipe
 from search.runfolder import command
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES
 
 OPTIONS = """
     --help --dataset --model --plugin --defense --set --epsilon --pruner --preset --data-dir
@@ -160,6 +161,40 @@ def test_a_defence_brings_its_numbers_and_no_bound_that_it_cannot_meet() -> None
     assert config.min_compression is None
     with pytest.raises(InvalidInput, match="removes no weights"):
         parse(["--defense", "weight-decay", "--min-compression", "2"])
+
+
+@pytest.mark.parametrize("words", ["", "--preset smoke", "--max-accuracy-drop 0.02"])
+def test_what_the_others_are_compared_with_has_no_bound(words: str) -> None:
+    """It differs from the dense model by noise, which would miss a bound once in eight runs."""
+    config, _ = parse(["--defense", "none", *words.split()])
+    assert config is not None
+    assert (config.max_accuracy_drop, config.min_compression) == (NO_BOUND, None)
+    assert SearchConfig.from_dict(config.to_dict()) == config
+    again, _ = parse(shlex.split(command(config, {}))[3:])
+    assert again is not None
+    assert again.max_accuracy_drop == NO_BOUND
+
+
+@pytest.mark.parametrize("defense", [name for name in DEFENSES if not DEFENSES[name].prunes])
+def test_a_defence_that_does_not_prune_has_no_bound_on_size(defense: str) -> None:
+    config, _ = parse(["--dataset", "mnist5k", "--defense", defense])
+    assert config is not None
+    assert config.min_compression is None
+    assert parse(["--dataset", "mnist5k"])[0].min_compression == 2.0
+
+
+def test_only_an_epsilon_that_is_given_fixes_the_guarantee() -> None:
+    for words, fixed in (
+        ("--defense dp --epsilon 8", True),
+        ("--defense dp --set epsilon=8", True),
+        ("--defense dp", False),
+        ("--defense dp --set epsilon=1:8", False),
+        ("--defense minmax", False),
+        ("", False),
+    ):
+        config, _ = parse(words.split())
+        assert config is not None
+        assert config.guarantee_is_fixed == fixed, words
 
 
 def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:

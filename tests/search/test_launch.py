@@ -8,10 +8,8 @@ from search.launch import cluster, plan_resources
 from trainables.config import InvalidInput
 
 
-def plan(available, cpus=None, gpus=None, concurrency=None):
-    return plan_resources(
-        available, cpus_per_trial=cpus, gpus_per_trial=gpus, concurrency=concurrency
-    )
+def plan(*nodes, cpus=None, gpus=None, concurrency=None):
+    return plan_resources(nodes, cpus_per_trial=cpus, gpus_per_trial=gpus, concurrency=concurrency)
 
 
 def test_without_gpus_there_is_a_trial_on_every_core() -> None:
@@ -22,6 +20,21 @@ def test_without_gpus_there_is_a_trial_on_every_core() -> None:
 def test_with_gpus_there_is_a_trial_on_every_gpu() -> None:
     assert plan({"CPU": 64.0, "GPU": 8.0}).concurrency == 8
     assert plan({"CPU": 64.0, "GPU": 8.0}, gpus=0.25).concurrency == 32
+
+
+def test_a_trial_has_all_of_its_share_on_one_machine() -> None:
+    four = {"CPU": 32.0, "GPU": 4.0}
+    assert plan(four, four, four).concurrency == 12
+    assert plan(four, four, four, gpus=3.0).concurrency == 3
+    assert plan({"CPU": 3.0}, {"CPU": 3.0}, cpus=2.0).concurrency == 2
+    with pytest.raises(InvalidInput, match="--gpus-per-trial 8 but the cluster has 4 GPUs"):
+        plan(four, four, four, gpus=8.0)
+    with pytest.raises(InvalidInput, match="no machine of the cluster has 2 CPU cores and 1 GPUs"):
+        plan({"CPU": 1.0, "GPU": 4.0}, {"CPU": 64.0}, cpus=2.0, gpus=1.0)
+
+
+def test_tenths_of_a_core_add_up() -> None:
+    assert plan({"CPU": 1.0}, cpus=0.1).concurrency == 10
 
 
 def test_a_gpu_that_is_not_there_is_named() -> None:
@@ -50,13 +63,13 @@ def test_a_temporary_folder_too_deep_for_ray_is_named(monkeypatch, tmp_path) -> 
 
 def test_in_a_cluster_that_may_grow_a_given_number_is_believed() -> None:
     resources = plan_resources(
-        {}, cpus_per_trial=None, gpus_per_trial=1.0, concurrency=8, may_grow=True
+        [], cpus_per_trial=None, gpus_per_trial=1.0, concurrency=8, may_grow=True
     )
     assert (resources.gpus_per_trial, resources.concurrency) == (1, 8)
-    assert resources.slots({}) == 0
-    assert resources.slots({"CPU": 4.0, "GPU": 2.0}) == 2
+    assert resources.slots([]) == 0
+    assert resources.slots([{"CPU": 4.0, "GPU": 2.0}]) == 2
     with pytest.raises(InvalidInput, match="or give --concurrency to have the cluster grow"):
-        plan_resources({}, cpus_per_trial=None, gpus_per_trial=1.0, concurrency=None, may_grow=True)
+        plan_resources([], cpus_per_trial=None, gpus_per_trial=1.0, concurrency=None, may_grow=True)
 
 
 @given(

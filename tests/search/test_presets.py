@@ -8,7 +8,7 @@ import pytest
 from analysis import published
 from search import presets
 from search.arguments import parse
-from search.config import SearchConfig
+from search.config import NO_BOUND, SearchConfig
 from trainables.candidates import BUILDERS
 from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
@@ -87,8 +87,10 @@ def test_every_row_whose_data_and_network_exist_has_a_preset() -> None:
             assert (f"paper-table{table}-{row}" in NAMES) == exists, row
 
 
-def test_a_defence_without_pruning_has_the_papers_accuracy_bound_only() -> None:
+def test_a_defence_without_pruning_has_the_papers_accuracy_bound_only_and_none_has_none() -> None:
     config = parsed("--preset paper-table1-cifar10-vgg16 --defense none")
+    assert (config.min_compression, config.max_accuracy_drop) == (None, NO_BOUND)
+    config = parsed("--preset paper-table1-cifar10-vgg16 --defense stacking")
     assert (config.min_compression, config.max_accuracy_drop) == (None, 0.01)
     assert presets.paper("paper-table1-cifar100-resnet18", "minmax").max_accuracy_drop == 0.05
 

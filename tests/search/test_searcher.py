@@ -147,6 +147,15 @@ def test_a_full_trial_is_complete_with_its_gain_and_its_constraint_in_allowed_dr
     assert trial.constraints == pytest.approx({"accuracy_violation": 3.0})
 
 
+def test_where_the_guarantee_is_fixed_optuna_minimises_the_accuracy_with_its_sign_changed():
+    goal = Goal(objective="val_accuracy", maximised=True, units=GOAL.units)
+    result = {"finished": True, "excess_gain": 0.0, "accuracy_violation": 0.0}
+    assert told({**result, "val_accuracy": 0.9}, goal=goal).value == -0.9
+    assert told({**result, "val_accuracy": None}, goal=goal).value is None
+    stopped = {**result, "val_accuracy": 0.9, "finished": False}
+    assert told(stopped, goal=goal).state == TrialState.PRUNED
+
+
 def test_a_stopped_trial_is_pruned_with_its_constraint_and_without_its_gain():
     for stopped in ({}, {"finished": False}, {"finished": False, "excess_gain": 0.001}):
         trial = told({**stopped, "accuracy_violation": 0.1})
@@ -455,7 +464,7 @@ def test_rows_of_the_ledger_are_adopted_on_tunes_own_restore(tmp_path):
         ledger.write(record(config))
     searcher_of(n_trials=6).save_to_dir(str(tmp_path), "session")
     searcher = searcher_of(n_trials=6)
-    searcher.adopt_on_restore(ledger.rows)
+    searcher.follow(ledger.rows)
     searcher = pickle.loads(pickle.dumps(searcher))  # Tune keeps it in tuner.pkl
     searcher.restore_from_dir(str(tmp_path))
     assert run(searcher) == whole[4:]

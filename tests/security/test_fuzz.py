@@ -89,8 +89,8 @@ def no_ray(monkeypatch: pytest.MonkeyPatch, mnist5k) -> None:
     """Two cores without Ray, and the data set that comes with the program only."""
 
     @contextlib.contextmanager
-    def cluster(address: str | None) -> Iterator[dict[str, float]]:
-        yield {"CPU": 2.0}
+    def cluster(address: str | None) -> Iterator[list[dict[str, float]]]:
+        yield [{"CPU": 2.0}]
 
     def load_images(name: str, data_dir: Path | None):
         if name != "mnist5k":

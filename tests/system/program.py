@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from trainables.records import TRIAL_SCHEMA
 from trainables.storage import Place, children
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,6 +28,18 @@ def rows(out: Path, *kinds: str) -> pd.DataFrame:
     """Rows of these kinds, by number."""
     trials = pd.read_parquet(out / "trials.parquet")
     return trials[trials["kind"].isin(kinds)].sort_values("number", ignore_index=True)
+
+
+MEASURED = [
+    name
+    for name in TRIAL_SCHEMA.names
+    if name not in ("run_id", "started_at", "duration_s", "node", "sampler")
+]
+
+
+def measured(found: pd.DataFrame) -> str:
+    """All of the rows that follows from the seed."""
+    return repr(found[MEASURED].to_dict("records"))
 
 
 def holders(folder: Place, secret: str) -> list[Place]:

@@ -90,8 +90,8 @@ def test_what_no_machine_of_the_cloud_has_is_refused_in_one_line(head: Host) -> 
     code = (
         "from search.launch import Resources, cluster, wait_for_room\n"
         "resources = Resources(cpus_per_trial=64.0, gpus_per_trial=0.0, concurrency=2)\n"
-        "with cluster('auto') as available:\n"
-        "    wait_for_room(resources, available, print, patience_s=5)\n"
+        "with cluster('auto') as nodes:\n"
+        "    wait_for_room(resources, nodes, print, patience_s=5)\n"
     )
     done = head.run(command()[0], "-c", code)
     assert done.returncode == 1

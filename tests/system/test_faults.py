@@ -36,16 +36,23 @@ SMALL = ("--preset", "smoke", "--references", 0, "--confirm-seeds", 1)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: root only")
 
 
+@contextlib.contextmanager
+def planted(faults: dict[str, str], marks: Path) -> Iterator[None]:
+    """Programs that are started here have these faults: trial id -> name."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = os.environ.get("PYTHONPATH")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTY), *([path] if path else [])]))
+        patch.setenv("PLANTED_FAULTS", json.dumps(faults))
+        patch.setenv("PLANTED_MARKS", str(marks))
+        yield
+
+
 @pytest.fixture(scope="module")
 def faulty_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run in which six of nine trials misbehave, each in another way."""
     base = tmp_path_factory.mktemp("faults")
     out, errors = base / "run", base / "errors"
-    with pytest.MonkeyPatch.context() as patch:
-        path = os.environ.get("PYTHONPATH")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTY), *([path] if path else [])]))
-        patch.setenv("PLANTED_FAULTS", json.dumps(PLANTED))
-        patch.setenv("PLANTED_MARKS", str(base))
+    with planted(PLANTED, base):
         process = start(
             errors,
             *(*SMALL, "--trials", TRIALS, "--trial-timeout", "25s", "--out", out),
@@ -90,8 +97,11 @@ def test_a_failed_trial_says_why(faulty_run: Path, fault: str, reason: str) -> N
     assert pd.isna(row["attack_gain"])
 
 
-def test_a_trial_whose_process_is_killed_once_finishes(faulty_run: Path) -> None:
-    assert outcome(faulty_run, "killed once")["state"] == "COMPLETE"
+def test_a_trial_whose_process_is_killed_once_goes_on_from_its_checkpoint(faulty_run: Path) -> None:
+    row = outcome(faulty_run, "killed once")
+    assert (row["state"], row["epochs"]) == ("COMPLETE", 2)
+    begun = (faulty_run.parent / f"{row['trial_id']}.epochs").read_text().split()
+    assert begun == ["0", "1", "1"], "its first epoch was trained once, the second begun twice"
 
 
 def test_a_clock_that_is_an_hour_behind_changes_no_duration(faulty_run: Path) -> None:
@@ -110,6 +120,21 @@ def test_the_studys_trials_equal_the_ledgers(faulty_run: Path) -> None:
         mirrored = {trial.user_attrs["trial_id"]: trial.state for trial in study.get_trials()}
     found = rows(faulty_run, "anchor", "search")
     assert mirrored == {row["trial_id"]: states[row["state"]] for _, row in found.iterrows()}
+
+
+def test_a_reference_that_failed_for_good_is_made_again_on_resume(
+    program: Program, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with planted({"reference-0001": "raises"}, tmp_path):
+        done = program("--preset", "smoke", "--trials", 2, "--confirm-seeds", 1, "--out", out)
+    assert done.returncode == 1, done.stderr
+    assert "reference model reference-0001 failed" in done.stderr.splitlines()[-1]
+    assert "planted: this trial raises" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert "planted: this trial raises" in (out / "run.log").read_text()
+    done = program("--resume", out)
+    assert done.returncode == 0, done.stderr
 
 
 @contextlib.contextmanager

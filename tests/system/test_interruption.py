@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.system.program import Program, command, environment, rows
+from tests.system.program import Program, command, environment, measured, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -57,9 +57,26 @@ def as_text(found: pd.DataFrame) -> dict[str, str]:
     return {row["trial_id"]: repr(row) for row in found.to_dict("records")}
 
 
+def move(out: Path) -> Path:
+    """The run in another folder, as after a copy to another machine."""
+    elsewhere = out.with_name(f"{out.name}-moved")
+    out.rename(elsewhere)
+    return elsewhere
+
+
+def tear(out: Path) -> Path:
+    """What a crash amid the copy of each of Ray Tune's snapshots leaves."""
+    torn = [*out.glob("tune/search/*.json"), *out.glob("tune/search/searcher-state-*.pkl")]
+    assert torn
+    for file in torn:
+        os.truncate(file, file.stat().st_size // 2)
+    return out
+
+
 def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     program: Program, tmp_path: Path
 ) -> None:
+    """Between the kills the run is moved, and Ray Tune's own files are torn."""
     out, errors = tmp_path / "run", tmp_path / "errors"
     chooser = random.Random(20)
     moments = sorted(chooser.sample(range(1, TRIALS), 3))
@@ -68,7 +85,7 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
         *("--out", out),
     )
     seen: dict[str, str] = {}
-    for moment in moments:
+    for moment, between in zip(moments, (move, tear, lambda out: out), strict=True):
         process = start(errors, *words)
         wait_for_rows(process, out, 1 + moment)  # the baseline's row comes first
         assert process.poll() is None, errors.read_text()
@@ -76,6 +93,7 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
         now = as_text(rows(out, "anchor", "search"))
         assert seen.items() <= now.items()
         seen = now
+        out = between(out)
         words = ("--resume", out)
     done = program(*words)
     assert done.returncode == 0, done.stderr
@@ -83,6 +101,7 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     assert list(searched["number"]) == list(range(TRIALS))
     assert (searched["state"] == "COMPLETE").all()
     assert seen.items() <= as_text(searched).items()
+    assert not (tmp_path / "run").exists(), "the moved run must not go on in its old place"
 
 
 def test_a_run_killed_while_it_trains_the_dense_models_starts_them_again(
@@ -123,3 +142,30 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     searched = rows(out, "anchor", "search")
     assert len(searched) == 12
     assert before <= set(searched["trial_id"])
+
+
+def test_a_killed_search_ends_as_an_undisturbed_one(program: Program, tmp_path: Path) -> None:
+    words = (*("--preset", "smoke", "--trials", 8, "--references", 0), "--concurrency", 1)
+    straight, killed, errors = tmp_path / "straight", tmp_path / "killed", tmp_path / "errors"
+    assert program(*words, "--out", straight).returncode == 0
+    process = start(errors, *words, "--out", killed)
+    wait_for_rows(process, killed, 5)
+    assert process.poll() is None, errors.read_text()
+    kill_with_children(process)
+    done = program("--resume", killed, "--concurrency", 1)
+    assert done.returncode == 0, done.stderr
+    one, two = (measured(rows(out, "anchor", "search", "confirm")) for out in (straight, killed))
+    assert one == two
+
+
+def test_a_second_program_on_a_run_is_refused(program: Program, tmp_path: Path) -> None:
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    process = start(errors, "--preset", "smoke", "--references", 0, "--out", out)
+    try:
+        wait_for_rows(process, out, 1)
+        done = program("--resume", out)
+        assert process.poll() is None, errors.read_text()
+    finally:
+        kill_with_children(process)
+    assert done.returncode == 2, done.stderr
+    assert "another program is writing this run now" in done.stderr

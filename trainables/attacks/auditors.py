@@ -16,8 +16,8 @@ from trainables.attacks.rmia import Population, log_own, rmia
 from trainables.attacks.shadow import adaptive_scores
 from trainables.records import ADAPTIVE
 
-FEW = 4
-"""References that RMIA is given beside LiRA: the number its authors recommend it for."""
+FEW = (2, 4)
+"""References that RMIA is given beside LiRA: the numbers that its authors recommend it for."""
 
 Auditor = Callable[[Evidence, Population], dict[str, Floats]]
 
@@ -40,11 +40,14 @@ def _lira(evidence: Evidence, population: Population) -> dict[str, Floats]:
     }
     if min(sides.sum(axis=0).min(), (~sides).sum(axis=0).min()) >= lira.FEWEST:
         scores["lira-online-own-variance"] = lira.online(target, phi, sides, fixed_variance=False)
-    few = dataclasses.replace(
-        evidence, reference=ReferenceEvidence(reference.logits[:FEW], sides[:FEW])
-    )
-    fewer = Population(population.target, population.reference[:FEW], population.labels)
-    return {**scores, ADAPTIVE: adaptive_scores(evidence), **_by_population(few, fewer)}
+    scores[ADAPTIVE] = adaptive_scores(evidence)
+    for count in FEW:
+        some = ReferenceEvidence(reference.logits[:count], sides[:count])
+        scores |= _by_population(
+            dataclasses.replace(evidence, reference=some),
+            Population(population.target, population.reference[:count], population.labels),
+        )
+    return scores
 
 
 def _rmia(evidence: Evidence, population: Population) -> dict[str, Floats]:

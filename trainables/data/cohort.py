@@ -26,7 +26,9 @@ class Cohort:
     validation: Tensor
     test: Tensor
     reference: Tensor
-    """In no other part: what a defence or an attacker may train on beside the members."""
+    """In no other part: what a defence may train on beside the members."""
+    population: Tensor
+    """In no other part, nor in `reference`: what RMIA compares the audited images with."""
     audited: Tensor
     """D then D': the images whose membership an attack guesses."""
 
@@ -54,16 +56,11 @@ class Cohort:
             non_members=non_members,
             validation=on_device(split.validation),
             test=on_device(split.test),
-            reference=on_device(split.reference),
+            reference=on_device(for_defences(split.reference)),
+            population=on_device(for_population(split.reference)),
             audited=torch.cat([members, non_members]),
             pretrained=pretrained,
         )
-
-    @property
-    def population(self) -> Tensor:
-        """Images that no audited model trained on, evenly spread over the reference part."""
-        chosen = torch.from_numpy(population_of(len(self.reference)))
-        return self.reference[chosen.to(self.reference.device)]
 
     @property
     def is_member(self) -> np.ndarray:
@@ -78,9 +75,19 @@ class Cohort:
         )
 
 
-def population_of(size: int) -> np.ndarray:
-    """Positions in a reference part of `size` images, evenly spread, at most MOST_POPULATION."""
-    return np.linspace(0, size - 1, min(size, MOST_POPULATION)).astype(np.int64)
+def for_defences(reference: np.ndarray) -> np.ndarray:
+    """Every second image of the reference part: some defences train on it.
+
+    An audit that compared a model with images it had trained on would understate the leak.
+    """
+    return reference[::2]
+
+
+def for_population(reference: np.ndarray) -> np.ndarray:
+    """Of the other images of the reference part at most MOST_POPULATION, evenly spread."""
+    others = reference[1::2]
+    chosen = np.linspace(0, len(others) - 1, min(len(others), MOST_POPULATION)).astype(np.int64)
+    return others[chosen]
 
 
 def reference_halves(size: int, count: int, seed: int) -> np.ndarray:

@@ -33,7 +33,7 @@ class Split:
     """Reported once, for the baseline and for confirmed vectors."""
 
     reference: Indices
-    """Pool of the audits' shadow models."""
+    """Half for what defences train on, half for what RMIA compares with (data/cohort.py)."""
 
 
 def five_way_split(labels: Indices, fractions: Mapping[str, float], seed: int) -> Split:

@@ -22,8 +22,14 @@ from trainables.defenses.registry import LEAST_EPSILON
 ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(11, 64), 128, 256]
 """Of the Renyi divergence; Opacus's own and finer ones near 1, which decide at a large epsilon."""
 
+FLOAT32_BYTES = 4
+
 FEWEST = 16
 """Images in an expected batch: below, an empty draw is no longer negligible (e^-16)."""
+
+
+GRADIENT_BYTES = 2**30
+"""Of per-image gradients at a time; clipping needs about as much again beside them."""
 
 
 def delta_for(members: int) -> float:
@@ -121,12 +127,33 @@ class PrivateTraining:
             expected_batch_size=batch_size,
             generator=generator,
         )
+        weights = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+        self._at_once = max(1, GRADIENT_BYTES // (FLOAT32_BYTES * weights))
         self._members = members
         self._generator = generator
         self._accountant = RDPAccountant()
         self.optimizer.attach_step_hook(
             self._accountant.get_optimizer_hook_fn(sample_rate=batch_size / members)
         )
+
+    def draw(self, count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """`poisson`, each batch in parts whose per-image gradients fit into GRADIENT_BYTES.
+
+        The optimiser adds the clipped gradients of all parts up, and takes one noised step after
+        the last, so a batch in parts gives what a whole one gives.
+        """
+        for chosen in poisson(count, batch_size, generator):
+            *parts, last = torch.split(chosen, self._at_once)
+            for part in parts:
+                self.optimizer.signal_skip_step(do_skip=True)
+                yield part
+            self.optimizer.signal_skip_step(do_skip=False)
+            yield last
+
+    @property
+    def steps(self) -> int:
+        """Noised steps so far."""
+        return sum(steps for _noise, _rate, steps in self._accountant.history)
 
     @property
     def epsilon(self) -> float:

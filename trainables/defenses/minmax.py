@@ -15,6 +15,7 @@ from torch.nn import functional
 from trainables.data.cohort import Cohort
 from trainables.models.membership import NeuralAttack
 from trainables.seeding import seeded_torch, torch_generator
+from trainables.training import predict
 
 LEARNING_RATE = 1e-3
 """Of f_A; at the published 1e-5 it hardly leaves 0.5 in the epochs that a small data set has."""
@@ -57,6 +58,17 @@ class Adversary:
         frozen = {name: weight.detach() for name, weight in self.attack.named_parameters()}
         gain = functional.logsigmoid(self._scores(frozen, logits, labels)).mean()
         return functional.cross_entropy(logits, labels) + self._gamma * gain
+
+    @torch.no_grad()
+    def accuracy(self) -> float:
+        """Balanced accuracy of f_A at 0.5 on all of D and D', as the classifier answers now."""
+        images, shares = self._cohort.images, []
+        weights = dict(self.attack.named_parameters())
+        for part, side in ((self._cohort.members, 1), (self._cohort.reference, -1)):
+            logits = predict(self._classifier, images, part)
+            scores = self._scores(weights, logits, images.labels[part])
+            shares.append(float((scores.sign() * side + 1).double().mean()) / 2)  # undecided: half
+        return sum(shares) / len(shares)
 
     def state_dict(self) -> dict[str, Any]:
         """f_A, its optimiser and its generator; loads with `weights_only=True`."""

@@ -30,16 +30,23 @@ class DefenseSpec:
 
     parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
 
+    under_sgd: dict[str, Parameter] = dataclasses.field(default_factory=dict)
+    """Instead of those of `parameters` where the recipe's optimiser is SGD."""
+
     epochs: Parameter | None = None
     """How long it trains, in multiples of the recipe's epochs; None for as long as the recipe."""
 
     bounds: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     """Number -> the least and the largest value that mean anything; of epochs in multiples too."""
 
-    def numbers(self, recipe_epochs: int) -> dict[str, Parameter]:
-        """All that may be chosen under a recipe of so many epochs, `epochs` counted in epochs."""
+    def numbers(self, recipe_epochs: int, optimizer: str = "adam") -> dict[str, Parameter]:
+        """All that may be chosen under a recipe of so many epochs, `epochs` counted in epochs.
+
+        optimizer: of the recipe, adam | sgd.
+        """
+        chosen = {**self.parameters, **(self.under_sgd if optimizer == "sgd" else {})}
         if self.epochs is None:
-            return dict(self.parameters)
+            return chosen
         low, default, high = (
             max(1, round(share * recipe_epochs))
             for share in (self.epochs.low, self.epochs.default, self.epochs.high)
@@ -47,7 +54,7 @@ class DefenseSpec:
         counted = dataclasses.replace(
             self.epochs, low=low, default=default, high=high, integer=True, searched=low < high
         )
-        return {**self.parameters, "epochs": counted}
+        return {**chosen, "epochs": counted}
 
     def bounds_of(self, name: str, recipe_epochs: int) -> tuple[float, float]:
         """The least and the largest value that a number may be given."""
@@ -104,6 +111,11 @@ DEFENSES: dict[str, DefenseSpec] = {
     "weight-decay": DefenseSpec(
         from_scratch=True,
         parameters={"weight_decay": Parameter(low=1e-2, high=20.0, default=1.0)},
+        under_sgd={"weight_decay": Parameter(low=1e-4, high=1e-1, default=1e-3)},
     ),
 }
-"""`none` is the recipe itself, trained anew with every seed."""
+"""`none` is the recipe itself, trained anew with every seed.
+
+Weight decay is decoupled under adam (AdamW), where steps are of the size of the learning rate, and
+an L2 penalty of the loss under sgd, where 1 would leave nothing but the penalty.
+"""

@@ -19,6 +19,7 @@ from types import ModuleType, SimpleNamespace
 def plant(trial_module: ModuleType) -> None:
     """Let the runs that `trainables.trial` makes misbehave in their second epoch."""
     faults = json.loads(os.environ["PLANTED_FAULTS"])
+    trial_module.CHECKPOINT_EVERY_S = 0.0  # trials this short would leave no checkpoint
     make = trial_module.new_run
 
     def new_run(config, cohort, start):
@@ -27,6 +28,8 @@ def plant(trial_module: ModuleType) -> None:
         advance = run.advance
 
         def misbehave():
+            with (Path(os.environ["PLANTED_MARKS"]) / f"{config.trial_id}.epochs").open("a") as log:
+                log.write(f"{run.epochs}\n")
             if run.epochs == 1:
                 FAULTS[fault](run, config.trial_id)
             return advance()

@@ -1,0 +1,68 @@
+"""What a run would cost: every defence at its own epochs, every stage at its own count."""
+
+import pytest
+
+from search.arguments import parse
+from search.config import SearchConfig
+from search.plan import floating_point_operations, passes, passes_of_candidate, trainings
+
+
+def config(words: str) -> SearchConfig:
+    found, _ = parse(words.split())
+    assert found is not None
+    return found
+
+
+RECIPE, ADMM = 40, 3 * 3 + 6  # of mnist5k, in epochs
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--defense none", RECIPE),
+        ("", ADMM),
+        ("--pruner magnitude", ADMM),
+        ("--pruner lottery", RECIPE),
+        ("--defense weight-decay", RECIPE),
+        ("--defense early-stopping", 20),
+        ("--defense early-stopping --set epochs=7", 7),
+        ("--defense dp", 40),
+        ("--defense dp --set epochs=80", 80),
+        ("--defense memguard", 0),
+        ("--defense stacking", 0.75 * RECIPE),  # each network sees half of three quarters
+        ("--defense minmax", RECIPE * (1 + 10 / 3)),  # five inner steps, two forward passes each
+        ("--defense minmax --set inner_steps=3", RECIPE * 3),
+        ("--defense pruning+minmax --set inner_steps=3", ADMM * 3),
+    ],
+)
+def test_a_candidate_costs_what_its_defence_trains(words: str, expected: float) -> None:
+    asked = config(words)
+    assert passes_of_candidate(asked, asked.pruner) == pytest.approx(expected)
+
+
+def test_a_run_is_the_sum_of_its_stages() -> None:
+    words = "--trials 10 --confirm-top 2 --confirm-seeds 3 --references 4 --audit rmia"
+    candidates = 10 + 2 * (3 + 4) + 4
+    assert passes(config(words)) == 5 * RECIPE + candidates * ADMM
+    assert passes(config(f"{words} --defense memguard")) == 5 * RECIPE
+
+
+def test_comparators_are_priced_each_at_its_own_pruner() -> None:
+    words = "--trials 10 --confirm-top 2 --confirm-seeds 3 --references 4"
+    extra = passes(config(f"{words} --comparators")) - passes(config(words))
+    assert extra == (3 + 4) * (6 * ADMM + ADMM + RECIPE)  # rules and all, magnitude, lottery
+
+
+def test_a_defence_with_nothing_to_choose_is_searched_and_confirmed_once() -> None:
+    counts = trainings(config("--defense none --trials 40 --confirm-top 3 --confirm-seeds 3"))
+    assert (counts["search"], counts["confirm"]) == (1, 3)
+    assert trainings(config("--defense dp --trials 7"))["search"] == 7
+
+
+def test_operations_grow_with_the_members_and_the_passes() -> None:
+    asked = config("--defense early-stopping")
+    ratio = floating_point_operations(asked, 2000) / floating_point_operations(asked, 1000)
+    assert ratio == pytest.approx(2)
+    assert floating_point_operations(config("--defense none"), 1000) < floating_point_operations(
+        asked, 1000
+    )
