@@ -180,4 +180,6 @@ def damage_of_scores(table: pa.Table) -> str | None:
     for name in ("score", "probability"):
         if not all(map(_is_number, table[name].to_pylist())):
             return f"{name} is not finite"
+    if all(table["canary"].to_pylist()):
+        return "canary says that no image has its own label"
     return None

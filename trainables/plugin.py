@@ -6,6 +6,7 @@ The file's text travels to the workers and its hash is part of the run's setting
 import dataclasses
 import functools
 import hashlib
+import math
 import re
 import sys
 import types
@@ -14,11 +15,16 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
 from trainables.models import MODELS, ModelSpec, build_model, layer_macs, prunable_layers
+
+MOST_CLASSES = 1_000_000
+MOST_PIXELS = 2**24
+"""Of a class list and an image: beyond these a typing error is likelier than a data set."""
 
 _LOADED: set[str] = set()
 """Hashes of the texts that were run in this process."""
@@ -54,12 +60,28 @@ def register_dataset(
     Raises InvalidInput for a name that is taken.
     """
     _require_free(name, DATASETS, "data set")
+    _require_description(name, n_classes, image_shape, default_model)
     channels = image_shape[0]
+    for what, values in (("mean", mean), ("std", std)):
+        if values is not None and not _are_numbers(values, channels, positive=what == "std"):
+            raise InvalidInput(
+                f"data set {name!r}: {what} {values!r} must be a number for each of {channels} "
+                f"channels{', above 0' if what == 'std' else ''}"
+            )
+    for what, given, kind in (
+        ("training", training, TrainingConfig),
+        ("admm", admm, ADMMConfig),
+    ):
+        if given is not None and not isinstance(given, kind):
+            raise InvalidInput(
+                f"data set {name!r}: {what} must be a {kind.__name__} of trainables.config, not "
+                f"{type(given).__name__}"
+            )
     DATASETS[name] = DatasetSpec(
         n_classes=n_classes,
         image_shape=image_shape,
-        mean=mean or (0.5,) * channels,
-        std=std or (0.25,) * channels,
+        mean=tuple(mean or (0.5,) * channels),
+        std=tuple(std or (0.25,) * channels),
         fractions=EVEN,
         default_model=default_model,
         load=lambda folder: collected(name, make, folder, n_classes, image_shape),
@@ -135,7 +157,7 @@ def try_out(model: str, dataset: str) -> None:
             f"model {model!r}: layer {error} is never called by itself, so that its work cannot be "
             "counted"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(
             f"model {model!r} fails on images of {spec.image_shape}: {cause}"
@@ -146,6 +168,41 @@ def try_out(model: str, dataset: str) -> None:
             f"model {model!r} gives {shape} for two images of {spec.n_classes} classes: it must "
             f"give logits (2, {spec.n_classes})"
         )
+
+
+def _require_description(
+    name: str, n_classes: object, image_shape: object, default_model: object
+) -> None:
+    if not _is_count(n_classes, MOST_CLASSES) or n_classes == 1:
+        raise InvalidInput(
+            f"data set {name!r}: n_classes {n_classes!r} must be a whole number from 2 to "
+            f"{MOST_CLASSES:,}"
+        )
+    if (
+        not isinstance(image_shape, tuple)
+        or len(image_shape) != 3
+        or not all(_is_count(size, MOST_PIXELS) for size in image_shape)
+        or math.prod(image_shape) > MOST_PIXELS
+    ):
+        raise InvalidInput(
+            f"data set {name!r}: image_shape {image_shape!r} must be (channels, height, width), "
+            f"together at most {MOST_PIXELS:,}"
+        )
+    if not isinstance(default_model, str):
+        raise InvalidInput(f"data set {name!r}: default_model {default_model!r} must be a name")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _are_numbers(values: object, count: int, *, positive: bool) -> bool:
+    return (
+        isinstance(values, tuple | list)
+        and len(values) == count
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        and (not positive or min(values) > 0)
+    )
 
 
 def _require_free(name: str, registry: Mapping[str, object], what: str) -> None:
@@ -160,11 +217,15 @@ def _build(
 ) -> nn.Module:
     try:
         network = make(n_classes, image_shape)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(f"model {name!r} cannot be made: {cause}") from error
     if not isinstance(network, nn.Module):
         raise InvalidInput(f"model {name!r} is no nn.Module but {type(network).__name__}")
+    if any(map(is_lazy, network.parameters())):
+        raise InvalidInput(
+            f"model {name!r} has a lazy layer, whose weights cannot be counted: give its sizes"
+        )
     if not prunable_layers(network):
         raise InvalidInput(f"model {name!r} has no Conv2d or Linear layer to prune")
     return network

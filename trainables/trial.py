@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from trainables.attacks.evidence import ReferenceEvidence
 from trainables.baseline import DenseRun, LoadedDense, dense_seed
 from trainables.candidates import Start, new_run
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, one_line
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.images import ImageFiles, Images
@@ -128,6 +128,10 @@ def job_of(config: dict[str, Any]) -> Job:
     return Job.from_dict({**values, "trial": {**values["trial"], **suggested}})
 
 
+class CheckpointDamaged(RuntimeError):
+    """A checkpoint cannot be read; after the usual retries the trial is FAILED with this line."""
+
+
 class Trial(tune.Trainable):
     """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between."""
 
@@ -199,13 +203,17 @@ class Trial(tune.Trainable):
         """Continue from a folder that `save_checkpoint` filled."""
         if self._known is not None:
             return
-        state = torch.load(
-            Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
-        )
-        self._run.load_state_dict(state["run"])
-        self._history = [EpochRecord(**record) for record in state["history"]]
-        self._milestone = state["milestone"][0], state["milestone"][1]
-        self._before_s = state["elapsed_s"]
+        try:
+            state = torch.load(
+                Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
+            )
+            self._run.load_state_dict(state["run"])
+            self._history = [EpochRecord(**record) for record in state["history"]]
+            self._milestone = state["milestone"][0], state["milestone"][1]
+            self._before_s = float(state["elapsed_s"])
+        except Exception as error:
+            cause = one_line(error)[:200] or type(error).__name__
+            raise CheckpointDamaged(f"its checkpoint cannot be read: {cause}") from error
 
     def _members_cohort(self) -> Cohort:
         if self._cohort is None:

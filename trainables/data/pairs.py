@@ -39,7 +39,7 @@ def collected(
             labels.append(label)
     except InvalidInput as wrong:
         raise InvalidInput(f"data set {name!r}, item {position}: {wrong}") from wrong
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = "" if position < 0 else f" at item {position}"
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(f"data set {name!r} failed{where}: {cause}") from error
