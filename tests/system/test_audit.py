@@ -20,7 +20,7 @@ SMALL = (
 ATTACKS = {
     "lira": {
         *("lira-online", "lira-offline", "lira-online-own-variance"),
-        *("adaptive", "rmia-4", "loss"),
+        *("adaptive", "rmia-2", "rmia-4", "loss"),
     },
     "rmia": {"adaptive", "rmia-4", "loss"},
 }

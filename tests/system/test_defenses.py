@@ -44,6 +44,9 @@ def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory
         spent = dict(row["defense_spent"] or {})
         if defense == "dp":
             assert 0 < spent["epsilon"] <= parameters["epsilon"]
+        elif defense == "memguard":
+            assert spent.keys() == {"distortion"}
+            assert 0 <= spent["distortion"] <= 2
         else:
             assert spent == {}
     assert best_candidates(Ledger(out).rows())
