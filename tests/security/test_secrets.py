@@ -48,8 +48,8 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k) -> dict[str, object]:
     asked: dict[str, object] = {"end": None}
 
     @contextlib.contextmanager
-    def cluster(address: str) -> Iterator[dict[str, float]]:
-        yield {"CPU": 2.0}
+    def cluster(address: str) -> Iterator[list[dict[str, float]]]:
+        yield [{"CPU": 2.0}]
 
     def train_dense(context: Context) -> None:
         Ledger(context.folder.path).write(record("search", 0, [15, 85], 0.02))
