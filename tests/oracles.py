@@ -41,11 +41,11 @@ def two_normals(shift, *, start=0.0, spread=0.0, references=8, n=1500, seed=0):
     )
 
 
-def twice_js(shift):
-    """2 JS of two unit normals `shift` apart, by quadrature: the best excess gain (eq. 10)."""
+def twice_js(shift, deviation=1.0):
+    """2 JS of N(shift, deviation^2) and N(0, 1), by quadrature: the best excess gain (eq. 10)."""
 
     def term(x):
-        log_p, log_q = norm.logpdf(x, shift), norm.logpdf(x)
+        log_p, log_q = norm.logpdf(x, shift, deviation), norm.logpdf(x)
         log_mean = np.logaddexp(log_p, log_q) - math.log(2)
         return math.exp(log_p) * (log_p - log_mean) + math.exp(log_q) * (log_q - log_mean)
 

@@ -83,3 +83,41 @@ def test_a_variance_of_its_own_needs_two_references_on_each_side():
     target, _, phi, trained_on = drawn(1.0, n=30, references=2)
     with pytest.raises(ValueError, match="two references"):
         online(target, phi, trained_on, fixed_variance=False)
+
+
+def published_online(target, phi, trained_on, *, average, fixed):
+    """LiRA as tensorflow-privacy 0.9 computes it, image by image: biased deviations."""
+    sides = [[phi[side[:, i], i] for i in range(len(target))] for side in (trained_on, ~trained_on)]
+    centres = [[average(values) for values in side] for side in sides]
+    scores = []
+    for i, value in enumerate(target):
+        logs = []
+        for side, centre in zip(sides, centres, strict=True):
+            every = np.concatenate([v - c for v, c in zip(side, centre, strict=True)])
+            deviation = every.std() if fixed else side[i].std()
+            logs.append(-((value - centre[i]) ** 2) / (2 * deviation**2) - np.log(deviation))
+        scores.append(logs[0] - logs[1])
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_it_is_the_published_arithmetic_but_for_unbiased_variances(fixed):
+    """Where all sides hold m references, deviations stretched by sqrt(m / (m - 1)) are unbiased."""
+    target, _, phi, trained_on = drawn(1.0, n=40, references=8)
+    stretched = phi.copy()
+    for i in range(40):
+        for side in (trained_on[:, i], ~trained_on[:, i]):
+            mean = phi[side, i].mean()
+            stretched[side, i] = mean + (phi[side, i] - mean) * np.sqrt(4 / 3)
+    published = published_online(target, stretched, trained_on, average=np.mean, fixed=fixed)
+    ours = online(target, phi, trained_on, fixed_variance=fixed)
+    np.testing.assert_allclose(ours, published, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_means_and_unbiased_variances_find_no_less_than_the_published_medians(fixed):
+    target, is_member, phi, trained_on = drawn(1.0, n=1000, references=16)
+    published = published_online(target, phi, trained_on, average=np.median, fixed=fixed)
+    ours = online(target, phi, trained_on, fixed_variance=fixed)
+    areas = [roc_auc_score(is_member, scores) for scores in (ours, published)]
+    assert areas[0] > areas[1] > 0.65
