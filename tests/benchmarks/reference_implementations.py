@@ -1,7 +1,7 @@
 """Our attacks give what published implementations give on the same scores, to rounding.
 
 `python tests/benchmarks/reference_implementations.py OUTPUTS.npz`: on the outputs of LeNet-5 and 16
-references on mnist5k, run seed 0, 2,000 audited and 1,000 population images; trained first where
+references on mnist5k, run seed 0, 2,000 audited and 500 population images (1,000 for the figures below); trained first where
 the file is missing (2 minutes of one core). One model: the figures show agreement, not strength.
 
 Python 3.11, NumPy 2.4, scikit-learn 1.9, 1 thread of an AMD EPYC, largest differences:

@@ -433,7 +433,7 @@ def test_the_counts_of_this_file_are_shown() -> None:
     found = {
         name: COUNTS[name] - BEFORE[name] for name in ("tried", "exit 0", "exit 2", "traceback")
     }
-    print(found)  # noqa: T201 - asked for with -s
+    print(found)
     assert found["traceback"] == 0
     assert found["tried"] == found["exit 0"] + found["exit 2"]
     assert found["tried"] >= 900
