@@ -1,8 +1,9 @@
 """Our attacks give what published implementations give on the same scores, to rounding.
 
 `python tests/benchmarks/reference_implementations.py OUTPUTS.npz`: on the outputs of LeNet-5 and 16
-references on mnist5k, run seed 0, 2,000 audited and 500 population images (1,000 for the figures below); trained first where
-the file is missing (2 minutes of one core). One model: the figures show agreement, not strength.
+references on mnist5k, run seed 0, 2,000 audited and 500 population images (1,000 for the figures
+below); trained first where the file is missing (2 minutes of one core). One model: the figures show
+agreement, not strength.
 
 Python 3.11, NumPy 2.4, scikit-learn 1.9, 1 thread of an AMD EPYC, largest differences:
 tensorflow-privacy (tensorflow-empirical-privacy 0.1.0): phi 4e-15, LiRA online 3e-14 (fixed
