@@ -46,22 +46,36 @@ def wait_until(happened, what):
         time.sleep(0.1)
 
 
-def patient(n_classes, image_shape):
+def everywhere(folder):
+    (folder / socket.gethostname()).touch()
+    return len(list(folder.iterdir())) == {hosts}
+
+
+def done():
+    return len(list(pathlib.Path(RUN, "trials.parquet").glob("[!.]*.parquet"))) - 1  # the baseline
+
+
+def wait(*_):
     in_trial = ray.is_initialized() and ray.get_runtime_context().get_actor_id()
-    if in_trial and MARKS.is_dir():
-        (MARKS / socket.gethostname()).touch()
-        wait_until(lambda: len(list(MARKS.iterdir())) == {hosts}, "a host has no trial")
-        if HOLD.exists():
-            (HELD / socket.gethostname()).touch()
-            wait_until(lambda: not HOLD.exists(), "nobody let go")
-    return MODELS["lenet5"].build(n_classes, image_shape)
+    if not (in_trial and MARKS.is_dir()):
+        return
+    wait_until(lambda: everywhere(MARKS), "a host has no trial")
+    if HOLD.exists() and done() >= {done}:
+        (HELD / socket.gethostname()).touch()
+        wait_until(lambda: not HOLD.exists(), "nobody let go")
+
+
+def patient(n_classes, image_shape):
+    network = MODELS["lenet5"].build(n_classes, image_shape)
+    network.register_forward_pre_hook(wait)
+    return network
 
 
 register_model("patient", patient)
 """
-"""LeNet-5 whose trials wait for one another until there is one on every host, and later, where the
-test holds them, for the fault. Trials this short would all run on the first host: Ray Tune gives a
-free actor's host the trial that another still starts for."""
+"""LeNet-5 whose trials wait, in training, for one another until there is one on every host; where
+the test holds them they wait again, once some trials are done, for the fault. Trials this short
+would all run on the first host: Ray Tune gives a free actor the trial that another starts for."""
 
 _lacking = why_not_here()
 pytestmark = [
@@ -152,49 +166,43 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 QUIET = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 
 
-def start(cluster: Cluster, job: str) -> Path:
-    """Submit a search that has a trial on every host at once; the run's folder."""
+def start(cluster: Cluster, job: str, *, hold: bool = True) -> Path:
+    """Submit a search that has a trial on every host at once; the run's folder.
+
+    hold: return with some trials on disk and one under way on every host that ends at `let_go`.
+    """
     cluster.wait_for_all()
     shared = cluster.network.shared
     run, marks = shared / job, shared / f"{job}-marks"
-    (shared / f"{job}-held").mkdir()
-    patient = PATIENT.format(run=str(SHARED / job), hosts=len(cluster.hosts))
+    held = shared / f"{job}-held"
+    held.mkdir()
+    if hold:
+        (shared / f"{job}-hold").touch()
+    patient = PATIENT.format(run=str(SHARED / job), hosts=len(cluster.hosts), done=DONE)
     (shared / f"{job}.py").write_text(patient)
     words = (*SMOKE, "--trials", TRIALS, "--references", 0, "--out", SHARED / job)
     cluster.submit(job, *words, "--plugin", SHARED / f"{job}.py", "--model", "patient")
-    wait_for_trials(cluster, job, run, 0)  # the dense model trains alone
+    wait_for_dense_model(cluster, job, run)  # it trains alone
     marks.mkdir()
-    wait_until(lambda: len(list(marks.iterdir())) == len(cluster.hosts), "a trial on every host")
-    return run
-
-
-def start_and_hold(cluster: Cluster, job: str) -> Path:
-    """The same, with some trials on disk and one under way on every host that ends at `let_go`."""
-    run = start(cluster, job)
-    wait_for_trials(cluster, job, run, DONE)
-    run.with_name(f"{job}-hold").touch()
-    held = run.with_name(f"{job}-held")
-    wait_until(lambda: len(list(held.iterdir())) == len(cluster.hosts), "a held trial everywhere")
+    waiting = held if hold else marks
+    wait_until(lambda: len(list(waiting.iterdir())) == len(cluster.hosts), "a trial on every host")
     return run
 
 
 def let_go(run: Path) -> None:
-    """End the wait of the trials that `start_and_hold` holds."""
+    """End the wait of the trials that `start` holds."""
     run.with_name(f"{run.name}-hold").unlink()
 
 
-def wait_for_trials(cluster: Cluster, job: str, run: Path, count: int) -> None:
-    """Until `count` trials of a search that goes on are on disk."""
-
-    def enough() -> bool:
-        parts = len(list((run / "trials.parquet").glob("[!.]*.parquet")))  # one is the baseline's
-        return parts > count or (
-            next(polls) % 50 == 49 and cluster.ended(job)
-        )  # > : the baseline's
-
+def wait_for_dense_model(cluster: Cluster, job: str, run: Path) -> None:
+    """Until its row is on disk."""
     polls = itertools.count()
-    wait_until(enough, f"{count} trials of {job}")
-    assert not cluster.ended(job), cluster.logs(job)
+    row = run / "trials.parquet" / "baseline-0000.parquet"
+    wait_until(
+        lambda: row.exists() or (next(polls) % 50 == 49 and cluster.ended(job)),
+        f"the dense model of {job}",
+    )
+    assert row.exists(), cluster.logs(job)
 
 
 def assert_nothing_lost_or_doubled(searched: pd.DataFrame) -> None:
@@ -240,7 +248,7 @@ def test_every_copy_of_the_token_is_its_owners_alone(cluster: Cluster) -> None:
 def test_a_submitted_search_runs_trials_on_every_host_and_can_be_followed(
     cluster: Cluster,
 ) -> None:
-    run = start(cluster, "first")
+    run = start(cluster, "first", hold=False)
     followed = cluster.jobs("logs", "--follow", "first").stdout  # joins late, leaves at the end
     searched = cluster.finish("first", run)
     assert_nothing_lost_or_doubled(searched)
@@ -258,7 +266,7 @@ def test_the_results_are_fetched_from_the_head(cluster: Cluster) -> None:
 
 
 def test_a_stopped_job_is_resumed_on_another_host(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "second")
+    run = start(cluster, "second")
     cluster.jobs("stop", "second")
     wait_until(lambda: cluster.ended("second"), "the end of the job")
     let_go(run)
@@ -273,21 +281,21 @@ def test_a_stopped_job_is_resumed_on_another_host(cluster: Cluster) -> None:
 
 
 def test_a_killed_trial_worker_costs_no_trial(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "third")
+    run = start(cluster, "third")
     cluster.hosts[1].kill_processes("ray::Trial")
     let_go(run)
     assert_nothing_lost_or_doubled(cluster.finish("third", run))
 
 
 def test_a_killed_raylet_costs_no_trial(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "fourth")
+    run = start(cluster, "fourth")
     cluster.hosts[1].kill_processes("raylet/raylet")
     let_go(run)
     assert_nothing_lost_or_doubled(cluster.finish("fourth", run))
 
 
 def test_a_host_unplugged_for_a_minute_costs_no_trial_and_comes_back(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "fifth")
+    run = start(cluster, "fifth")
     lost = cluster.hosts[2]
     cluster.network.unplug(lost)
     let_go(run)
@@ -298,7 +306,7 @@ def test_a_host_unplugged_for_a_minute_costs_no_trial_and_comes_back(cluster: Cl
 
 
 def test_a_run_whose_head_is_lost_goes_on_in_a_new_cluster(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "sixth")
+    run = start(cluster, "sixth")
     cluster.hosts[0].kill_processes("ray", "search.run")
     let_go(run)
     before = rows(run, "anchor", "search")
@@ -314,7 +322,7 @@ def test_a_run_whose_head_is_lost_goes_on_in_a_new_cluster(cluster: Cluster) -> 
 
 
 def test_a_host_unplugged_for_good_costs_no_trial(cluster: Cluster) -> None:
-    run = start_and_hold(cluster, "eighth")
+    run = start(cluster, "eighth")
     lost = cluster.hosts[2]
     cluster.network.unplug(lost)
     let_go(run)
