@@ -58,12 +58,17 @@ def why_not_here() -> str | None:
     return f"this machine makes no namespaces: {tried.stderr.strip()}" if tried.returncode else None
 
 
-def wait_until(happened: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+def wait_until(
+    happened: Callable[[], object],
+    what: str,
+    patience_s: float = PATIENCE_S,
+    pause_s: float = 0.2,
+) -> None:
     """Return once `happened()` is true; fail with `what` when it never is."""
     deadline = time.monotonic() + patience_s
     while not happened():
         assert time.monotonic() < deadline, f"{patience_s:g} s without: {what}"
-        time.sleep(0.2)
+        time.sleep(pause_s)
 
 
 class Host:
