@@ -6,6 +6,7 @@ import fnmatch
 import json
 import logging
 import os
+import pickle
 import shutil
 import socket
 import sys
@@ -224,10 +225,18 @@ def trial_name(trial: Any) -> str:
     return job_of(trial.config).trial.trial_id
 
 
+def _pickled(content: bytes) -> object:
+    try:
+        return pickle.loads(content)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError("it is torn") from error
+
+
 SNAPSHOT = "experiment_state-*.json"
 SNAPSHOT_FILES: dict[str, Callable[[bytes], object]] = {
     SNAPSHOT: json.loads,
-    "search_gen_state-*.json": json.loads,
+    "search_gen_state-*.json": _pickled,
+    "basic-variant-state-*.json": _pickled,
     "searcher-state-*.pkl": unsealed,
 }
 """Names of what Tune restores from -> a reader that raises ValueError where a file is torn."""
