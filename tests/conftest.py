@@ -22,6 +22,10 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+SYSTEM_TIMEOUT_S = 1200
+"""Of a system test: it hangs, however slow the machine."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """System tests first, the hosts' before all: with two files at a time the longest must not be
     the last.
@@ -32,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.path.stem != "test_cluster",
         )
     )
+    for item in items:
+        if item.get_closest_marker("system"):
+            item.add_marker(pytest.mark.timeout(SYSTEM_TIMEOUT_S))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from typing import Self
 from tests.system import first_process
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 300
+PATIENCE_S = 600
 """A wait that never ends would hide a hang; far more than a slow machine takes."""
 
 TOOLS = {

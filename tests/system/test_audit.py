@@ -11,7 +11,7 @@ from tests.system.program import Program, rows
 from tests.system.test_interruption import PATIENCE_S, kill_with_children, start
 from trainables.records import AUDIT_SCHEMA
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
     *("--preset", "smoke", "--trials", 1, "--references", 0, "--confirm-seeds", 1),

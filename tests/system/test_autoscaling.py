@@ -12,7 +12,6 @@ _lacking = why_not_here()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(_lacking is not None, reason=f"NO AUTOSCALING WAS TESTED: {_lacking}"),
 ]
 

@@ -88,7 +88,6 @@ _lacking = why_not_here()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
-    pytest.mark.timeout(900),
     pytest.mark.skipif(_lacking is not None, reason=f"NO CLUSTER WAS TESTED: {_lacking}"),
 ]
 

@@ -9,7 +9,7 @@ from search.ledger import Ledger
 from tests.system.program import Program, rows
 from trainables.defenses.registry import DEFENSES
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
     *("--preset", "smoke", "--trials", 1, "--references", 0),

@@ -74,7 +74,6 @@ def outcome(run: Path, fault: str) -> pd.Series:
     return row
 
 
-@pytest.mark.timeout(600)  # the first to ask for the run
 def test_every_trial_is_there_once_whatever_happens_to_the_others(faulty_run: Path) -> None:
     found = rows(faulty_run, "anchor", "search")
     assert list(found["number"]) == list(range(TRIALS))
@@ -164,7 +163,6 @@ def fill(disk: Path) -> Path:
 
 
 @needs_root
-@pytest.mark.timeout(600)
 def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
     program: Program, tmp_path: Path
 ) -> None:
