@@ -46,12 +46,12 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def nats(gain: float | None) -> str:
-    """A gain to four decimals.
+    """A gain to four decimals, nothing without a sign.
 
-    >>> nats(0.01234)
-    '0.0123'
+    >>> nats(0.01234), nats(-0.00001)
+    ('0.0123', '0.0000')
     """
-    return UNKNOWN if gain is None or not math.isfinite(gain) else f"{gain:.4f}"
+    return UNKNOWN if gain is None or not math.isfinite(gain) else f"{gain:z.4f}"
 
 
 def times(factor: float | None) -> str:

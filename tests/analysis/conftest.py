@@ -259,22 +259,27 @@ def write_run(tmp_path: Path) -> RunWriter:
 
 @pytest.fixture
 def write_audit() -> Callable[..., None]:
-    """Write RUN/audit/scores.parquet: attack -> share of images that it tells right, per model."""
+    """Write RUN/audit/scores.parquet: attack -> share of images that it tells right, per model.
 
-    def write(folder: Path, *, canary: bool = False, **models: dict[str, float]) -> None:
+    canaries: every second image has a wrong label, and the attack can tell these only.
+    """
+
+    def write(folder: Path, *, canaries: bool = False, **models: dict[str, float]) -> None:
         count, generator = 1000, np.random.default_rng(5)
         is_member = np.repeat([True, False], count)
+        canary = (np.arange(2 * count) % 2 == 0) & canaries
         parts = []
         for model, attacks in models.items():
             for attack, share in attacks.items():
                 right = generator.permutation(2 * count) < 2 * count * share
                 probability = np.where(right == is_member, share, 1 - share)
+                probability = np.where(canary | (not canaries), probability, 0.5)
                 columns = {
                     "model": [model] * (2 * count),
                     "attack": [attack] * (2 * count),
                     "image": np.arange(2 * count),
                     "is_member": is_member,
-                    "canary": np.full(2 * count, canary),
+                    "canary": canary,
                     "score": probability,
                     "probability": probability,
                 }

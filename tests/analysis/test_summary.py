@@ -120,8 +120,8 @@ def test_mislabelled_images_do_not_speak_for_the_winner(
     write_run: RunWriter, write_audit: Callable[..., None], make: SimpleNamespace
 ) -> None:
     folder = write_run(make.full())
-    write_audit(folder, canary=True, dense={"rmia": 0.9}, winner={"rmia": 0.9})
-    assert "audit" not in verdict(load_run(folder)).text
+    write_audit(folder, canaries=True, dense={"rmia": 0.9}, winner={"rmia": 0.9})
+    assert "finds excess gain 0.0000 instead of 0.0000 nats" in verdict(load_run(folder)).text
 
 
 def test_where_nothing_is_feasible_the_nearest_is_stated_and_is_no_winner(
