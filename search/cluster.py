@@ -41,6 +41,9 @@ SSH_S = 20
 
 SSH_AT_ONCE = 16
 
+JOB_STOP_S = 40
+"""`ray job stop` kills after this; by default after 3 s, before trials could write checkpoints."""
+
 STOP_S = 180
 """`ray stop` waits for each kind of process before it kills; it is asked twice."""
 
@@ -108,13 +111,18 @@ def head_commands(environment: str, *options: str) -> list[str]:
     """Stop and start the head; its dashboard listens on its own loopback only."""
     head = ("--head", f"--port={PORT}", "--autoscaling-config=~/ray_bootstrap_config.yaml")
     start = start_command(environment, *head, "--dashboard-host=127.0.0.1", *options)
-    return [stop_command(environment), start]
+    patience = f"RAY_JOB_STOP_WAIT_TIME_S={JOB_STOP_S}"
+    return [stop_command(environment), start.replace("ulimit", f"export {patience}; ulimit", 1)]
 
 
-def worker_commands(environment: str, *options: str) -> list[str]:
-    """Stop and start a worker."""
+def worker_commands(environment: str, *options: str, spot: bool = False) -> list[str]:
+    """Stop and start a worker.  spot: it is one of AWS's, which give notice."""
     start = start_command(environment, f"--address=$RAY_HEAD_IP:{PORT}", *options)
-    return [stop_command(environment), start]
+    commands = [stop_command(environment), start]
+    if spot:
+        watch = f"setsid nohup {environment}/bin/python -m search.spot"
+        commands.append(f"{WITH_TOKEN} {watch} < /dev/null > ~/spot.log 2>&1 &")
+    return commands
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

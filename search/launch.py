@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import ray
 from ray import tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.search import Searcher
 from ray.util import placement_group, remove_placement_group
 
+from search.notice import LeavesOnNotice, checkpoints_first
 from trainables.config import InvalidInput
 from trainables.storage import Place, RemotePath, children, unsealed
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
@@ -34,6 +37,9 @@ GROWTH_S = 1200.0
 
 MAX_FAILURES = 2
 """Retries of a trial whose process or machine died; from its last checkpoint."""
+
+TOLD_TO_GO = "node was terminated expectedly"
+"""What Ray says of a machine that was drained or shut down, unlike one that vanished."""
 
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own table; ours is search/progress.py
@@ -278,9 +284,35 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
     else:
         _remove_tree(folder)  # killed before its first whole snapshot
         tuner = _new_tuner(stage, trainable)
-    grid = tuner.fit()
+    with checkpoints_first(), losses_told_apart():
+        grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
+
+
+@contextlib.contextmanager
+def losses_told_apart() -> Iterator[None]:
+    """Have Tune retry what Ray ended for the machine's memory, and not count a machine told to go.
+
+    In Ray 2.60 OutOfMemoryError is not among the errors that Tune's actors are known to end with,
+    so the whole experiment would end with it; and a spot machine that is taken back before its
+    drain's deadline counts as a failure of its trials.
+    """
+    managers: Any = RayActorManager  # Ray has no public way
+    failed = managers._actor_task_failed  # noqa: SLF001
+
+    def as_lost(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        elif isinstance(exception, RayActorError) and TOLD_TO_GO in str(exception):
+            exception._preempted = True  # noqa: SLF001
+        failed(self, tracked_actor_task, exception)
+
+    managers._actor_task_failed = as_lost  # noqa: SLF001
+    try:
+        yield
+    finally:
+        managers._actor_task_failed = failed  # noqa: SLF001
 
 
 def _restored(stage: Stage, folder: Place, trainable: Any) -> tune.Tuner:
@@ -327,6 +359,7 @@ def _new_tuner(stage: Stage, trainable: Any) -> tune.Tuner:
 def _tune_config(stage: Stage) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=stage.searcher,
+        scheduler=LeavesOnNotice(),
         num_samples=1 if stage.searcher is None else -1,  # a searcher knows when to end
         max_concurrent_trials=stage.resources.concurrency,
         reuse_actors=True,

@@ -147,9 +147,17 @@ PROCESS_ENDED = (
 )
 """In place of Ray's paragraph about an actor that died, which names neither."""
 
+OUT_OF_MEMORY = (
+    "Ray ended the trial's process every time it was tried, since its machine ran low on memory: "
+    "fewer trials at a time (--concurrency, --cpus-per-trial) leave more to each"
+)
+"""In place of Ray's page about the machine's memory."""
+
 
 def cause(error: BaseException | str | None) -> str:
     """What made a trial fail, on one line."""
     if "The actor died unexpectedly" in str(error):
         return PROCESS_ENDED
+    if "running low on memory" in str(error):
+        return OUT_OF_MEMORY
     return last_line(error or "") or "the trial ended without saying why"

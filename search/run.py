@@ -12,7 +12,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -34,6 +33,7 @@ from search.export import export_winner, write_card
 from search.launch import cluster, plan_resources, wait_for_room
 from search.ledger import Ledger
 from search.mirror import redacted, require_storage_url, shown_to_others
+from search.notice import on_signal
 from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
 from search.searcher import goal_of
@@ -91,7 +91,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     if stored is not None:
         _require_same_data(folder, stored, inputs)
     with cluster(options.address) as nodes:
-        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's notice; Ray set its own
+        signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = plan_resources(
             nodes,
             cpus_per_trial=options.cpus_per_trial,
@@ -345,10 +345,6 @@ def _how_to_resume(folder: RunFolder | None) -> str:
         "interrupted; everything finished is on disk. Continue with: "
         f"python -m search.run --resume {folder.path}"
     )
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,23 @@ def test_a_trial_restored_from_its_checkpoint_ends_with_the_same_numbers(
     result = finish(second)
     for name in ("excess_gain", "attack_gains", "val_accuracy", "history"):
         assert result[name] == expected[name]
+
+
+def test_with_notice_of_its_end_a_trial_leaves_a_checkpoint_after_every_epoch(shared) -> None:
+    work = job()
+    longer = dataclasses.replace(
+        work.trial, admm=dataclasses.replace(work.trial.admm, epochs_per_iteration=3)
+    )
+    work = dataclasses.replace(work, trial=longer)
+    first = make(work, shared).step()
+    assert (first["epochs"], first["should_checkpoint"]) == (3, False)
+    trial = make(work, shared)
+    trial._notice = SimpleNamespace(given=True)
+    results = [trial.step() for _ in range(4)]
+    assert [result["epochs"] for result in results] == [1, 2, 3, 4]
+    assert all(result["should_checkpoint"] for result in results)
+    trial._notice = SimpleNamespace(given=False)
+    assert trial.step()["epochs"] == 6
 
 
 def test_a_trial_that_is_on_disk_already_answers_with_its_row_and_runs_nothing(shared) -> None:

@@ -1,4 +1,4 @@
-"""The Tune adapter: one Ray actor runs one job after another; the only file here that knows Ray."""
+"""The Tune adapter: one Ray actor runs one job after another.  Only notice.py knows Ray, too."""
 
 import contextlib
 import dataclasses
@@ -26,6 +26,7 @@ from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
+from trainables.notice import Notice
 from trainables.plugin import Plugin
 from trainables.pruning_run import PruningRun
 from trainables.records import COMPLETE, EpochRecord, violation
@@ -133,7 +134,10 @@ class CheckpointDamaged(RuntimeError):
 
 
 class Trial(tune.Trainable):
-    """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between."""
+    """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between.
+
+    With notice that its machine or the program will be gone it reports after every epoch.
+    """
 
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
         """Put the images on this actor's device, once; then start the job."""
@@ -141,6 +145,7 @@ class Trial(tune.Trainable):
         if shared.plugin is not None:
             shared.plugin.load()
         self._shared = shared
+        self._notice = Notice()
         self._device = torch.device(shared.device)
         if shared.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError(
@@ -171,7 +176,7 @@ class Trial(tune.Trainable):
                 if self._run.at_stage_end:  # fixed epochs: the stopper is to see no machine's speed
                     self._milestone = self._history[-1].val_accuracy, self._run.progress
                     break
-                if time.monotonic() - began > CHECKPOINT_EVERY_S:
+                if time.monotonic() - began > self._patience_s():
                     break
         except DivergedError as diverged:
             error = str(diverged)
@@ -249,6 +254,10 @@ class Trial(tune.Trainable):
         seed = dense_seed(job.trial.run_seed, job.reference)
         return new_run(job.trial, cohort, Start(weights=tensors, seed=seed))
 
+    def _patience_s(self) -> float:
+        """Seconds that may pass between two checkpoints."""
+        return 0.0 if self._notice.given else CHECKPOINT_EVERY_S
+
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began
 
@@ -272,7 +281,7 @@ class Trial(tune.Trainable):
         val_accuracy, progress = self._milestone
         val_accuracy = measured.get("val_accuracy", val_accuracy)
         elapsed = self._elapsed_s()
-        checkpoint_due = not finished and elapsed - self._before_s > CHECKPOINT_EVERY_S
+        checkpoint_due = not finished and elapsed - self._before_s > self._patience_s()
         return {
             **measured,
             "val_accuracy": val_accuracy,

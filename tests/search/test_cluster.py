@@ -56,7 +56,7 @@ def test_rays_own_schema_accepts_it(words, schema, capsys):
 def test_every_file_is_as_closed_as_the_one_for_aws(words, capsys):
     made = written(capsys, words)
     starts = [made["head_start_ray_commands"], made["worker_start_ray_commands"]]
-    for stop, start in starts:
+    for stop, start, *_ in starts:
         assert stop.startswith("export RAY_AUTH_MODE=token;")
         assert start.startswith("export RAY_AUTH_MODE=token;")
     assert "--dashboard-host=127.0.0.1" in made["head_start_ray_commands"][1]
@@ -70,7 +70,7 @@ def test_the_file_for_aws_has_the_same_commands_word_for_word():
     pins = (ROOT / "constraints.txt").read_text()
     [tested] = re.findall(r"^ray==(\S+)$", pins, re.MULTILINE)
     assert aws["head_start_ray_commands"] == cluster.head_commands(cluster.INSTALLED)
-    assert aws["worker_start_ray_commands"] == cluster.worker_commands(cluster.INSTALLED)
+    assert aws["worker_start_ray_commands"] == cluster.worker_commands(cluster.INSTALLED, spot=True)
     assert aws["setup_commands"] == [
         *cluster.PROTECT_TOKEN,
         *cluster.SYSTEM_PACKAGES,

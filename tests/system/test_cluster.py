@@ -5,6 +5,7 @@ the cluster by SSH alone and does not see the shared folder. The tests run in th
 """
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.system import spot_metadata
 from tests.system.hosts import SHARED, Host, Network, wait_until, why_not_here
 from tests.system.program import rows
 
@@ -25,6 +27,8 @@ KEY = "/tmp/home/key"
 TOKEN = "/tmp/home/.ray/auth_token"
 SMOKE = ("--preset", "smoke", "--confirm-seeds", 1)
 TRIALS, DONE = 12, 4
+METADATA_PORT = 9169
+METADATA = f"http://127.0.0.1:{METADATA_PORT}"
 
 ALIVE = """
 import ray
@@ -322,12 +326,36 @@ def test_a_run_whose_head_is_lost_goes_on_in_a_new_cluster(cluster: Cluster) -> 
     pd.testing.assert_frame_equal(again.reset_index(drop=True), before)
 
 
-def test_a_host_unplugged_for_good_costs_no_trial(cluster: Cluster) -> None:
+def take_back(host: Host) -> None:
+    """Have the host's cloud say that it takes it back, to what the cluster files start there."""
+    server = host.start(PYTHON, spot_metadata.__file__, METADATA_PORT, **QUIET)
+    wait_until(lambda: host.run("curl", "-s", METADATA).returncode == 0, "the metadata server")
+    words = (PYTHON, "-m", "search.spot", "--metadata", METADATA)
+    assert "Ray drains it" in host.must(*words, RAY_AUTH_MODE="token")
+    server.kill()
+    server.wait()
+
+
+def failures(run: Path) -> dict[str, int]:
+    """Trial id -> how often Ray Tune counted it as failed."""
+    state = json.loads(max(run.glob("tune/search/experiment_state-*.json")).read_text())
+    trials = [(json.loads(trial), json.loads(data)) for trial, data in state["trial_data"]]
+    return {trial["custom_dirname"]: data["num_failures"] for trial, data in trials}
+
+
+def test_a_spot_machine_taken_back_and_one_unplugged_for_good_cost_no_trial(
+    cluster: Cluster,
+) -> None:
     run = start(cluster, "sixth")
-    lost = cluster.hosts[2]
+    _, spot, lost = cluster.hosts
+    take_back(spot)
     cluster.network.unplug(lost)
+    spot.must("pkill", "raylet")
     let_go(run)
-    assert_nothing_lost_or_doubled(cluster.finish("sixth", run))
+    searched = cluster.finish("sixth", run)
+    assert_nothing_lost_or_doubled(searched)
+    assert (searched["state"] == "COMPLETE").all()
+    assert sum(failures(run).values()) == 1, "of the trial on the lost host; the other was told"
 
 
 def test_the_token_is_in_no_run_and_no_log(cluster: Cluster) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState
+from ray._private.utils import get_system_memory, get_used_memory
 
 from analysis.load import load_run
 from search.mirror import opened
 from tests.system.program import Program, rows
-from tests.system.test_interruption import PATIENCE_S, start, wait_for_rows
+from tests.system.test_interruption import PATIENCE_S, finished_parts, start, wait_for_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -31,6 +33,9 @@ PLANTED = {
     "search-0008": "clock",
 }
 TRIALS = 9
+LEAK_BYTES = 4 * 2**30
+"""What a trial may leak before it is ended."""
+
 SMALL = ("--preset", "smoke", "--references", 0, "--confirm-seeds", 1)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: root only")
@@ -99,7 +104,7 @@ def test_a_failed_trial_says_why(faulty_run: Path, fault: str, reason: str) -> N
 def test_a_trial_whose_process_is_killed_once_goes_on_from_its_checkpoint(faulty_run: Path) -> None:
     row = outcome(faulty_run, "killed once")
     assert (row["state"], row["epochs"]) == ("COMPLETE", 2)
-    begun = (faulty_run.parent / f"{row['trial_id']}.epochs").read_text().split()
+    begun = epochs_begun(faulty_run.parent, row["trial_id"])
     assert begun == ["0", "1", "1"], "its first epoch was trained once, the second begun twice"
 
 
@@ -134,6 +139,53 @@ def test_a_reference_that_failed_for_good_is_made_again_on_resume(
     assert "planted: this trial raises" in (out / "run.log").read_text()
     done = program("--resume", out)
     assert done.returncode == 0, done.stderr
+
+
+def epochs_begun(marks: Path, trial_id: str) -> list[str]:
+    """Which epochs of the trial were begun, in order, in all its processes."""
+    return (marks / f"{trial_id}.epochs").read_text().split()
+
+
+def test_on_sigterm_a_running_trial_writes_a_checkpoint_and_goes_on_from_it(
+    program: Program, tmp_path: Path
+) -> None:
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    with planted({"search-0002": "waits"}, tmp_path):
+        process = start(errors, *SMALL, "--trials", 4, "--concurrency", 1, "--out", out)
+        deadline = time.monotonic() + PATIENCE_S
+        while not (tmp_path / "search-0002.epochs").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
+        said = errors.read_text()
+        assert "SIGTERM: the running trials write their checkpoints first" in said
+        assert f"python -m search.run --resume {out}" in said
+        assert "Traceback" not in said
+        (tmp_path / "let-go").touch()
+        done = program("--resume", out)
+    assert done.returncode == 0, done.stderr
+    begun = epochs_begun(tmp_path, "search-0002")
+    assert begun.count("0") == 1, "its first epoch was trained once"
+    searched = rows(out, "anchor", "search")
+    assert list(searched["number"]) == list(range(4))
+    assert (searched["state"] == "COMPLETE").all()
+
+
+def test_a_trial_that_leaks_memory_is_ended_and_the_search_goes_on(tmp_path: Path) -> None:
+    """Ray ends it at a bound on the machine's memory; here the bound is near."""
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    bound = (get_used_memory() + LEAK_BYTES) / get_system_memory()
+    with planted({"search-0002": "leaks"}, tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_memory_usage_threshold", f"{bound:.3f}")
+        process = start(errors, *SMALL, "--trials", 4, "--concurrency", 1, "--out", out)
+        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+    found = rows(out, "anchor", "search").set_index("trial_id")
+    assert len(found) == 4
+    leaking = found.loc["search-0002"]
+    assert (leaking["state"], found["state"].value_counts()["COMPLETE"]) == ("FAILED", 3)
+    assert "memory" in leaking["error"]
+    assert len(epochs_begun(tmp_path, "search-0002")) > 2, "it was tried again"
 
 
 @contextlib.contextmanager
@@ -182,6 +234,31 @@ def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
         assert done.returncode == 0, done.stderr
         assert list(rows(out, "anchor", "search")["number"]) == list(range(6))
         assert set(before) <= set(load_run(out).trials["trial_id"])
+
+
+@needs_root
+def test_a_shared_folder_that_hangs_for_half_a_minute_costs_nothing(tmp_path: Path) -> None:
+    """As one on NFS whose server is away: every write waits, none fails."""
+    errors, image = tmp_path / "errors", tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(64 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    with mounted(tmp_path / "shared", "-o", "loop", image) as folder:
+        out = folder / "run"
+        process = start(errors, *SMALL, "--trials", 6, "--out", out)
+        wait_for_rows(process, out, 3)
+        subprocess.run(["fsfreeze", "--freeze", folder], check=True)
+        try:
+            frozen = finished_parts(out)
+            time.sleep(30)  # the fault itself
+            assert finished_parts(out) == frozen
+            assert process.poll() is None, errors.read_text()
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", folder], check=True)
+        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+        searched = rows(out, "anchor", "search")
+        assert list(searched["number"]) == list(range(6))
+        assert (searched["state"] == "COMPLETE").all()
 
 
 @needs_root

@@ -12,14 +12,16 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 
 def plant(trial_module: ModuleType) -> None:
-    """Let the runs that `trainables.trial` makes misbehave in their second epoch."""
+    """Let the runs that `trainables.trial` makes misbehave in an epoch, most in their second."""
     faults = json.loads(os.environ["PLANTED_FAULTS"])
-    trial_module.CHECKPOINT_EVERY_S = 0.0  # trials this short would leave no checkpoint
+    if "killed once" in faults.values():
+        trial_module.CHECKPOINT_EVERY_S = 0.0  # trials this short would leave no checkpoint
     make = trial_module.new_run
 
     def new_run(config, cohort, start):
@@ -30,7 +32,7 @@ def plant(trial_module: ModuleType) -> None:
         def misbehave():
             with (Path(os.environ["PLANTED_MARKS"]) / f"{config.trial_id}.epochs").open("a") as log:
                 log.write(f"{run.epochs}\n")
-            if run.epochs == 1:
+            if run.epochs == (fault not in IN_FIRST_EPOCH):
                 FAULTS[fault](run, config.trial_id)
             return advance()
 
@@ -75,7 +77,27 @@ def _killed_once(run, trial_id):
         _killed(run, trial_id)
 
 
+def _wait_for_notice(run, trial_id):
+    from trainables import notice
+
+    hears = notice.Notice()  # as the trial does, and no earlier
+    while not hears.given and not (Path(os.environ["PLANTED_MARKS"]) / "let-go").exists():
+        time.sleep(0.1)
+    time.sleep(2 * notice.POLL_S)  # until the trial has heard it too
+
+
+def _leak(run, trial_id):
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1 << 20)) * 64)
+        time.sleep(0.02)
+
+
+IN_FIRST_EPOCH = ("waits",)
+
 FAULTS = {
+    "waits": _wait_for_notice,
+    "leaks": _leak,
     "raises": _raise,
     "nan": _not_a_number,
     "hangs": _hang,

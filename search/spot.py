@@ -1,0 +1,117 @@
+"""`python -m search.spot`: tells Ray two minutes before AWS takes this spot machine back.
+
+Trials on a machine that drains write a checkpoint after every epoch, and none is sent there any
+more.  On Google Cloud the notice is the machine's shutdown itself: there is nothing to wait for.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+import ray
+
+from trainables.commandline import OneLineParser
+from trainables.config import InvalidInput, one_line
+
+OK, FAULT, BAD_INPUT = 0, 1, 2
+
+METADATA = "http://169.254.169.254"
+"""docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
+
+NOTICE_S = 120
+POLL_S = 5.0  # as the page above recommends
+ANSWER_S = 5.0
+
+
+def _ask(url: str, method: str, header: str, value: str) -> str | None:
+    """What the metadata server says; None where it knows of nothing, as before a notice.
+
+    Raises OSError where none answers.
+    """
+    request = urllib.request.Request(url, headers={header: value}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+            text: str = answer.read().decode()
+            return text
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+def is_reclaimed(server: str) -> bool:
+    """Whether AWS has said that it takes this machine back. Raises OSError without an answer."""
+    word = "X-aws-ec2-metadata-token"
+    token = _ask(f"{server}/latest/api/token", "PUT", f"{word}-ttl-seconds", "60") or ""
+    return _ask(f"{server}/latest/meta-data/spot/instance-action", "GET", word, token) is not None
+
+
+def drain() -> None:
+    """Tell the cluster of this machine that it ends."""
+    ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+    context = ray.get_runtime_context()
+    address, node = context.gcs_address, context.get_node_id()
+    ray.shutdown()
+    command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", address]
+    command += ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+    command += ["--reason-message", "AWS takes this spot machine back"]
+    command += ["--deadline-remaining-seconds", str(NOTICE_S)]
+    subprocess.run(command, check=True)
+
+
+def watch(server: str) -> None:
+    """Return once the machine is reclaimed; a metadata server that is away is asked again."""
+    while True:
+        try:
+            if is_reclaimed(server):
+                return
+        except OSError as error:
+            print(f"{server} does not answer: {one_line(error)}", file=sys.stderr, flush=True)
+        time.sleep(POLL_S)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Where to ask."""
+    parser = OneLineParser(
+        prog="python -m search.spot",
+        description="Wait until AWS says that it takes this spot machine back, then have Ray drain "
+        "it: running trials write a checkpoint after every epoch, and no new one is sent here. "
+        "cluster.yaml starts this on every worker.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--metadata", default=METADATA, metavar="URL", help=f"of the metadata server [{METADATA}]"
+    )
+    return parser
+
+
+def _server(url: str) -> str:
+    if not url.startswith("http://"):
+        raise InvalidInput(f"--metadata {url!r} is no http:// address")
+    return url.rstrip("/")
+
+
+def main(words: Sequence[str]) -> int:
+    """Wait for the notice and drain; exit status 0, 1 or, with one line, 2."""
+    try:
+        server = _server(build_parser().parse_args(words).metadata)
+    except InvalidInput as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    watch(server)
+    try:
+        drain()
+    except (ConnectionError, subprocess.CalledProcessError) as error:
+        print(f"fault: Ray could not be told: {one_line(error)}", file=sys.stderr)
+        return FAULT
+    print("AWS takes this spot machine back: Ray drains it", flush=True)
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

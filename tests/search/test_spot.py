@@ -1,0 +1,77 @@
+"""The watch on a spot machine, against a server that answers as AWS's does."""
+
+import socket
+import subprocess
+import threading
+from http.server import ThreadingHTTPServer
+
+import pytest
+
+from search import spot
+from tests.system.spot_metadata import running
+
+
+def address(server: ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(spot, "POLL_S", 0.01)
+
+
+def test_a_machine_is_drained_only_once_aws_says_that_it_takes_it_back(monkeypatch, capsys):
+    drained = []
+    monkeypatch.setattr(spot, "drain", lambda: drained.append(True))
+    with running(notice=False) as server:
+        statuses = []
+        words = ("--metadata", address(server) + "/")
+        watch = threading.Thread(target=lambda: statuses.append(spot.main(words)))
+        watch.start()
+        assert server.asked.wait(60)
+        assert (drained, statuses) == ([], [])
+        server.notice = True
+        watch.join(60)
+    assert statuses == [0]
+    assert drained == [True]
+    assert capsys.readouterr().out == "AWS takes this spot machine back: Ray drains it\n"
+
+
+def test_a_server_that_is_away_is_asked_again(monkeypatch, capsys):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        asked = []
+
+        def sleep(_):
+            asked.append(True)
+            if len(asked) == 3:
+                raise InterruptedError
+
+        monkeypatch.setattr(spot.time, "sleep", sleep)
+        with pytest.raises(InterruptedError):
+            spot.watch(f"http://127.0.0.1:{port}")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert all("does not answer" in line for line in lines)
+
+
+def test_a_cluster_that_cannot_be_told_is_a_fault_in_one_line(monkeypatch, capsys):
+    def drain():
+        raise subprocess.CalledProcessError(1, ["drain-node"])
+
+    monkeypatch.setattr(spot, "drain", drain)
+    with running(notice=True) as server:
+        assert spot.main(("--metadata", address(server))) == 1
+    assert capsys.readouterr().err.startswith("fault: Ray could not be told")
+
+
+@pytest.mark.parametrize(
+    "words", [("azure",), ("--metadata", "file:///etc/passwd"), ("--metadata",), ("--meta", "x")]
+)
+def test_bad_input_is_one_line(words, capsys):
+    assert spot.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
