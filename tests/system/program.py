@@ -6,8 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pandas as pd
+from optuna.trial import TrialState
 
+from search.mirror import opened
 from trainables.records import TRIAL_SCHEMA
 from trainables.storage import Place, children
 
@@ -28,6 +31,20 @@ def rows(out: Path, *kinds: str) -> pd.DataFrame:
     """Rows of these kinds, by number."""
     trials = pd.read_parquet(out / "trials.parquet")
     return trials[trials["kind"].isin(kinds)].sort_values("number", ignore_index=True)
+
+
+STATES = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
+
+
+def assert_study_equals_ledger(url: str, name: str, out: Path) -> None:
+    """The mirror at `url` has the trials of the ledger, each once, with their states."""
+    with opened(url) as storage:
+        trials = optuna.load_study(study_name=name, storage=storage).get_trials()
+    mirrored = sorted((trial.user_attrs["trial_id"], trial.state) for trial in trials)
+    found = rows(out, "anchor", "search")
+    assert mirrored == sorted(
+        (row["trial_id"], STATES[row["state"]]) for _, row in found.iterrows()
+    )
 
 
 MEASURED = [

@@ -18,7 +18,7 @@ import pytest
 
 from tests.system import spot_metadata
 from tests.system.hosts import SHARED, Host, Network, wait_until, why_not_here
-from tests.system.program import rows
+from tests.system.program import assert_study_equals_ledger, rows
 
 PYTHON = sys.executable
 JOBS = "http://127.0.0.1:8265"
@@ -194,6 +194,7 @@ def start(cluster: Cluster, job: str, *, hold: bool = True) -> Path:
     patient = PATIENT.format(run=str(SHARED / job), hosts=len(cluster.hosts), done=DONE)
     (shared / f"{job}.py").write_text(patient)
     words = (*SMOKE, "--trials", TRIALS, "--references", 0, "--out", SHARED / job)
+    words += ("--study-storage", f"journal://{SHARED / job}-study")
     cluster.submit(job, *words, "--plugin", SHARED / f"{job}.py", "--model", "patient")
     wait_for_dense_model(cluster, job, run)  # it trains alone
     marks.mkdir()
@@ -218,8 +219,10 @@ def wait_for_dense_model(cluster: Cluster, job: str, run: Path) -> None:
     assert row.exists(), cluster.logs(job)
 
 
-def assert_nothing_lost_or_doubled(searched: pd.DataFrame) -> None:
-    """Every trial has one row, and one that did not finish says why."""
+def assert_nothing_lost_or_doubled(run: Path) -> None:
+    """Every trial has one row and is in the study; one that did not finish says why."""
+    searched = rows(run, "anchor", "search")
+    assert_study_equals_ledger(f"journal://{run}-study", run.name, run)
     assert list(searched["number"]) == list(range(TRIALS))
     assert searched["trial_id"].is_unique
     unfinished = searched[~searched["state"].isin(["COMPLETE", "PRUNED"])]
@@ -264,7 +267,7 @@ def test_a_submitted_search_runs_trials_on_every_host_and_can_be_followed(
     run = start(cluster, "first", hold=False)
     followed = cluster.jobs("logs", "--follow", "first").stdout  # joins late, leaves at the end
     searched = cluster.finish("first", run)
-    assert_nothing_lost_or_doubled(searched)
+    assert_nothing_lost_or_doubled(run)
     assert (searched["state"] == "COMPLETE").all()
     assert set(searched["node"]) == {"h0", "h1", "h2"}
     for trial in searched["trial_id"]:
@@ -282,6 +285,7 @@ def test_a_stopped_job_is_resumed_on_another_host(cluster: Cluster) -> None:
     run = start(cluster, "second")
     cluster.jobs("stop", "second")
     wait_until(lambda: cluster.ended("second"), "the end of the job")
+    assert f"python -m search.run --resume {SHARED / 'second'}" in cluster.logs("second")
     let_go(run)
     before = set(rows(run, "anchor", "search")["trial_id"])
     assert DONE <= len(before) < TRIALS
@@ -289,7 +293,7 @@ def test_a_stopped_job_is_resumed_on_another_host(cluster: Cluster) -> None:
     words = (PYTHON, "-m", "search.run", "--resume", SHARED / "second", "--address", "auto")
     other.must(*words, RAY_AUTH_MODE="token")
     searched = rows(run, "anchor", "search")
-    assert_nothing_lost_or_doubled(searched)
+    assert_nothing_lost_or_doubled(run)
     assert before <= set(searched["trial_id"])
 
 
@@ -303,7 +307,8 @@ def test_lost_trial_processes_raylets_and_cables_cost_no_trial(cluster: Cluster)
     let_go(run)
     time.sleep(60)  # the fault itself
     cluster.network.plug_in(unplugged)
-    assert_nothing_lost_or_doubled(cluster.finish("third", run))
+    cluster.finish("third", run)
+    assert_nothing_lost_or_doubled(run)
 
 
 def test_the_hosts_come_back_by_themselves(cluster: Cluster) -> None:
@@ -321,7 +326,7 @@ def test_a_run_whose_head_is_lost_goes_on_in_a_new_cluster(cluster: Cluster) -> 
     wait_until(lambda: cluster.answer(cluster.desk) != "000", "the way to the new Jobs API")
     cluster.submit("fifth", "--resume", SHARED / "fourth")
     searched = cluster.finish("fifth", run)
-    assert_nothing_lost_or_doubled(searched)
+    assert_nothing_lost_or_doubled(run)
     again = searched[searched["trial_id"].isin(before["trial_id"])]
     pd.testing.assert_frame_equal(again.reset_index(drop=True), before)
 
@@ -353,7 +358,7 @@ def test_a_spot_machine_taken_back_and_one_unplugged_for_good_cost_no_trial(
     spot.must("pkill", "raylet")
     let_go(run)
     searched = cluster.finish("sixth", run)
-    assert_nothing_lost_or_doubled(searched)
+    assert_nothing_lost_or_doubled(run)
     assert (searched["state"] == "COMPLETE").all()
     assert sum(failures(run).values()) == 1, "of the trial on the lost host; the other was told"
 

@@ -10,15 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
-from optuna.trial import TrialState
 from ray._private.utils import get_system_memory, get_used_memory
 
 from analysis.load import load_run
-from search.mirror import opened
-from tests.system.program import Program, rows
+from tests.system.program import Program, assert_study_equals_ledger, rows
 from tests.system.test_interruption import PATIENCE_S, finished_parts, start, wait_for_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
@@ -118,12 +115,7 @@ def test_a_clock_that_is_an_hour_behind_changes_no_duration(faulty_run: Path) ->
 
 
 def test_the_studys_trials_equal_the_ledgers(faulty_run: Path) -> None:
-    states = {"COMPLETE": TrialState.COMPLETE, "FAILED": TrialState.FAIL}
-    with opened(f"journal://{faulty_run.parent / 'study'}") as storage:
-        study = optuna.load_study(study_name="run", storage=storage)
-        mirrored = {trial.user_attrs["trial_id"]: trial.state for trial in study.get_trials()}
-    found = rows(faulty_run, "anchor", "search")
-    assert mirrored == {row["trial_id"]: states[row["state"]] for _, row in found.iterrows()}
+    assert_study_equals_ledger(f"journal://{faulty_run.parent / 'study'}", "run", faulty_run)
 
 
 def test_a_reference_that_failed_for_good_is_made_again_on_resume(

@@ -10,7 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.system.program import Program, command, environment, measured, rows
+from tests.system.program import (
+    Program,
+    assert_study_equals_ledger,
+    command,
+    environment,
+    measured,
+    rows,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -82,7 +89,7 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     moments = sorted(chooser.sample(range(1, TRIALS), 3))
     words: tuple[object, ...] = (
         *("--preset", "smoke", "--trials", TRIALS, "--references", 0, "--confirm-seeds", 1),
-        *("--out", out),
+        *("--out", out, "--study-storage", f"journal://{tmp_path / 'study'}"),
     )
     seen: dict[str, str] = {}
     for moment, between in zip(moments, (move, tear, lambda out: out), strict=True):
@@ -101,6 +108,7 @@ def test_a_driver_killed_three_times_loses_and_doubles_nothing(
     assert list(searched["number"]) == list(range(TRIALS))
     assert (searched["state"] == "COMPLETE").all()
     assert seen.items() <= as_text(searched).items()
+    assert_study_equals_ledger(f"journal://{tmp_path / 'study'}", "run", out)
     assert not (tmp_path / "run").exists(), "the moved run must not go on in its old place"
 
 
