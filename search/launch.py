@@ -19,6 +19,7 @@ import ray
 from ray import tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.search import Searcher
 from ray.util import placement_group, remove_placement_group
 
@@ -38,7 +39,7 @@ GROWTH_S = 1200.0
 MAX_FAILURES = 2
 """Retries of a trial whose process or machine died; from its last checkpoint."""
 
-TOLD_TO_GO = "node was terminated expectedly"
+TOLD_TO_GO = ("node was terminated expectedly", "The process receives a SIGTERM")
 """What Ray says of a machine that was drained or shut down, unlike one that vanished."""
 
 _ENVIRONMENT = {
@@ -284,19 +285,21 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
     else:
         _remove_tree(folder)  # killed before its first whole snapshot
         tuner = _new_tuner(stage, trainable)
-    with checkpoints_first(), losses_told_apart():
+    with checkpoints_first(), losses_retried():
         grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
     return {job_of(result.config).trial.trial_id: result for result in results if result.config}
 
 
 @contextlib.contextmanager
-def losses_told_apart() -> Iterator[None]:
-    """Have Tune retry what Ray ended for the machine's memory, and not count a machine told to go.
+def losses_retried() -> Iterator[None]:
+    """Mend what Tune makes of a lost actor in Ray 2.60, while its loop runs.
 
-    In Ray 2.60 OutOfMemoryError is not among the errors that Tune's actors are known to end with,
-    so the whole experiment would end with it; and a spot machine that is taken back before its
-    drain's deadline counts as a failure of its trials.
+    - OutOfMemoryError, with which Ray ends a process before the machine runs out of memory, is not
+      among the errors that Tune knows of actors: the whole experiment ends with it.
+    - An actor that is lost while it is reset for its next trial counts as two failures at once, the
+      second of which is final; and the trial is taken to be in that reset for ever.
+    - A machine that was told to go counts as a failure of its trials.
     """
     managers: Any = RayActorManager  # Ray has no public way
     failed = managers._actor_task_failed  # noqa: SLF001
@@ -304,8 +307,10 @@ def losses_told_apart() -> Iterator[None]:
     def as_lost(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=str(exception))
-        elif isinstance(exception, RayActorError) and TOLD_TO_GO in str(exception):
-            exception._preempted = True  # noqa: SLF001
+        if isinstance(exception, RayActorError):
+            if any(words in str(exception) for words in TOLD_TO_GO):
+                exception._preempted = True  # noqa: SLF001
+            _end_reset(tracked_actor_task)
         failed(self, tracked_actor_task, exception)
 
     managers._actor_task_failed = as_lost  # noqa: SLF001
@@ -313,6 +318,18 @@ def losses_told_apart() -> Iterator[None]:
         yield
     finally:
         managers._actor_task_failed = failed  # noqa: SLF001
+
+
+def _end_reset(task: Any) -> None:
+    """Leave the failure of a reset to Tune's handler of the actor's."""
+    actor = task._tracked_actor  # noqa: SLF001
+    controller = getattr(actor._on_error, "__self__", None)  # noqa: SLF001
+    if not isinstance(controller, TuneController):
+        return
+    trial, resetting = controller._actor_to_trial.get(actor), controller._resetting_trials  # noqa: SLF001
+    if trial in resetting:
+        resetting.discard(trial)
+        task._on_error = None  # noqa: SLF001
 
 
 def _restored(stage: Stage, folder: Place, trainable: Any) -> tune.Tuner:

@@ -1,17 +1,18 @@
 """`python -m search.spot`: tells Ray two minutes before AWS takes this spot machine back.
 
-Trials on a machine that drains write a checkpoint after every epoch, and none is sent there any
-more.  On Google Cloud the notice is the machine's shutdown itself: there is nothing to wait for.
+Trials on a machine that drains write a checkpoint after every epoch, and Ray starts no new process
+there.  On Google Cloud the notice is the machine's shutdown itself: there is nothing to wait for.
 """
 
 import argparse
 import logging
+import math
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ray
 
@@ -27,15 +28,18 @@ NOTICE_S = 120
 POLL_S = 5.0  # as the page above recommends
 ANSWER_S = 5.0
 
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""A proxy would be asked for its own machine's metadata."""
+
 
 def _ask(url: str, method: str, header: str, value: str) -> str | None:
     """What the metadata server says; None where it knows of nothing, as before a notice.
 
-    Raises OSError where none answers.
+    Raises OSError or HTTPException where none answers.
     """
     request = urllib.request.Request(url, headers={header: value}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+        with _DIRECTLY.open(request, timeout=ANSWER_S) as answer:
             text: str = answer.read().decode()
             return text
     except urllib.error.HTTPError as error:
@@ -45,34 +49,39 @@ def _ask(url: str, method: str, header: str, value: str) -> str | None:
 
 
 def is_reclaimed(server: str) -> bool:
-    """Whether AWS has said that it takes this machine back. Raises OSError without an answer."""
+    """Whether AWS has said that it takes this machine back. Raises as `_ask` without an answer."""
     word = "X-aws-ec2-metadata-token"
     token = _ask(f"{server}/latest/api/token", "PUT", f"{word}-ttl-seconds", "60") or ""
     return _ask(f"{server}/latest/meta-data/spot/instance-action", "GET", word, token) is not None
 
 
-def drain() -> None:
-    """Tell the cluster of this machine that it ends."""
+def drain() -> bool:
+    """Tell the cluster of this machine that it ends; raises what Ray raises."""
     ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-    context = ray.get_runtime_context()
-    address, node = context.gcs_address, context.get_node_id()
-    ray.shutdown()
+    try:
+        context = ray.get_runtime_context()
+        address, node = context.gcs_address, context.get_node_id()
+    finally:
+        ray.shutdown()
     command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", address]
     command += ["--node-id", node, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
     command += ["--reason-message", "AWS takes this spot machine back"]
     command += ["--deadline-remaining-seconds", str(NOTICE_S)]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, timeout=NOTICE_S / 4)
+    return True
 
 
-def watch(server: str) -> None:
-    """Return once the machine is reclaimed; a metadata server that is away is asked again."""
-    while True:
+def repeat(attempt: Callable[[], bool], what: str, patience_s: float = math.inf) -> bool:
+    """Whether `attempt` was true before patience was over; what it raises is printed."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
         try:
-            if is_reclaimed(server):
-                return
-        except OSError as error:
-            print(f"{server} does not answer: {one_line(error)}", file=sys.stderr, flush=True)
+            if attempt():
+                return True
+        except Exception as error:  # noqa: BLE001 - of sockets, HTTP and Ray; tried again
+            print(f"{what}: {one_line(error)}", file=sys.stderr, flush=True)
         time.sleep(POLL_S)
+    return False
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m search.spot",
         description="Wait until AWS says that it takes this spot machine back, then have Ray drain "
-        "it: running trials write a checkpoint after every epoch, and no new one is sent here. "
+        "it: running trials write a checkpoint after every epoch, and no new process starts here. "
         "cluster.yaml starts this on every worker.",
         allow_abbrev=False,
     )
@@ -103,11 +112,8 @@ def main(words: Sequence[str]) -> int:
     except InvalidInput as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
-    watch(server)
-    try:
-        drain()
-    except (ConnectionError, subprocess.CalledProcessError) as error:
-        print(f"fault: Ray could not be told: {one_line(error)}", file=sys.stderr)
+    repeat(lambda: is_reclaimed(server), f"{server} does not answer")
+    if not repeat(drain, "Ray could not be told", NOTICE_S):
         return FAULT
     print("AWS takes this spot machine back: Ray drains it", flush=True)
     return OK

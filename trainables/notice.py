@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 """A notice is known in every trial after this long."""
 
+ANSWER_S = 5.0
+"""A head that lives answers within this; by default Ray ends a process that waits a minute."""
+
 
 def _key() -> bytes:
     """Of this program alone: each that joins a cluster is a job of it."""
@@ -20,14 +23,19 @@ def _key() -> bytes:
 
 
 def give_notice() -> None:
-    """Tell all trials of this program, on every machine, that it ends; they hear it for good."""
-    internal_kv._internal_kv_put(_key(), b"1")  # noqa: SLF001 - Ray has no public store for a flag
+    """Tell all trials of this program, on every machine, that it ends.
+
+    Raises an error of Ray when its head does not answer: then it has told nobody.
+    """
+    head = internal_kv.internal_kv_get_gcs_client()
+    head.internal_kv_put(_key(), b"1", True, None, timeout=ANSWER_S)
 
 
 def withdraw_notice() -> None:
     """Leave nothing behind in a cluster that lives on."""
+    head = internal_kv.internal_kv_get_gcs_client()
     with contextlib.suppress(Exception):  # a cluster that is lost keeps nothing either
-        internal_kv._internal_kv_del(_key())  # noqa: SLF001
+        head.internal_kv_del(_key(), False, None, timeout=ANSWER_S)
 
 
 class Notice:
@@ -51,11 +59,12 @@ class Notice:
 
     def _ask_for_ever(self) -> None:
         key, node = _key(), ray.get_runtime_context().get_node_id()
+        head = internal_kv.internal_kv_get_gcs_client()
         never = threading.Event()
         while not never.wait(POLL_S):
             try:
                 given = (
-                    internal_kv._internal_kv_exists(key)  # noqa: SLF001
+                    head.internal_kv_exists(key, None, timeout=ANSWER_S)
                     or node in state.get_draining_nodes()
                 )
             except Exception as error:  # noqa: BLE001 - asked again

@@ -1,5 +1,6 @@
 """The watch on a spot machine, against a server that answers as AWS's does."""
 
+import http.client
 import socket
 import subprocess
 import threading
@@ -22,7 +23,7 @@ def _quick(monkeypatch):
 
 def test_a_machine_is_drained_only_once_aws_says_that_it_takes_it_back(monkeypatch, capsys):
     drained = []
-    monkeypatch.setattr(spot, "drain", lambda: drained.append(True))
+    monkeypatch.setattr(spot, "drain", lambda: not drained.append(True))
     with running(notice=False) as server:
         statuses = []
         words = ("--metadata", address(server) + "/")
@@ -37,33 +38,42 @@ def test_a_machine_is_drained_only_once_aws_says_that_it_takes_it_back(monkeypat
     assert capsys.readouterr().out == "AWS takes this spot machine back: Ray drains it\n"
 
 
-def test_a_server_that_is_away_is_asked_again(monkeypatch, capsys):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        asked = []
+def test_a_server_that_is_away_or_talks_nonsense_is_asked_again(monkeypatch, capsys):
+    answers = iter([ConnectionRefusedError("away"), http.client.BadStatusLine("what"), False, True])
 
-        def sleep(_):
-            asked.append(True)
-            if len(asked) == 3:
-                raise InterruptedError
+    def answer(_):
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-        monkeypatch.setattr(spot.time, "sleep", sleep)
-        with pytest.raises(InterruptedError):
-            spot.watch(f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(spot, "is_reclaimed", answer)
+    monkeypatch.setattr(spot, "drain", lambda: True)
+    assert spot.main(()) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all("does not answer" in line for line in lines)
 
 
-def test_a_cluster_that_cannot_be_told_is_a_fault_in_one_line(monkeypatch, capsys):
+def test_without_a_server_the_answer_is_an_error_and_a_proxy_is_not_asked(monkeypatch):
+    with socket.socket() as unused, running(notice=True) as proxy:
+        monkeypatch.setenv("http_proxy", address(proxy))
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(OSError, match="refused"):
+            spot.is_reclaimed(f"http://127.0.0.1:{unused.getsockname()[1]}")
+
+
+def test_a_cluster_that_cannot_be_told_is_told_again_until_the_machine_ends(monkeypatch, capsys):
     def drain():
         raise subprocess.CalledProcessError(1, ["drain-node"])
 
     monkeypatch.setattr(spot, "drain", drain)
+    monkeypatch.setattr(spot, "NOTICE_S", 0.1)
     with running(notice=True) as server:
         assert spot.main(("--metadata", address(server))) == 1
-    assert capsys.readouterr().err.startswith("fault: Ray could not be told")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("Ray could not be told: ") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ PLANTED = {
     "search-0008": "clock",
 }
 TRIALS = 9
-LEAK_BYTES = 4 * 2**30
+LEAK_BYTES = 8 * 2**30
 """What a trial may leak before it is ended."""
 
 SMALL = ("--preset", "smoke", "--references", 0, "--confirm-seeds", 1)
@@ -138,22 +138,42 @@ def epochs_begun(marks: Path, trial_id: str) -> list[str]:
     return (marks / f"{trial_id}.epochs").read_text().split()
 
 
+def wait_for_epochs(process: subprocess.Popen[bytes], marks: Path, trial_id: str) -> None:
+    """Until the trial has begun one, or the program has ended."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (marks / f"{trial_id}.epochs").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def killed_at_last(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Nothing of the program is left."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+ONE_AT_A_TIME = (*SMALL, "--trials", 4, "--concurrency", 1)
+
+
 def test_on_sigterm_a_running_trial_writes_a_checkpoint_and_goes_on_from_it(
     program: Program, tmp_path: Path
 ) -> None:
     out, errors = tmp_path / "run", tmp_path / "errors"
     with planted({"search-0002": "waits"}, tmp_path):
-        process = start(errors, *SMALL, "--trials", 4, "--concurrency", 1, "--out", out)
-        deadline = time.monotonic() + PATIENCE_S
-        while not (tmp_path / "search-0002.epochs").exists() and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
+        with killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process:
+            wait_for_epochs(process, tmp_path, "search-0002")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
         said = errors.read_text()
         assert "SIGTERM: the running trials write their checkpoints first" in said
         assert f"python -m search.run --resume {out}" in said
         assert "Traceback" not in said
+        assert "search-0002" not in set(rows(out, "search")["trial_id"]), "it must not end first"
+        assert list(out.glob("tune/search/search-0002/checkpoint_*/state.pt"))
         (tmp_path / "let-go").touch()
         done = program("--resume", out)
     assert done.returncode == 0, done.stderr
@@ -164,20 +184,57 @@ def test_on_sigterm_a_running_trial_writes_a_checkpoint_and_goes_on_from_it(
     assert (searched["state"] == "COMPLETE").all()
 
 
+def test_on_sigterm_to_all_of_its_processes_the_program_ends_at_once_and_can_be_resumed(
+    program: Program, tmp_path: Path
+) -> None:
+    """As `timeout`, a shell's `kill %1` and some batch systems do: Ray's head ends with it."""
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    with planted({"search-0002": "waits"}, tmp_path):
+        with killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process:
+            wait_for_epochs(process, tmp_path, "search-0002")
+            os.killpg(process.pid, signal.SIGTERM)
+            assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
+        assert f"python -m search.run --resume {out}" in errors.read_text()
+        (tmp_path / "let-go").touch()
+        done = program("--resume", out)
+    assert done.returncode == 0, done.stderr
+    searched = rows(out, "anchor", "search")
+    assert list(searched["number"]) == list(range(4))
+    assert (searched["state"] == "COMPLETE").all()
+
+
 def test_a_trial_that_leaks_memory_is_ended_and_the_search_goes_on(tmp_path: Path) -> None:
     """Ray ends it at a bound on the machine's memory; here the bound is near."""
+    used, there = get_used_memory(), get_system_memory()
+    if used + LEAK_BYTES > 0.95 * there:
+        pytest.skip(f"NO LEAK WAS TESTED: {used / 2**30:.0f} of {there / 2**30:.0f} GiB are used")
     out, errors = tmp_path / "run", tmp_path / "errors"
-    bound = (get_used_memory() + LEAK_BYTES) / get_system_memory()
     with planted({"search-0002": "leaks"}, tmp_path), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_memory_usage_threshold", f"{bound:.3f}")
-        process = start(errors, *SMALL, "--trials", 4, "--concurrency", 1, "--out", out)
-        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+        patch.setenv("RAY_memory_usage_threshold", f"{(used + LEAK_BYTES) / there:.3f}")
+        with killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process:
+            assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
     found = rows(out, "anchor", "search").set_index("trial_id")
-    assert len(found) == 4
+    assert Counter(found["state"]) == {"COMPLETE": 3, "FAILED": 1}
     leaking = found.loc["search-0002"]
-    assert (leaking["state"], found["state"].value_counts()["COMPLETE"]) == ("FAILED", 3)
-    assert "memory" in leaking["error"]
+    assert leaking["state"] == "FAILED"
+    assert "its machine ran low on memory" in leaking["error"]
     assert len(epochs_begun(tmp_path, "search-0002")) > 2, "it was tried again"
+
+
+def test_a_trial_whose_process_is_killed_at_its_very_start_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """Ray Tune gives it a process that has run another; that one is lost amid the change."""
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    with (
+        planted({"search-0003": "killed at start"}, tmp_path),
+        killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process,
+    ):
+        assert process.wait(timeout=PATIENCE_S) == 0, errors.read_text()
+    found = rows(out, "anchor", "search")
+    assert list(found["number"]) == list(range(4))
+    assert (found["state"] == "COMPLETE").all(), found[["trial_id", "error"]]
+    assert (tmp_path / "search-0003").exists(), "it was killed"
 
 
 @contextlib.contextmanager

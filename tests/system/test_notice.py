@@ -68,12 +68,39 @@ def spot_machine(address: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def test_all_trials_of_a_program_hear_that_it_ends_and_no_other_program_does(joined) -> None:
+ANOTHER_PROGRAM = """
+import sys
+import time
+
+import ray
+
+from trainables import notice
+
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+listening = notice.Notice()
+print("listening", flush=True)
+sys.stdin.readline()
+time.sleep(3 * notice.POLL_S)
+print(listening.given)
+"""
+
+
+def test_all_trials_of_a_program_hear_that_it_ends_and_no_other_program_does(
+    joined, ray_cluster: str
+) -> None:
     trials = [listener(), listener()]
     assert not any(map(heard, trials))
-    give_notice()
-    for trial in trials:
-        wait_until(lambda trial=trial: heard(trial), "the notice")
+    command = [sys.executable, "-c", ANOTHER_PROGRAM, ray_cluster]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "listening\n"
+        give_notice()
+        for trial in trials:
+            wait_until(lambda trial=trial: heard(trial), "the notice")
+        said, _ = other.communicate("\n", timeout=120)
+    assert said == "False\n"
     withdraw_notice()
     for trial in trials:
         wait_until(lambda trial=trial: not heard(trial), "its end")

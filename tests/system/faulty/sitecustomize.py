@@ -36,6 +36,8 @@ def plant(trial_module: ModuleType) -> None:
                 FAULTS[fault](run, config.trial_id)
             return advance()
 
+        if fault == "killed at start":
+            _killed_once(run, config.trial_id)
         if fault == "clock":
             trial_module.datetime = SimpleNamespace(datetime=Behind, UTC=real.UTC)
         elif fault:
@@ -103,6 +105,7 @@ FAULTS = {
     "hangs": _hang,
     "killed": _killed,
     "killed once": _killed_once,
+    "killed at start": lambda run, trial_id: None,  # before its first epoch
 }
 
 
