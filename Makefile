@@ -28,7 +28,7 @@ search: install  ## run the main search: mnist5k, LeNet-5 (more options: make se
 	$(BIN)/python -m search.run $(ARGS)
 
 test: lint  ## lint, types, import contracts and all tests, with coverage
-	$(BIN)/python -m pytest $(TWO_FILES) --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest $(TWO_FILES) --cov --cov-report=term --durations=20 $(ARGS)
 
 test-fast: install  ## the tests that need no Ray, no browser and no real training
 	$(BIN)/python -m pytest $(TWO_FILES) -m "not slow" $(ARGS)

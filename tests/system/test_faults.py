@@ -15,6 +15,7 @@ import pytest
 from ray._private.utils import get_system_memory, get_used_memory
 
 from analysis.load import load_run
+from search.launch import has_snapshot
 from tests.system.program import Program, assert_study_equals_ledger, rows
 from tests.system.test_interruption import PATIENCE_S, finished_parts, start, wait_for_rows
 
@@ -184,23 +185,21 @@ def test_on_sigterm_a_running_trial_writes_a_checkpoint_and_goes_on_from_it(
     assert (searched["state"] == "COMPLETE").all()
 
 
-def test_on_sigterm_to_all_of_its_processes_the_program_ends_at_once_and_can_be_resumed(
-    program: Program, tmp_path: Path
+def test_on_sigterm_to_all_of_its_processes_the_program_ends_and_can_be_resumed(
+    tmp_path: Path,
 ) -> None:
     """As `timeout`, a shell's `kill %1` and some batch systems do: Ray's head ends with it."""
     out, errors = tmp_path / "run", tmp_path / "errors"
-    with planted({"search-0002": "waits"}, tmp_path):
-        with killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process:
-            wait_for_epochs(process, tmp_path, "search-0002")
-            os.killpg(process.pid, signal.SIGTERM)
-            assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
-        assert f"python -m search.run --resume {out}" in errors.read_text()
-        (tmp_path / "let-go").touch()
-        done = program("--resume", out)
-    assert done.returncode == 0, done.stderr
-    searched = rows(out, "anchor", "search")
-    assert list(searched["number"]) == list(range(4))
-    assert (searched["state"] == "COMPLETE").all()
+    with (
+        planted({"search-0002": "waits"}, tmp_path),
+        killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process,
+    ):
+        wait_for_epochs(process, tmp_path, "search-0002")
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=PATIENCE_S) == 130, errors.read_text()
+    assert f"python -m search.run --resume {out}" in errors.read_text()
+    assert has_snapshot(out / "tune" / "search")
+    assert list(rows(out, "anchor", "search")["number"]) == [0, 1]
 
 
 def test_a_trial_that_leaks_memory_is_ended_and_the_search_goes_on(tmp_path: Path) -> None:
@@ -261,6 +260,19 @@ def fill(disk: Path) -> Path:
                 while stream.write(b"\0" * size) == size:
                     pass
     return ballast
+
+
+def test_a_second_program_on_a_run_is_refused(program: Program, tmp_path: Path) -> None:
+    out, errors = tmp_path / "run", tmp_path / "errors"
+    with (
+        planted({"search-0002": "waits"}, tmp_path),
+        killed_at_last(start(errors, *ONE_AT_A_TIME, "--out", out)) as process,
+    ):
+        wait_for_epochs(process, tmp_path, "search-0002")
+        done = program("--resume", out)
+        assert process.poll() is None, errors.read_text()
+    assert done.returncode == 2, done.stderr
+    assert "another program is writing this run now" in done.stderr
 
 
 @needs_root

@@ -164,16 +164,3 @@ def test_a_killed_search_ends_as_an_undisturbed_one(program: Program, tmp_path: 
     assert done.returncode == 0, done.stderr
     one, two = (measured(rows(out, "anchor", "search", "confirm")) for out in (straight, killed))
     assert one == two
-
-
-def test_a_second_program_on_a_run_is_refused(program: Program, tmp_path: Path) -> None:
-    out, errors = tmp_path / "run", tmp_path / "errors"
-    process = start(errors, "--preset", "smoke", "--references", 0, "--out", out)
-    try:
-        wait_for_rows(process, out, 1)
-        done = program("--resume", out)
-        assert process.poll() is None, errors.read_text()
-    finally:
-        kill_with_children(process)
-    assert done.returncode == 2, done.stderr
-    assert "another program is writing this run now" in done.stderr
