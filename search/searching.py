@@ -1,6 +1,7 @@
 """The search stage: Optuna suggests {n_i}, Ray Tune prunes and attacks, the ledger remembers."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import torch
@@ -43,10 +44,10 @@ def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
     if not context.space.prunes:
         return [context.space.layer_weights]
     weights = dense_weights(context, dense)
-    vectors = [tuple(context.inputs.layers.values())]
-    for level in ANCHOR_LEVELS:
-        vectors += [rule(weights, level) for rule in (uniform, erk, lamp)]
-    return vectors[: max(1, context.config.trials // ANCHOR_SHARE)]
+    pruned = (rule(weights, level) for level in ANCHOR_LEVELS for rule in (uniform, erk, lamp))
+    count = max(1, context.config.trials // ANCHOR_SHARE)
+    sizes = tuple(context.inputs.layers.values())
+    return list(itertools.islice(itertools.chain([sizes], pruned), count))
 
 
 def dense_weights(context: Context, dense: Dense) -> dict[str, torch.Tensor]:

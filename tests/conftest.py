@@ -165,8 +165,8 @@ def write_cifar100(folder: Path, pixels: np.ndarray, labels: np.ndarray) -> Path
 
 @pytest.fixture(scope="session")
 def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A --data-dir with 60 images a class in CIFAR-10's own files."""
-    return write_cifar10(tmp_path_factory.mktemp("cifar10"), *cifar_images(10, 60))
+    """A --data-dir with 24 images a class in CIFAR-10's own files."""
+    return write_cifar10(tmp_path_factory.mktemp("cifar10"), *cifar_images(10, 24))
 
 
 @pytest.fixture(scope="session")

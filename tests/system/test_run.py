@@ -83,7 +83,7 @@ def test_every_sampler_finishes(sampler: str, program: Program, tmp_path: Path) 
     out = tmp_path / "run"
     done = program(
         *("--preset", "smoke", "--sampler", sampler, "--trials", 8, "--references", 0),
-        *("--confirm-seeds", 1, "--out", out),
+        *("--confirm-top", 1, "--confirm-seeds", 1, "--out", out),
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("references are off") == 1

@@ -22,7 +22,10 @@ from trainables.storage import place, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
-SMALL = ("--preset", "smoke", "--trials", 6, "--references", 0, "--confirm-seeds", 1)
+SMALL = (
+    *("--preset", "smoke", "--trials", 6, "--concurrency", 1),
+    *("--references", 0, "--confirm-top", 1, "--confirm-seeds", 1),
+)
 
 
 @pytest.fixture(scope="module")
