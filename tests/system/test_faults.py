@@ -155,6 +155,7 @@ def killed_at_last(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Pope
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 ONE_AT_A_TIME = (*SMALL, "--trials", 4, "--concurrency", 1)
