@@ -13,9 +13,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """Run the program to its end in an empty folder; returns what it printed and its status."""
     home = tmp_path_factory.mktemp("shell")
 
-    def run(*words: object, cwd: Path = home) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: object, cwd: Path = home, covered: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(*words), cwd=cwd, env=environment(), capture_output=True, text=True, check=False
+            command(*words),
+            cwd=cwd,
+            env=environment(covered=covered),
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run
@@ -25,6 +32,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 def smoke_run(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one whole run on real MNIST images with budgets of seconds."""
     out = tmp_path_factory.mktemp("runs") / "smoke"
-    done = program("--preset", "smoke", "--out", out)
+    done = program("--preset", "smoke", "--out", out, covered=True)
     assert done.returncode == 0, done.stderr
     return out

@@ -22,9 +22,17 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-m", "search.run", *map(str, words)]
 
 
-def environment() -> dict[str, str]:
-    """Of a user's shell."""
-    return {**os.environ, "COLUMNS": "100"}
+def environment(*, covered: bool = False) -> dict[str, str]:
+    """Of a user's shell; coverage is measured inside the program only where `covered`.
+
+    It costs a run 38 % more processor time: two whole runs reach what all of them would.
+    """
+    shell = {
+        name: value
+        for name, value in os.environ.items()
+        if covered or not name.startswith("COVERAGE_PROCESS")
+    }
+    return {**shell, "COLUMNS": "100"}
 
 
 def rows(out: Path, *kinds: str) -> pd.DataFrame:
