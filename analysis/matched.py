@@ -285,23 +285,24 @@ def _rival(name: str, known: Mapping[str, Interval]) -> str:
     return f"pruning beats {name}" if gap.low > 0 else f"{name} and pruning are not told apart"
 
 
+OVERVIEW = (
+    "run",
+    "defence",
+    "data and network",
+    "test accuracy",
+    "excess gain, strongest attack (nats)",
+    "largest of the search-time family (nats)",
+    "attack accuracy, balanced",
+    "TPR at 1% FPR",
+    "compression; spent",
+)
+
+
 def overview(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table:
     """Every run's headline figures; `measured` are their winners, in the same order."""
-    headers = [
-        "run",
-        "defence",
-        "data and network",
-        "test accuracy",
-        "excess gain, strongest attack (nats)",
-        "largest of the search-time family (nats)",
-        "attack accuracy, balanced",
-        "TPR at 1% FPR",
-        "compression",
-        "spent",
-    ]
     return Table(
         caption="All defences; 95% intervals in the second line",
-        headers=headers,
+        headers=OVERVIEW,
         rows=[_overview_line(run, one, runs) for run, one in zip(runs, measured, strict=True)],
         text_columns=3,
     )
@@ -312,7 +313,7 @@ def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[
     notes = [] if one is None else [*([] if one.feasible else [NEAREST]), *one.caveats]
     start = [run_name(run, runs), "\n".join([system_of(run), *notes]), f"{dataset}\n{model}"]
     if one is None:
-        return [*start, "nothing confirmed", *[tables.UNKNOWN] * 6]
+        return [*start, "nothing confirmed", *[tables.UNKNOWN] * (len(OVERVIEW) - 4)]
     return [
         *start,
         bounded(one.share("test_accuracy"), "percent"),
@@ -320,8 +321,7 @@ def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[
         bounded(one.family()),
         bounded(one.share("attack_accuracy"), "percent"),
         bounded(one.share("tpr_at_1pct_fpr"), "percent"),
-        tables.times(one.mean("compression")),
-        spent(one),
+        "\n".join([tables.times(one.mean("compression")), *spent(one)]),
     ]
 
 
@@ -329,17 +329,17 @@ SPENT = {"epsilon": "epsilon", "distortion": "distortion"}
 """Number -> its name: DP-SGD's guarantee; the mean L1 distance of MemGuard's answers."""
 
 
-def spent(one: Measured) -> str:
-    """The price of a defence in its own unit; what was only asked for says so.
+def spent(one: Measured) -> list[str]:
+    """The price of a defence in its own unit, in lines; what was only asked for says so.
 
     Early stopping and the like have none.
     """
     for number, name in SPENT.items():
         value = one.number(number)
         if value is not None:
-            asked = "" if one.spent(number) is not None else "\nasked, not recorded"
-            return f"{name} {value:.3g}{asked}"
-    return tables.UNKNOWN
+            asked = [] if one.spent(number) is not None else ["asked, not recorded"]
+            return [f"{name} {value:.3g}", *asked]
+    return []
 
 
 def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table | None:

@@ -26,6 +26,11 @@ HOLDS, REVERSED, UNDECIDED, UNKNOWN = "holds", "reversed", "undecided", tables.U
 _MARKS = {HOLDS: "\N{CHECK MARK}", REVERSED: "\N{BALLOT X}", UNDECIDED: "?"}
 
 _COLUMNS = {"train": "train_accuracy", "test": "test_accuracy", "attack": "attack_accuracy"}
+_ORDERS = {
+    "attack": "the paper's order of attack accuracy",
+    "gain": "by our excess gain",
+    "test": "and of test accuracy",
+}
 _TITLES = {"train": "training accuracy", "test": "test accuracy", "attack": "attack accuracy"}
 
 
@@ -66,7 +71,7 @@ def _accuracies(table: AccuracyTable, runs: Sequence[Run]) -> PaperTable:
             for system in row.systems
             for kind in ("test", "attack")
         ]
-        lines.append([row.label, *cells, order(row, "attack", found), order(row, "test", found)])
+        lines.append([row.label, *cells, *(order(row, kind, found) for kind in _ORDERS)])
         sources += _sources(row, found)
         commands += _commands(table.number, row, found, runs)
     headers = [
@@ -74,13 +79,12 @@ def _accuracies(table: AccuracyTable, runs: Sequence[Run]) -> PaperTable:
         for system in table.systems
         for kind in ("test", "attack")
     ]
-    orders = ["the paper's order of attack accuracy", "and of test accuracy"]
     return PaperTable(
         number=table.number,
         title=table.title,
         table=Table(
             caption=f"Table {table.number}: ours, its 95% interval, the paper's, ours minus theirs",
-            headers=["data and network", *headers, *orders],
+            headers=["data and network", *headers, *_ORDERS.values()],
             rows=lines,
         ),
         sources=sources,
@@ -223,15 +227,18 @@ def epsilon_of(measured: Measured) -> str:
 def order(row: Row, kind: str, found: Mapping[str, list[Measured]]) -> str:
     """Whether the paper's order of the systems is ours too, and of each pair apart.
 
+    kind: "test" or "attack" accuracy, or "gain": the paper's order of attack accuracy, held against
+        our excess gains, which also weigh how sure an attacker is.
+
     A pair is decided when the 95% interval of the difference leaves out zero.
     """
+    printed = "attack" if kind == "gain" else kind
     verdicts = []
     for first, second in itertools.combinations(row.systems, 2):
         if not (found[first] and found[second]):
             continue
-        low, high = sorted((first, second), key=lambda name: getattr(row.systems[name], kind))
-        column = _COLUMNS[kind]
-        gap = difference(found[low][0].share(column), found[high][0].share(column))
+        low, high = sorted((first, second), key=lambda name: getattr(row.systems[name], printed))
+        gap = difference(_figure(found[low][0], kind), _figure(found[high][0], kind))
         verdicts.append((f"{SHORT[low]} < {SHORT[high]}", decided(gap)))
     if not verdicts:
         return UNKNOWN
@@ -239,6 +246,10 @@ def order(row: Row, kind: str, found: Mapping[str, list[Measured]]) -> str:
     whole = HOLDS if set(words) == {HOLDS} else UNDECIDED
     whole = REVERSED if REVERSED in words else whole
     return "\n".join([whole, *(f"{_MARKS[word]} {pair}" for pair, word in verdicts)])
+
+
+def _figure(one: Measured, kind: str) -> Interval:
+    return one.excess() if kind == "gain" else one.share(_COLUMNS[kind])
 
 
 def decided(gap: Interval) -> str:
