@@ -10,7 +10,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -508,6 +508,10 @@ class Front:
     """Validation accuracy and excess gain of each confirmed candidate."""
 
 
+FARTHEST = 0.15
+"""Validation accuracy below the dense network's to which `fronts` goes at least."""
+
+
 def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) -> str:
     """Accuracy against excess gain of several defences: trials, best trade-offs, confirmed values.
 
@@ -522,6 +526,7 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
             at = (float(dense["val_accuracy"]), float(dense["excess_gain"]))
             axes.plot(*at, "D", color=INK, markersize=9, zorder=5)
             _label(axes, "dense", at, shift=(-10, 0))
+            _leave_out_the_useless(axes, defenses.values(), at[0])
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         _percent_axis(axes, "validation accuracy")
         axes.set_ylabel(_GAIN_LABEL)
@@ -531,6 +536,27 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
             name,
             f"Validation accuracy against excess gain of {', '.join(defenses)}; lower and further "
             "right is better.",
+        )
+
+
+def _leave_out_the_useless(axes: Axes, fronts: Collection[Front], dense: float) -> None:
+    """End the picture FARTHEST below the dense network or at the last confirmed, and say so.
+
+    A few networks that learned nothing would squeeze all others into a corner.
+    """
+    confirmed = [at for front in fronts for at, _ in front.confirmed]
+    least = min([dense - FARTHEST, *(at - 0.01 for at in confirmed)])
+    accuracies = np.concatenate([front.searched["val_accuracy"] for front in fronts])
+    hidden = int((accuracies < least).sum())
+    if hidden:
+        axes.set_xlim(left=least)
+        axes.text(
+            *(0.01, 0.97),
+            f"\N{LEFTWARDS ARROW} {hidden} searched trials are further left",
+            transform=axes.transAxes,
+            color=MUTED,
+            fontsize=9,
+            va="top",
         )
 
 

@@ -420,6 +420,16 @@ def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Make
     assert "minmax and pruning are not told apart" in sentences[1]
 
 
+def test_networks_that_learned_nothing_do_not_squeeze_the_picture(
+    make_run: Maker, tmp_path: Path
+) -> None:
+    runs = [make_run("pruning"), make_run("dp", val=0.4, confirmed=False)]
+    assert "6 searched trials are further left" in page_of(*runs, out=tmp_path / "hidden.html")
+    runs[1] = make_run("dp", name="confirmed", val=0.4)
+    page = page_of(*runs, out=tmp_path / "shown.html")
+    assert "5 searched trials are further left" in page  # the first is beside the confirmed
+
+
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
     run = load_run(make_run("dp", epsilon=3.0))
     line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
