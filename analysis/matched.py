@@ -40,7 +40,8 @@ class Least:
     a search sees no test images: flattered, and a weaker attack."""
 
     confirmed: Measured | None = None
-    """The candidate of those runs that leaks least over fresh seeds, under the strongest attack."""
+    """The candidate that leaks least over fresh seeds, under the strongest attack; also one of a
+    run with a tighter bound, so that more allowance never looks worse."""
 
     by_the_way: Measured | None = None
     """Where no run was allowed the level: what those with a tighter bound confirmed within it."""
@@ -122,7 +123,7 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
     page: the runs among which their names are unique; `runs` where it is not given.
     """
     wide = [run for run in runs if allowed_drop(run) >= drop - ROUNDING]
-    found = _least_leaking(wide or runs, drop, runs if page is None else page)
+    found = _least_leaking(runs, drop, runs if page is None else page)
     if not wide:
         return Least(was_searched=False, by_the_way=found)
     seen: list[float] = []

@@ -385,6 +385,17 @@ def test_a_tighter_search_may_win_at_a_wider_level_but_not_lose(make_run: Maker)
     assert words[0.10].endswith("of test accuracy: no defence was searched.")
 
 
+def test_more_allowance_never_looks_worse(make_run: Maker) -> None:
+    tight = make_run(name="tight", test=0.935, excess=0.02, max_accuracy_drop=0.01)
+    wide = make_run(name="wide", test=0.92, excess=0.03, max_accuracy_drop=0.05)
+    runs = [load_run(tight), load_run(wide)]
+    for level in (0.01, 0.02, 0.05):
+        found = matched.least(runs, level)
+        assert found.was_searched
+        assert found.confirmed is not None
+        assert found.confirmed.name == "tight"
+
+
 def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) -> None:
     runs = [load_run(make_run("none", test=0.935)), load_run(make_run("pruning", test=0.935))]
     (task,) = matched.tasks(runs)
