@@ -1,7 +1,6 @@
 """Defences at matched test accuracy: the least leak that each reaches when it may cost so much."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -11,6 +10,7 @@ from analysis.evidence import (
     NEAREST,
     PAPERS_PRUNER,
     Measured,
+    allowed_drop,
     defense_of,
     pruner_of,
     system_of,
@@ -101,20 +101,6 @@ def searched(run: Run) -> pd.DataFrame:
     """Complete searched trials; their excess gain is that of the search-time attacks."""
     rows = statistics.searched(run.trials)
     return rows[rows["state"] == "COMPLETE"]
-
-
-def allowed_drop(run: Run) -> float:
-    """How much accuracy the run might lose; without end where it had nothing to choose."""
-    search = run.config["search"]
-    numbers = search.get("parameters")
-    chosen = [
-        number
-        for number in (numbers.values() if isinstance(numbers, Mapping) else [])
-        if not isinstance(number, Mapping) or number.get("searched", True)
-    ]
-    if pruner_of(run) is None and not chosen and (numbers is not None or system_of(run) == "none"):
-        return math.inf
-    return float(search["max_accuracy_drop"])
 
 
 def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -> Least:

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis import compare, matched, paper, paper_figures, published, report
-from analysis.evidence import dense, measured_as, unlike
+from analysis.evidence import allowed_drop, dense, measured_as, unlike
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
 from trainables.records import EpochRecord
@@ -258,6 +258,15 @@ def test_the_papers_order_is_held_against_the_excess_gain_too(
     )
 
 
+def test_a_cell_takes_the_run_that_might_lose_least(make_run: Maker) -> None:
+    tight = make_run(name="tight", test=0.93, max_accuracy_drop=0.01)
+    wide = make_run(
+        name="wide", test=0.88, max_accuracy_drop=0.1, created="2026-02-02T00:00:00+00:00"
+    )
+    for runs in ([tight, wide], [wide, tight]):
+        assert cell(table(1, *runs), "CIFAR-10-VGG16", 3)[0] == "93.0%"
+
+
 def test_dp_at_the_stated_epsilon_is_shown_and_says_what_was_spent(make_run: Maker) -> None:
     task = {"dataset": "mnist", "model": "lenet5"}
     runs = [
@@ -414,7 +423,7 @@ def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) ->
 def test_what_has_nothing_to_choose_stands_at_every_level(
     make_run: Maker, defense: str, search: dict[str, Any], level: float
 ) -> None:
-    assert matched.allowed_drop(load_run(make_run(defense, **search))) == level
+    assert allowed_drop(load_run(make_run(defense, **search))) == level
 
 
 def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Maker) -> None:
