@@ -172,20 +172,6 @@ def system_of(run: Run) -> str:
     return defense_of(run) + ("" if pruner in (None, PAPERS_PRUNER) else f" by {pruner}")
 
 
-def allowed_drop(run: Run) -> float:
-    """How much accuracy the run might lose; without end where it had nothing to choose."""
-    search = run.config["search"]
-    numbers = search.get("parameters")
-    chosen = [
-        number
-        for number in (numbers.values() if isinstance(numbers, Mapping) else [])
-        if not isinstance(number, Mapping) or number.get("searched", True)
-    ]
-    if pruner_of(run) is None and not chosen and (numbers is not None or system_of(run) == "none"):
-        return math.inf
-    return float(search["max_accuracy_drop"])
-
-
 def task_of(run: Run) -> tuple[str, str]:
     """Data set and network."""
     search = run.config["search"]
@@ -201,8 +187,7 @@ def unlike(run: Run) -> str | None:
     A smoke run is known by its preset's name, or by its single epoch of each phase.
     """
     search = run.config["search"]
-    options = run.config.get("options")
-    preset = str(options.get("preset")) if isinstance(options, Mapping) else ""
+    preset = _preset(run)
     budgets = [
         part.get(name) if isinstance(part := search.get(phase), Mapping) else None
         for phase, name in (("training", "epochs"), ("admm", "retrain_epochs"))
@@ -211,6 +196,14 @@ def unlike(run: Run) -> str | None:
         return SMOKE
     canaries = search.get("canaries") or 0
     return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
+
+
+PAPERS_PRESETS = "paper-"
+
+
+def _preset(run: Run) -> str:
+    options = run.config.get("options")
+    return str(options.get("preset")) if isinstance(options, Mapping) else ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,8 +237,9 @@ def measured_as(
 
     system: of `system_of`, so that the paper's columns hold what ADMM pruned. A baseline from
     fresh seeds goes before dense models; a winner goes before a candidate that misses its bound; DP
-    at the nearest epsilon goes before others; then the run that might lose least accuracy, as the
-    paper's systems lose little; then the most seeds; then the newest run.
+    at the nearest epsilon goes before others; then a run of a preset of the paper's rows, whose
+    bounds are the paper's; then the run that might lose least accuracy; then the most seeds; then
+    the newest run.
     """
     found: list[Measured] = []
     for run in runs:
@@ -265,7 +259,8 @@ def measured_as(
             not one.confirmed,
             not one.feasible,
             _distance(one, epsilon),
-            allowed_drop(one.run),
+            not _preset(one.run).startswith(PAPERS_PRESETS),
+            float(one.run.config["search"]["max_accuracy_drop"]),
             -one.seeds,
         ),
     )

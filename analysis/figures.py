@@ -519,14 +519,16 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(5.2)
+        least = _least_shown(defenses.values(), dense)
         for index, (defense, front) in enumerate(defenses.items()):
-            colour = SERIES[index % len(SERIES)]
-            _one_front(axes, defense, front, colour, MARKERS[index % len(MARKERS)])
+            shown = front.searched[front.searched["val_accuracy"] >= least]
+            colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+            _one_front(axes, defense, dataclasses.replace(front, searched=shown), colour, marker)
+        _say_what_is_hidden(axes, defenses.values(), least)
         if dense is not None:
             at = (float(dense["val_accuracy"]), float(dense["excess_gain"]))
             axes.plot(*at, "D", color=INK, markersize=9, zorder=5)
             _label(axes, "dense", at, shift=(-10, 0))
-            _leave_out_the_useless(axes, defenses.values(), at[0])
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         _percent_axis(axes, "validation accuracy")
         axes.set_ylabel(_GAIN_LABEL)
@@ -539,20 +541,23 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
         )
 
 
-def _leave_out_the_useless(axes: Axes, fronts: Collection[Front], dense: float) -> None:
-    """End the picture FARTHEST below the dense network or at the last confirmed, and say so.
+def _least_shown(fronts: Collection[Front], dense: pd.Series | None) -> float:
+    """Validation accuracy at which the picture begins; lower for a confirmed candidate.
 
     A few networks that learned nothing would squeeze all others into a corner.
     """
-    confirmed = [at for front in fronts for at, _ in front.confirmed]
-    least = min([dense - FARTHEST, *(at - 0.01 for at in confirmed)])
-    accuracies = np.concatenate([front.searched["val_accuracy"] for front in fronts])
-    hidden = int((accuracies < least).sum())
+    if dense is None:
+        return 0.0
+    confirmed = [at - 0.01 for front in fronts for at, _ in front.confirmed]
+    return min([float(dense["val_accuracy"]) - FARTHEST, *confirmed])
+
+
+def _say_what_is_hidden(axes: Axes, fronts: Collection[Front], least: float) -> None:
+    hidden = sum(int((front.searched["val_accuracy"] < least).sum()) for front in fronts)
     if hidden:
-        axes.set_xlim(left=least)
         axes.text(
             *(0.01, 0.97),
-            f"\N{LEFTWARDS ARROW} {hidden} searched trials are further left",
+            f"\N{LEFTWARDS ARROW} searched trials further left, not shown: {hidden}",
             transform=axes.transAxes,
             color=MUTED,
             fontsize=9,

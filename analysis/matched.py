@@ -1,6 +1,7 @@
 """Defences at matched test accuracy: the least leak that each reaches when it may cost so much."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,7 +11,6 @@ from analysis.evidence import (
     NEAREST,
     PAPERS_PRUNER,
     Measured,
-    allowed_drop,
     defense_of,
     pruner_of,
     system_of,
@@ -36,12 +36,12 @@ class Least:
     """Whether a run of the defence was allowed to lose as much as the level."""
 
     searched: float | None = None
-    """Of one trial of those runs under the search-time attacks, at matched validation accuracy, for
-    a search sees no test images: flattered, and a weaker attack."""
+    """Of one trial under the search-time attacks, at matched validation accuracy, for a search sees
+    no test images: flattered, and a weaker attack."""
 
     confirmed: Measured | None = None
-    """The candidate that leaks least over fresh seeds, under the strongest attack; also one of a
-    run with a tighter bound, so that more allowance never looks worse."""
+    """The candidate that leaks least over fresh seeds, under the strongest attack. Runs with
+    a tighter bound count too, here and above, so that more allowance never looks worse."""
 
     by_the_way: Measured | None = None
     """Where no run was allowed the level: what those with a tighter bound confirmed within it."""
@@ -103,6 +103,20 @@ def searched(run: Run) -> pd.DataFrame:
     return rows[rows["state"] == "COMPLETE"]
 
 
+def allowed_drop(run: Run) -> float:
+    """How much accuracy the run might lose; without end where it had nothing to choose."""
+    search = run.config["search"]
+    numbers = search.get("parameters")
+    chosen = [
+        number
+        for number in (numbers.values() if isinstance(numbers, Mapping) else [])
+        if not isinstance(number, Mapping) or number.get("searched", True)
+    ]
+    if pruner_of(run) is None and not chosen and (numbers is not None or system_of(run) == "none"):
+        return math.inf
+    return float(search["max_accuracy_drop"])
+
+
 def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -> Least:
     """The least excess gain of runs of one defence that lose at most `drop` of test accuracy.
 
@@ -113,7 +127,7 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
     if not wide:
         return Least(was_searched=False, by_the_way=found)
     seen: list[float] = []
-    for run in wide:
+    for run in runs:
         dense = statistics.baseline(run.trials)
         if dense is not None:
             rows = searched(run)

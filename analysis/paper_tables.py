@@ -28,8 +28,8 @@ _MARKS = {HOLDS: "\N{CHECK MARK}", REVERSED: "\N{BALLOT X}", UNDECIDED: "?"}
 _COLUMNS = {"train": "train_accuracy", "test": "test_accuracy", "attack": "attack_accuracy"}
 _ORDERS = {
     "attack": "the paper's order of attack accuracy",
-    "gain": "by our excess gain",
-    "test": "and of test accuracy",
+    "gain": "that order by our excess gain",
+    "test": "the paper's order of test accuracy",
 }
 _TITLES = {"train": "training accuracy", "test": "test accuracy", "attack": "attack accuracy"}
 

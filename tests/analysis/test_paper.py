@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis import compare, matched, paper, paper_figures, published, report
-from analysis.evidence import allowed_drop, dense, measured_as, unlike
+from analysis.evidence import dense, measured_as, unlike
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
 from trainables.records import EpochRecord
@@ -265,6 +265,10 @@ def test_a_cell_takes_the_run_that_might_lose_least(make_run: Maker) -> None:
     )
     for runs in ([tight, wide], [wide, tight]):
         assert cell(table(1, *runs), "CIFAR-10-VGG16", 3)[0] == "93.0%"
+    preset = make_run(
+        name="preset", test=0.86, preset="paper-table1-cifar10-vgg16", max_accuracy_drop=0.04
+    )
+    assert cell(table(1, tight, wide, preset), "CIFAR-10-VGG16", 3)[0] == "86.0%"
 
 
 def test_dp_at_the_stated_epsilon_is_shown_and_says_what_was_spent(make_run: Maker) -> None:
@@ -423,7 +427,7 @@ def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) ->
 def test_what_has_nothing_to_choose_stands_at_every_level(
     make_run: Maker, defense: str, search: dict[str, Any], level: float
 ) -> None:
-    assert allowed_drop(load_run(make_run(defense, **search))) == level
+    assert matched.allowed_drop(load_run(make_run(defense, **search))) == level
 
 
 def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Maker) -> None:
@@ -444,10 +448,10 @@ def test_networks_that_learned_nothing_do_not_squeeze_the_picture(
     make_run: Maker, tmp_path: Path
 ) -> None:
     runs = [make_run("pruning"), make_run("dp", val=0.4, confirmed=False)]
-    assert "6 searched trials are further left" in page_of(*runs, out=tmp_path / "hidden.html")
+    assert "further left, not shown: 6" in page_of(*runs, out=tmp_path / "hidden.html")
     runs[1] = make_run("dp", name="confirmed", val=0.4)
     page = page_of(*runs, out=tmp_path / "shown.html")
-    assert "5 searched trials are further left" in page  # the first is beside the confirmed
+    assert "further left, not shown: 5" in page  # the first is beside the confirmed
 
 
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
