@@ -436,7 +436,9 @@ class Stop:
     def words(self) -> list[str]:
         """The ssh command; it asks nothing, and refuses a host whose key has changed."""
         options = ["BatchMode=yes", "StrictHostKeyChecking=accept-new", f"ConnectTimeout={SSH_S}"]
-        key = [] if self.key is None else ["-i", os.path.expanduser(self.key)]  # noqa: PTH111
+        key = []
+        if self.key is not None:
+            key = ["-i", os.path.expanduser(self.key)]  # noqa: PTH111 - Path raises at ~nobody/key
         flags = [word for option in options for word in ("-o", option)]
         twice = f"{self.command} >/dev/null 2>&1; {self.command} 2>&1"
         return ["ssh", *flags, *key, "--", f"{self.user}@{self.host}", twice]

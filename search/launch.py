@@ -301,35 +301,36 @@ def losses_retried() -> Iterator[None]:
       second of which is final; and the trial is taken to be in that reset for ever.
     - A machine that was told to go counts as a failure of its trials.
     """
-    managers: Any = RayActorManager  # Ray has no public way
-    failed = managers._actor_task_failed  # noqa: SLF001
+    managers: Any = RayActorManager
+    failed = managers._actor_task_failed  # noqa: SLF001 - Ray has no public way
 
     def as_lost(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=str(exception))
         if isinstance(exception, RayActorError):
             if any(words in str(exception) for words in TOLD_TO_GO):
-                exception._preempted = True  # noqa: SLF001
+                exception._preempted = True  # noqa: SLF001 - Ray has no public way
             _end_reset(tracked_actor_task)
         failed(self, tracked_actor_task, exception)
 
-    managers._actor_task_failed = as_lost  # noqa: SLF001
+    managers._actor_task_failed = as_lost  # noqa: SLF001 - Ray has no public way
     try:
         yield
     finally:
-        managers._actor_task_failed = failed  # noqa: SLF001
+        managers._actor_task_failed = failed  # noqa: SLF001 - Ray has no public way
 
 
 def _end_reset(task: Any) -> None:
     """Leave the failure of a reset to Tune's handler of the actor's."""
-    actor = task._tracked_actor  # noqa: SLF001
-    controller = getattr(actor._on_error, "__self__", None)  # noqa: SLF001
+    actor = task._tracked_actor  # noqa: SLF001 - Ray has no public way
+    controller = getattr(actor._on_error, "__self__", None)  # noqa: SLF001 - Ray has no public way
     if not isinstance(controller, TuneController):
         return
-    trial, resetting = controller._actor_to_trial.get(actor), controller._resetting_trials  # noqa: SLF001
+    trial = controller._actor_to_trial.get(actor)  # noqa: SLF001 - Ray has no public way
+    resetting = controller._resetting_trials  # noqa: SLF001 - Ray has no public way
     if trial in resetting:
         resetting.discard(trial)
-        task._on_error = None  # noqa: SLF001
+        task._on_error = None  # noqa: SLF001 - Ray has no public way
 
 
 def _restored(stage: Stage, folder: Place, trainable: Any) -> tune.Tuner:
@@ -345,7 +346,7 @@ def _restored(stage: Stage, folder: Place, trainable: Any) -> tune.Tuner:
         param_space=_param_space(stage),
     )
     inner: Any = tuner._local_tuner  # noqa: SLF001 - Ray has no public way
-    inner._tune_config, inner._run_config = _tune_config(stage), _run_config(stage)  # noqa: SLF001
+    inner._tune_config, inner._run_config = _tune_config(stage), _run_config(stage)  # noqa: SLF001 - Ray has no public way
     return tuner
 
 

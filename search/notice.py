@@ -62,7 +62,7 @@ class LeavesOnNotice(FIFOScheduler):
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it without types
         self._deadline: float | None = None
         self._without: dict[Trial, str | None] = {}  # running trial -> its last checkpoint before
 

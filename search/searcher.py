@@ -43,27 +43,27 @@ def _startup(n_trials: int) -> int:
     return max(1, min(10, n_trials // 4))
 
 
-def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001  # one signature
+def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
     return TPESampler(seed=seed, n_startup_trials=_startup(n_trials))
 
 
-def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
     return GPSampler(
         seed=seed, n_startup_trials=_startup(n_trials), warn_independent_sampling=False
     )
 
 
-def _random(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+def _random(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
     return RandomSampler(seed=seed)
 
 
-def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # of the class, at construction
         return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
 
 
-def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
+def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
     """At least four generations, so that a short search is not all first generation.
 
     Blended, not swapped, parents: swapped ones often give a vector that was measured already.

@@ -32,7 +32,7 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 def test_gives_one_probability_an_image_and_repeats_itself_under_a_seed(evidence, folds, name):
     before = copy.deepcopy(evidence)
     torch_state = torch.random.get_rng_state()
-    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 - it is what must not change
     first, again = (ATTACKS[name](evidence, folds, SETTING) for _ in range(2))
     assert first.shape == (320,)
     assert first.dtype == np.float64
@@ -47,7 +47,7 @@ def test_gives_one_probability_an_image_and_repeats_itself_under_a_seed(evidence
     ):
         np.testing.assert_array_equal(value, old)
     assert torch.equal(torch.random.get_rng_state(), torch_state)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002 - it is what must not change
 
 
 @every_attack

@@ -63,13 +63,15 @@ def confirmation(pruner: str = "admm") -> Confirmation:
     class Shared:
         references: dict[str, Any]
 
+    def a_stage(name: str, jobs: Any, shared: Any, recorded: Any) -> Any:
+        return SimpleNamespace(name=name, jobs=jobs, shared=shared, recorded=recorded)
+
+    a_store: Any = Shared({})  # holds what is looked at
     return Confirmation(
         config=config,
         base=Job(trial=trial, dense="baseline", accuracy_bound=0.9),
-        stage=lambda name, jobs, shared, recorded: SimpleNamespace(  # type: ignore[arg-type,return-value]
-            name=name, jobs=jobs, shared=shared, recorded=recorded
-        ),
-        shared=Shared({}),  # type: ignore[arg-type]
+        stage=a_stage,
+        shared=a_store,
         say=lambda _: None,
     )
 
