@@ -11,7 +11,7 @@ from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.stacking import Stack
-from trainables.models import layer_macs, prunable_layers
+from trainables.models import count_macs, parameter_count, prunable_layers
 from trainables.privacy_audit import audit
 from trainables.records import COMPARATOR
 from trainables.run import Run
@@ -23,23 +23,24 @@ TEST_KINDS = ("baseline", "confirm", COMPARATOR)
 def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
     """The record's size columns, counted on the weights as they are, against one dense network.
 
-    flops_ratio: multiply-accumulates with a non-zero weight / those of the dense network, prunable
-    layers only.  A stack holds more than one network: its compression is below 1, its ratio above.
+    flops_ratio: multiply-accumulates, without those of zero weights / those of the dense network.
+    A stack holds more than one network: its compression is below 1, its ratio above.
     """
     network = model.first if isinstance(model, Stack) else model
     sizes = {name: weight.numel() for name, weight in prunable_layers(network).items()}
     layers = prunable_layers(model)
     nonzero = {name: int(torch.count_nonzero(weight)) for name, weight in layers.items()}
-    macs = layer_macs(model, image_shape)
-    spent = sum(macs[name] * nonzero[name] / weight.numel() for name, weight in layers.items())
-    whole = macs if network is model else layer_macs(network, image_shape)
+    macs = count_macs(model, image_shape)
+    left = sum(macs.layers[name] * nonzero[name] / w.numel() for name, w in layers.items())
+    whole = macs if network is model else count_macs(network, image_shape)
     return {
         "layer_names": list(sizes),
         "layer_weights": list(sizes.values()),
         "nonzero": sum(nonzero.values()),
         "weights": sum(sizes.values()),
+        "parameters": parameter_count(network),
         "compression": sum(sizes.values()) / max(sum(nonzero.values()), 1),
-        "flops_ratio": spent / sum(whole.values()),
+        "flops_ratio": (left + macs.elsewhere) / max(whole.total, 1),
     }
 
 

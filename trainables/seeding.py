@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import random
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,3 +40,21 @@ def seeded_torch(seed: int, purpose: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, purpose))
         yield
+
+
+@contextlib.contextmanager
+def seeded_globals(seed: int, purpose: str) -> Iterator[None]:
+    """`seeded_torch`, and NumPy's and Python's global generators too, for code that is not ours.
+
+    All previous states come back on leaving.
+    """
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - it is what users' code draws from
+    try:
+        with seeded_torch(seed, purpose):
+            small = derive_seed(seed, purpose) % 2**32
+            np.random.set_state(np.random.RandomState(small).get_state())  # noqa: NPY002 - as above
+            random.setstate(random.Random(small).getstate())
+            yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002 - as above
+        random.setstate(pythons)

@@ -1,23 +1,18 @@
-"""Networks by name; construction, prunable layers and their sizes."""
+"""Networks by name: how each is built, and what it holds."""
 
 import dataclasses
 import difflib
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.config import InvalidInput
 from trainables.models import cifar, imagenet
 from trainables.models.cnn4 import FourLayerCNN
+from trainables.models.fitting import Build, Shape, fit_of, fitted
 from trainables.models.lenet5 import LeNet5
-from trainables.seeding import seeded_torch
-
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
-
-Build = Callable[[int, Shape], nn.Module]
-"""(classes, image shape) -> network with logits as output."""
+from trainables.models.prunable import parameter_count, prunable_layers, unpruned_weights
+from trainables.seeding import seeded_globals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +23,9 @@ class ModelSpec:
 
     sides: tuple[int, ...] | None
     """Image heights it takes, of square images; None takes what its author says."""
+
+    foreign: bool = False
+    """Whether a user wrote it: what it bears is then found out first (models/fitting.py)."""
 
     def takes(self, image_shape: Shape) -> bool:
         """Whether images of this shape go through the network."""
@@ -78,52 +76,57 @@ def _build(name: str, n_classes: int, image_shape: Shape) -> nn.Module:
 
 
 def build_model(name: str, *, n_classes: int, image_shape: Shape, seed: int) -> nn.Module:
-    """The network, initialised from `seed` alone. Raises InvalidInput on an unknown name."""
-    with seeded_torch(seed, "initialisation"):
-        return _build(name, n_classes, image_shape)
+    """The network, initialised from `seed` alone.
 
-
-def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Layer name -> weight of every convolution and linear layer, in the order of the network.
-
-    Biases and norm layers are never pruned: they are few, and a channel dies with its scale.
+    Raises InvalidInput on an unknown name, and where a user's network cannot be made.
     """
-    return {
-        name: module.get_parameter("weight")
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    }
+    with seeded_globals(seed, "initialisation"):
+        network = _build(name, n_classes, image_shape)
+    spec = MODELS[name]
+    return fitted(network, fit_of(spec.build, n_classes, image_shape)) if spec.foreign else network
+
+
+def memory_format(name: str, n_classes: int, image_shape: Shape) -> torch.memory_format:
+    """How the network's weights are laid out for training: channels last where it bears that."""
+    spec = MODELS[name]
+    if spec.foreign and not fit_of(spec.build, n_classes, image_shape).channels_last:
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """What a network holds, told before it is trained."""
+
+    layers: dict[str, int]
+    """Prunable layer -> number of weights, in the network's order, each weight once."""
+
+    unpruned: dict[str, str]
+    """Other matrices, kernels and tables -> why they are not pruned."""
+
+    parameters: int
+    """All that ship, each once, the prunable ones included."""
+
+    @property
+    def prunable_share(self) -> float:
+        """Fraction of the parameters that can be pruned."""
+        return sum(self.layers.values()) / self.parameters
+
+
+def outline(name: str, n_classes: int, image_shape: Shape) -> Outline:
+    """What the network holds; our own are not allocated for it."""
+    if name in MODELS and MODELS[name].foreign:
+        model = build_model(name, n_classes=n_classes, image_shape=image_shape, seed=0)
+    else:
+        with torch.device("meta"):
+            model = _build(name, n_classes, image_shape)
+    return Outline(
+        layers={layer: weight.numel() for layer, weight in prunable_layers(model).items()},
+        unpruned=unpruned_weights(model),
+        parameters=parameter_count(model),
+    )
 
 
 def layer_sizes(name: str, n_classes: int, image_shape: Shape) -> dict[str, int]:
-    """Layer name -> number of weights, without allocating them."""
-    with torch.device("meta"):
-        model = _build(name, n_classes, image_shape)
-    return {layer: weight.numel() for layer, weight in prunable_layers(model).items()}
-
-
-def layer_macs(model: nn.Module, image_shape: Shape) -> dict[str, int]:
-    """Layer name -> multiply-accumulates of one image, counted on a forward pass."""
-    macs: dict[str, int] = {}
-
-    def count(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            weight = module.get_parameter("weight")
-            positions = output[0].numel() // weight.shape[0]  # 1 for a linear layer
-            macs[name] = weight.numel() * positions
-
-        return hook
-
-    layers = prunable_layers(model)
-    hooks = [model.get_submodule(name).register_forward_hook(count(name)) for name in layers]
-    was_training = model.training
-    try:
-        model.eval()
-        device = next(model.parameters()).device
-        with torch.no_grad():
-            model(torch.zeros(1, *image_shape, device=device))
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return {name: macs[name] for name in layers}
+    """Layer name -> number of weights."""
+    return outline(name, n_classes, image_shape).layers

@@ -75,7 +75,7 @@ def uniform_plus(weights: Mapping[str, Tensor], keep: float) -> tuple[int, ...]:
     sizes = _sizes(weights)
     total = _total(sizes, keep)
     last = len(sizes) - 1
-    fixed = {0: int(sizes[0])} if next(iter(weights.values())).ndim == 4 else {}
+    fixed = {0: int(sizes[0])} if next(iter(weights.values())).ndim > 2 else {}
     counts = _uniform_beside(fixed, sizes, total)
     least = math.ceil(LAST_SHARE * int(sizes[last]))
     if counts is not None and counts[last] < least:

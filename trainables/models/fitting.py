@@ -1,0 +1,115 @@
+"""Makes any nn.Module take our images and give our logits: layout, precision and outputs.
+
+Networks train with channels last, float32 images and float32 logits.  What a user's network cannot
+bear of that is found out once, on two images, and then held by hooks on the network itself, so that
+training, attacks and Opacus all meet the same function.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+Build = Callable[[int, Shape], nn.Module]
+"""(classes, image shape) -> network with logits as output."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """How a network is laid out and what its images are turned into."""
+
+    channels_last: bool = True
+    """Whether weights and images lie channels last; else in torch's default order."""
+
+    as_float32: bool = False
+    """Whether parameters of another precision are turned into float32."""
+
+    images: torch.dtype = torch.float32
+    """What the images are turned into before the network sees them."""
+
+
+@functools.cache
+def fit_of(build: Build, n_classes: int, image_shape: Shape) -> Fit:
+    """The first way in which the network trains and answers; torch's defaults where none works.
+
+    A network that fails in every way fails again, with its cause, when it is rehearsed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        precisions = _precisions(build(n_classes, image_shape))
+        for precision in precisions:
+            for channels_last in (True, False):
+                fit = dataclasses.replace(precision, channels_last=channels_last)
+                if _works(fit, build, n_classes, image_shape):
+                    return fit
+    return dataclasses.replace(precisions[0], channels_last=False)
+
+
+def fitted(network: nn.Module, fit: Fit) -> nn.Module:
+    """The same network with hooks that turn images and outputs; its layout is the caller's."""
+    if fit.as_float32:
+        network.float()
+    network.register_forward_pre_hook(functools.partial(_prepared, fit))
+    network.register_forward_hook(_logits)
+    return network
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits in what a network returned: the tensor, the first of several, or its `logits`.
+
+    Raises TypeError where there is none.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        return logits_of(output["logits"] if "logits" in output else next(iter(output.values())))
+    if isinstance(output, tuple | list) and output:
+        return logits_of(output[0])
+    named = getattr(output, "logits", None)
+    if isinstance(named, Tensor):
+        return named
+    raise TypeError(f"it returns {type(output).__name__}, not logits")
+
+
+def _logits(_network: nn.Module, _images: tuple[Tensor, ...], output: object) -> Tensor:
+    return logits_of(output).float()
+
+
+def _prepared(fit: Fit, _network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    images, *others = inputs
+    images = images.to(fit.images)
+    if not fit.channels_last:  # a clone: of one channel, either order passes for the other
+        images = images.clone(memory_format=torch.contiguous_format)
+    return (images, *others)
+
+
+def _precisions(network: nn.Module) -> list[Fit]:
+    found = {p.dtype for p in network.parameters() if p.is_floating_point()} - {torch.float32}
+    if not found:
+        return [Fit()]
+    first = next(p.dtype for p in network.parameters() if p.is_floating_point())
+    return [Fit(as_float32=True), Fit(), Fit(images=first)]
+
+
+def _works(fit: Fit, build: Build, n_classes: int, image_shape: Shape) -> bool:
+    try:
+        network = fitted(build(n_classes, image_shape), fit)
+        if fit.channels_last:
+            network.to(memory_format=torch.channels_last)
+        images = torch.rand(2, *image_shape).contiguous(memory_format=torch.channels_last)
+        network.train()
+        logits = network(images)
+        loss: Any = functional.cross_entropy(logits, torch.zeros(2, dtype=torch.int64))
+        loss.backward()
+        network.eval()
+        with torch.no_grad():
+            network(images)
+    except Exception:  # noqa: BLE001 - whatever a network's own code raises: it does not bear this
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Which weights of any network are pruned, why others are not, and how many there are.
+
+Pruned are the matrices and kernels of torch's own layers: those that multiply their input.  A
+weight that several layers share is one weight; one that is frozen, or computed from others at each
+call, keeps its values, since neither ADMM nor a mask could hold it.  Biases and norms are never
+pruned: they are few, and a channel dies with its scale.
+"""
+
+from torch import Tensor, nn
+
+KERNELS = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+"""Layers whose one matrix or kernel is called `weight`."""
+
+PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+"""Of nn.MultiheadAttention; its output projection is an nn.Linear."""
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+"""Layers with several matrices, called weight_ih..., weight_hh... and weight_hr..."""
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Layer name -> the weight that is pruned, in the order of the network, each weight once.
+
+    A layer is called as its module, or as its parameter where a module has several (`attention.
+    in_proj_weight`).
+    """
+    found: dict[str, nn.Parameter] = {}
+    known: set[int] = set()
+    for prefix, module in model.named_modules():
+        for name in weight_names(module):
+            weight = dict(module.named_parameters(recurse=False)).get(name)
+            if weight is None or not weight.requires_grad or id(weight) in known:
+                continue
+            known.add(id(weight))
+            found[_layer(prefix, name)] = weight
+    return found
+
+
+def unpruned_weights(model: nn.Module) -> dict[str, str]:
+    """Name -> why it is not pruned, of every other matrix, kernel and table of the network."""
+    pruned = {id(weight) for weight in prunable_layers(model).values()}
+    reasons: dict[str, str] = {}
+    owners = dict(model.named_modules())
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2 or id(parameter) in pruned:
+            continue
+        prefix, _, own = name.rpartition(".")
+        owner = owners[prefix]
+        if not parameter.requires_grad:
+            reasons[name] = "it is frozen"
+        elif own in weight_names(owner):  # pruned only as another name of the same parameter
+            continue
+        elif prefix.endswith(".parametrizations.weight") or _computed_from(owner, own):
+            reasons[name] = "the layer's weight is computed from it at each call"
+        else:
+            reasons[name] = f"{type(owner).__name__} is not a layer whose weights are pruned"
+    return reasons
+
+
+def masked_layers(model: nn.Module) -> list[str]:
+    """Layers that torch.nn.utils.prune has masked: their parameter is not their weight."""
+    return [
+        prefix
+        for prefix, module in model.named_modules()
+        for name, _ in module.named_buffers(recurse=False)
+        if name.endswith("_mask") and hasattr(module, f"{name.removesuffix('_mask')}_orig")
+    ]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """All parameters of the network, each counted once however many names it has."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def weight_names(module: nn.Module) -> tuple[str, ...]:
+    """Names of the parameters of this very module that are matrices or kernels to prune."""
+    if isinstance(module, KERNELS):
+        return ("weight",)
+    if isinstance(module, nn.MultiheadAttention):
+        return PROJECTIONS
+    if isinstance(module, RECURRENT):
+        names = (name for name, _ in module.named_parameters(recurse=False))
+        return tuple(name for name in names if name.startswith("weight_"))
+    return ()
+
+
+def _layer(prefix: str, name: str) -> str:
+    if not prefix:
+        return name
+    return prefix if name == "weight" else f"{prefix}.{name}"
+
+
+def _computed_from(module: nn.Module, own: str) -> bool:
+    """Whether old-style weight_norm or spectral_norm makes `weight` of this parameter."""
+    made = vars(module).get("weight")
+    return own.startswith("weight_") and isinstance(made, Tensor)
