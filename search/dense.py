@@ -2,22 +2,26 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ray import tune
-from safetensors.numpy import load_file
 
 from search.context import Context
-from search.launch import StageFailed, kept_checkpoint, kept_logits, require_all, run_stage
+from search.launch import StageFailed, kept_checkpoint, kept_logits, run_stage
 from trainables.baseline import dense_seed
-from trainables.records import COMPLETE, EpochRecord
+from trainables.records import COMPLETE, ROUNDING, EpochRecord
 from trainables.seeding import derive_seed
 from trainables.storage import write
 from trainables.trial import MODEL_FILE, Job, Shared
+from trainables.weights import as_arrays, read_weights
 
 BASELINE = "baseline"
+
+OTHER_MACHINE = 0.005
+"""Accuracy by which another processor, or a GPU, may differ by rounding alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,8 @@ def train_dense(context: Context) -> Dense:
             "Networks start from published weights and are fine-tuned on the members only: what is "
             "measured is membership in the fine-tuning"
         )
-    results = run_stage(context.stage("dense", jobs, context.shared({}), False))
-    require_all(results, jobs, "dense model")
+    stage = context.stage("dense", jobs, context.shared({}), False)
+    results = run_stage(stage, needed="dense model")
     states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}
     shared = context.shared(states)
     trained = results[jobs[0].trial.trial_id]
@@ -78,7 +82,7 @@ def _dense_name(job: Job) -> str:
 
 def _weights(result: tune.Result) -> dict[str, np.ndarray]:
     with kept_checkpoint(result).as_directory() as folder:
-        return dict(load_file(Path(folder) / MODEL_FILE))
+        return as_arrays(read_weights(Path(folder) / MODEL_FILE))
 
 
 def _keep_baseline(context: Context, trained: tune.Result) -> None:
@@ -104,10 +108,28 @@ def _measure(
         vector=BASELINE if references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
-    measured = run_stage(context.stage("baseline", [job], shared, True))
-    require_all(measured, [job], "the attack on the dense model")
+    run_stage(
+        context.stage("baseline", [job], shared, True), needed="the attack on the dense model"
+    )
     row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
     if row["state"] != COMPLETE:
         raise StageFailed(f"the dense model could not be measured: {row['error']}")
+    require_as_trained(trained.metrics or {}, row)
     write(context.folder.baseline / "record.json", json.dumps(row, default=str, indent=2) + "\n")
     return row
+
+
+def require_as_trained(trained: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Raise StageFailed where the model that was measured is not the one that was trained.
+
+    trained: the last report of its training.  Weights are all that passed from one to the other, so
+    the accuracies differ where the network keeps anything beside them.
+    """
+    last, measured = float(trained["val_accuracy"]), float(row["val_accuracy"])
+    here = all(trained[key] == row[key] for key in ("node", "device")) and row["device"] == "cpu"
+    if abs(last - measured) > (ROUNDING if here else OTHER_MACHINE):
+        raise StageFailed(
+            f"the dense model had validation accuracy {last:.4f} at the end of its training, but "
+            f"its weights, loaded to be measured, have {measured:.4f}: the network is not "
+            "determined by its state dict; keep all it needs in parameters and buffers"
+        )

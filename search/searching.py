@@ -11,9 +11,12 @@ from search.dense import BASELINE, Dense
 from search.launch import Stage, run_stage
 from search.searcher import FeasibleSearcher, goal_of
 from search.stopping import InfeasibleStopper
+from trainables.data.registry import DATASETS
+from trainables.models import build_model, prunable_layers
 from trainables.pruning.allocation import erk, lamp, uniform
 from trainables.seeding import derive_seed
 from trainables.trial import Job
+from trainables.weights import as_tensors, load_weights
 
 ANCHOR_LEVELS = (0.2, 0.1, 0.4)
 """Keep ratios of the published allocations that are tried first, the most promising first."""
@@ -52,10 +55,12 @@ def anchor_vectors(context: Context, dense: Dense) -> list[tuple[int, ...]]:
 
 def dense_weights(context: Context, dense: Dense) -> dict[str, torch.Tensor]:
     """Prunable layer -> its weights in the dense model, in the model's order."""
-    state = dense.shared.dense[BASELINE]
-    return {
-        name: torch.from_numpy(state[f"{name}.weight"].copy()) for name in context.inputs.layers
-    }
+    spec = DATASETS[context.config.dataset]
+    model = build_model(
+        context.config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
+    )
+    load_weights(model, as_tensors(dense.shared.dense[BASELINE]))
+    return {name: weight.detach() for name, weight in prunable_layers(model).items()}
 
 
 def search(context: Context, dense: Dense) -> None:

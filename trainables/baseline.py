@@ -12,6 +12,7 @@ from trainables.network import new_network
 from trainables.records import EpochRecord
 from trainables.seeding import derive_seed, torch_generator
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
+from trainables.weights import load_weights
 
 
 def dense_seed(run_seed: int, reference: int | None) -> int:
@@ -142,7 +143,7 @@ class LoadedDense:
         self._images = cohort.images
         self.epochs = config.training.epochs
         self.model: nn.Module = new_network(config, cohort)
-        self.model.load_state_dict(weights)
+        load_weights(self.model, weights)
 
     def predict(self, indices: Tensor) -> Tensor:
         """Logits (m, classes) float32."""

@@ -25,6 +25,7 @@ from trainables.training import (
     predict,
     reestimate_batch_norm,
 )
+from trainables.weights import load_weights
 
 
 class PruningRun:
@@ -51,7 +52,7 @@ class PruningRun:
         self.config = config
         self._cohort = cohort
         self.model: nn.Module = new_network(config, cohort)
-        self.model.load_state_dict(dense)
+        load_weights(self.model, dense)
         self._weights = prunable_layers(self.model)
         self._admm = ADMM(self._weights, config.n, config.admm.rho)
         self._masks: Masks | None = None

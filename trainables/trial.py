@@ -32,6 +32,7 @@ from trainables.pruning_run import PruningRun
 from trainables.records import COMPLETE, EpochRecord, violation
 from trainables.run import Run
 from trainables.training import DivergedError
+from trainables.weights import as_tensors, save_weights
 
 STATE_FILE = "state.pt"
 MODEL_FILE = "model.safetensors"
@@ -117,6 +118,9 @@ class Job:
         """Rebuild what `to_dict` wrote."""
         return cls(**{**values, "trial": TrialConfig.from_dict(values["trial"])})
 
+
+_SIZE_ALWAYS = ("layer_names", "layer_weights", "weights", "parameters")
+"""Sizes that say nothing of a model's training, told of an unfinished one too."""
 
 SUGGESTED = ("kind", "number", "n", "parameters")
 """What a searcher decides of a trial."""
@@ -225,7 +229,7 @@ class Trial(tune.Trainable):
             spec = DATASETS[self._job.trial.dataset]
             shared, device = self._shared, self._device
             images = on_device(shared.images, spec, device, shared.decoders)
-            pretrained = None if shared.pretrained is None else _tensors(shared.pretrained)
+            pretrained = None if shared.pretrained is None else as_tensors(shared.pretrained)
             self._cohort = Cohort.of(images, shared.split, device, pretrained)
         return self._cohort
 
@@ -248,7 +252,7 @@ class Trial(tune.Trainable):
         job = self._job
         if job.dense is None:
             return DenseRun(job.trial, cohort)
-        tensors = _tensors(self._shared.dense[job.dense])
+        tensors = as_tensors(self._shared.dense[job.dense])
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)
         seed = dense_seed(job.trial.run_seed, job.reference)
@@ -277,7 +281,7 @@ class Trial(tune.Trainable):
             )
         else:
             sizes = size(run.model, shape)
-            measured = {key: sizes[key] for key in ("layer_names", "layer_weights", "weights")}
+            measured = {key: sizes[key] for key in _SIZE_ALWAYS}
         val_accuracy, progress = self._milestone
         val_accuracy = measured.get("val_accuracy", val_accuracy)
         elapsed = self._elapsed_s()
@@ -323,11 +327,6 @@ def known_result(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tensors(weights: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """Copies: the object store's memory is read-only."""
-    return {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
-
-
 @contextlib.contextmanager
 def ended_after(timeout_s: float | None) -> Iterator[None]:
     """End this process when the block takes longer; where it hung goes to the process's log.
@@ -361,7 +360,6 @@ def device_name(device: torch.device) -> str:
 
 def save_model(run: Run, folder: Path) -> None:
     """Weights, and masks where the run pruned, as safetensors."""
-    weights = {name: value.contiguous() for name, value in run.model.state_dict().items()}
-    save_file(weights, folder / MODEL_FILE)
+    save_weights(run.model, folder / MODEL_FILE)
     if isinstance(run, PruningRun):
         save_file(dict(run.masks), folder / MASKS_FILE)
