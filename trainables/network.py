@@ -1,12 +1,11 @@
 """The network of a trial: from its seed or from published weights, laid out for the device."""
 
-import torch
 from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
-from trainables.models import build_model
+from trainables.models import build_model, memory_format
 
 
 def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None) -> nn.Module:
@@ -23,4 +22,5 @@ def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None)
     )
     if cohort.pretrained is not None:
         network.load_state_dict(cohort.pretrained)
-    return network.to(cohort.members.device).to(memory_format=torch.channels_last)
+    layout = memory_format(config.model, spec.n_classes, spec.image_shape)
+    return network.to(cohort.members.device).to(memory_format=layout)

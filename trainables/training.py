@@ -45,7 +45,10 @@ def cosine(start: float, step: int, steps: int) -> float:
 
 
 def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bf16 on CUDA, whose tensor cores want it; float32 elsewhere, bit for bit repeatable."""
+    """Of training steps: bf16 on CUDA, whose tensor cores want it; else float32, repeatable.
+
+    What is measured is always measured in the weights' own precision: released weights answer so.
+    """
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -55,9 +58,23 @@ Draw = Callable[[int, int, torch.Generator], Iterator[Tensor]]
 """(images, batch size, generator) -> positions of each step's images, on the CPU."""
 
 
+def batch_sizes(count: int, batch_size: int) -> list[int]:
+    """Images in each step of a pass; the last is not a single one, which batch norm cannot take.
+
+    >>> batch_sizes(10, 4), batch_sizes(9, 4), batch_sizes(3, 2)
+    ([4, 4, 2], [4, 3, 2], [3])
+    """
+    whole, rest = divmod(count, batch_size)
+    sizes = [batch_size] * whole + [rest] * (rest > 0)
+    if rest == 1 and whole and batch_size > 1:
+        sizes[-2:] = [batch_size - 1, 2] if batch_size > 2 else [3]
+    return sizes
+
+
 def shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Every image once, in random order."""
-    yield from torch.split(torch.randperm(count, generator=generator), batch_size)
+    order = torch.randperm(count, generator=generator)
+    yield from torch.split(order, batch_sizes(count, batch_size))
 
 
 class Epoch:
@@ -86,7 +103,7 @@ class Epoch:
     @property
     def steps(self) -> int:
         """Optimiser steps in one pass."""
-        return math.ceil(len(self._indices) / self._batch_size)
+        return len(batch_sizes(len(self._indices), self._batch_size))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         drawn = self._draw(len(self._indices), self._batch_size, self._generator)
@@ -140,10 +157,8 @@ class Epoch:
 def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()
-    with _precision(indices.device):
-        batches = images.batches(torch.split(indices, images.at_once))
-        parts = [model(batch).float() for batch, _ in batches]
-    return torch.cat(parts)
+    batches = images.batches(torch.split(indices, images.at_once))
+    return torch.cat([model(batch).float() for batch, _ in batches])
 
 
 def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
@@ -154,24 +169,31 @@ def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
 
 @torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, images: ImageBatches, indices: Tensor) -> None:
-    """Set the running statistics of every batch norm to those of `indices` under today's weights.
+    """Set the running statistics of the batch norms to those of `indices` under today's weights.
 
     A hard prune moves every activation; stale statistics would cost accuracy that retraining
-    then has to win back.  Models without batch norm are left alone.
+    then has to win back.  Norms that the network keeps in evaluation mode while it trains keep
+    their statistics, and everything but the norms works as in evaluation.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001 - torch's only common base class
+    model.train()
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training  # noqa: SLF001 - torch's only common base class
+    ]
+    model.eval()
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-    model.train()
+        norm.training = True
     seen = 0
-    with _precision(indices.device):
-        for batch, _ in images.batches(torch.split(indices, images.at_once)):
-            seen += len(batch)
-            for norm in norms:
-                norm.momentum = len(batch) / seen  # a running mean over images, not over batches
-            model(batch)
+    parts = torch.split(indices, batch_sizes(len(indices), images.at_once))
+    for batch, _ in images.batches(parts):
+        seen += len(batch)
+        for norm in norms:
+            norm.momentum = len(batch) / seen  # a running mean over images, not over batches
+        model(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -108,7 +108,9 @@ def test_admm_solves_a_sparse_least_squares_problem() -> None:
     assert residuals.dual < 1e-2
 
 
-def test_penalty_without_a_gradient_is_refused() -> None:
+def test_a_layer_without_gradient_in_a_step_gets_the_penalty_alone() -> None:
     admm = ADMM(weights(), (5, 2), 0.1)
-    with pytest.raises(RuntimeError, match="no gradient"):
-        admm.add_penalty_gradient()
+    admm.U = {name: torch.ones_like(dual) for name, dual in admm.U.items()}
+    admm.add_penalty_gradient()
+    for name, weight in admm._weights.items():
+        assert torch.allclose(weight.grad, 0.1 * (weight - admm.Z[name] + admm.U[name]))

@@ -51,10 +51,14 @@ class ADMM:
 
     @torch.no_grad()
     def add_penalty_gradient(self) -> None:
-        """Add rho (W - Z + U), the gradient of `penalty`, without building its graph."""
+        """Add rho (W - Z + U), the gradient of `penalty`, without building its graph.
+
+        A layer that the loss did not reach in this step (it was dropped, or another expert was
+        chosen) has the penalty's gradient alone.
+        """
         for name, weight in self._weights.items():
             if weight.grad is None:
-                raise RuntimeError(f"layer {name} has no gradient to add the penalty to")
+                weight.grad = torch.zeros_like(weight)
             weight.grad.add_(weight - self.Z[name] + self.U[name], alpha=self.rho)
 
     @torch.no_grad()
