@@ -17,12 +17,13 @@ from search.searcher import SAMPLERS
 from search.space import default_kind
 from trainables.candidates import BUILDERS
 from trainables.commandline import OneLineParser
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, TrialConfig
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
-from trainables.models import MODELS, layer_sizes
-from trainables.plugin import Plugin, try_out
+from trainables.models import MODELS, Outline, outline
+from trainables.plugin import Plugin
 from trainables.pruning.registry import PRUNERS
+from trainables.rehearsal import rehearse
 from trainables.storage import Place, place
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
@@ -110,6 +111,13 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help="a file of your own that registers networks and data sets for the two options above",
+    )
+    group.add_argument(
+        "--pretrained-start",
+        action="store_true",
+        default=None,
+        help="the network of --plugin starts from given weights, and these never saw any image of "
+        "the data set; the report repeats it",
     )
     group.add_argument("--defense", metavar="NAME", help=f"{' | '.join(BUILDERS)} [pruning]")
     group.add_argument(
@@ -287,6 +295,7 @@ _DECIDING = (
     "dataset",
     "model",
     "plugin",
+    "pretrained_start",
     "defense",
     "set",
     "epsilon",
@@ -317,9 +326,7 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
     dataset = known(given["dataset"] or "mnist5k", list(DATASETS), "--dataset")
     model = known(given["model"] or DATASETS[dataset].default_model, list(MODELS), "--model")
     spec = DATASETS[dataset]
-    layers = layer_sizes(model, spec.n_classes, spec.image_shape)
-    if plugin is not None:
-        try_out(model, dataset)
+    network = outline(model, spec.n_classes, spec.image_shape)
     shown = f"{', '.join(PRESETS)}, {paper_presets_in_words()}"
     names = (*PRESETS, *paper_presets())
     preset = known(given["preset"] or "default", names, "--preset", shown)
@@ -338,7 +345,7 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
     if given["shadows"] is not None and audit == "none":
         raise InvalidInput(f"--shadows {given['shadows']} needs --audit rmia or --audit lira")
     changes: dict[str, Any] = {
-        "space": default_kind(len(layers)),
+        "space": default_kind(len(network.layers)),
         "shadows": SHADOWS[audit],
         "plugin": plugin and plugin.sha256,
     }
@@ -351,7 +358,47 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
         else:
             option = f"--{name.replace('_', '-')}"
             changes[name] = known(value, choices[name], option) if name in choices else value
-    return _with_defense(dataclasses.replace(config, **changes), given)
+    config = _with_defense(dataclasses.replace(config, **changes), given)
+    _require_reachable(config, network)
+    if plugin is not None:
+        rehearse(_any_trial(config), pretrained_start=config.pretrained_start)
+    elif config.pretrained_start:
+        raise InvalidInput(
+            f"--pretrained-start is of a network of --plugin, and {model} is ours: leave it out"
+        )
+    return config
+
+
+def _require_reachable(config: SearchConfig, network: Outline) -> None:
+    """Refuse a bound on the size that the network cannot meet, however much is pruned of it."""
+    bound, share = config.min_compression, network.prunable_share
+    most = 1 / (1 - share * (1 - config.minimum_keep))
+    if bound is not None and bound > most:
+        left = [f"{name} ({why})" for name, why in network.unpruned.items()]
+        raise InvalidInput(
+            f"--min-compression {bound:g} cannot be met: {share:.0%} of the {network.parameters:,} "
+            f"parameters of {config.model} can be pruned, so that it shrinks {most:.2g} times at "
+            f"most; not pruned: {', '.join([*left[:3], 'biases and norms'])}"
+        )
+
+
+def _any_trial(config: SearchConfig) -> TrialConfig:
+    """A trial of the run, with the defence's numbers at their defaults."""
+    return TrialConfig(
+        kind="search",
+        number=0,
+        run_seed=config.seed,
+        seed=0,
+        dataset=config.dataset,
+        model=config.model,
+        n=(),
+        defense=config.defense,
+        pruner=config.pruner,
+        parameters={name: number.default for name, number in config.parameters.items()},
+        training=config.training,
+        admm=config.admm,
+        attack=config.attack,
+    )
 
 
 def require_known(config: SearchConfig) -> None:

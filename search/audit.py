@@ -14,7 +14,7 @@ from ray import tune
 
 from search.context import Context
 from search.dense import Dense
-from search.launch import kept_logits, require_all, run_stage
+from search.launch import kept_logits, run_stage
 from search.space import Candidate
 from trainables.attacks.auditors import audit_scores, calibrated_score
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
@@ -84,8 +84,8 @@ def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> 
     if cached.exists():
         with np.load(io.BytesIO(cached.read_bytes()), allow_pickle=False) as arrays:
             return Outputs(audited=arrays["audited"], population=arrays["population"])
-    results = run_stage(context.stage(f"audit-{key}", jobs, dense.shared, False))
-    require_all(results, jobs, "shadow model")
+    stage = context.stage(f"audit-{key}", jobs, dense.shared, False)
+    results = run_stage(stage, needed="shadow model")
     outputs = Outputs.stacked([results[job.trial.trial_id] for job in jobs])
     content = io.BytesIO()
     np.savez(content, audited=outputs.audited, population=outputs.population)

@@ -51,6 +51,9 @@ class SearchConfig:
     pretrained: bool = False
     """Every network starts from published weights; membership is then of the fine-tuning."""
 
+    pretrained_start: bool = False
+    """Whether the user says that weights which no seed moves never saw the data set."""
+
     defense: str = "pruning"
     pruner: str = "admm"
     audit: str = "none"

@@ -10,7 +10,7 @@ import numpy as np
 from ray import tune
 
 from search.config import SearchConfig
-from search.launch import Stage, kept_logits, require_all, run_stage
+from search.launch import Stage, kept_logits, run_stage
 from search.searcher import Goal
 from search.space import Candidate
 from trainables.config import TrialConfig
@@ -156,8 +156,8 @@ def _with_references(
         for position, candidate in enumerate(candidates)
         for reference in range(confirmation.config.references)
     ]
-    results = run_stage(confirmation.stage(f"references-{name}", jobs, confirmation.shared, False))
-    require_all(results, jobs, "reference model")
+    stage = confirmation.stage(f"references-{name}", jobs, confirmation.shared, False)
+    results = run_stage(stage, needed="reference model")
     logits = [kept_logits(results[job.trial.trial_id]) for job in jobs]
     count = confirmation.config.references
     groups = {

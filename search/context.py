@@ -22,7 +22,7 @@ from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes
 from trainables.defenses.registry import DEFENSES
-from trainables.models import layer_sizes, published_weights
+from trainables.models import Outline, outline, published_weights
 from trainables.plugin import Plugin
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
@@ -34,8 +34,7 @@ class Inputs:
 
     images: Images | ImageFiles
     split: Split
-    layers: dict[str, int]
-    """Prunable layer -> number of weights, in the model's order."""
+    network: Outline
 
     canary: np.ndarray
     """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
@@ -44,6 +43,11 @@ class Inputs:
     """State dict of published weights; None where networks start from their seeds."""
 
     plugin: Plugin | None = None
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Prunable layer -> number of weights, in the model's order."""
+        return self.network.layers
 
     @property
     def population(self) -> np.ndarray:
@@ -63,6 +67,8 @@ class Inputs:
             "canaries": int(self.canary.sum()),
             "layer_names": list(self.layers),
             "layer_weights": list(self.layers.values()),
+            "parameters": self.network.parameters,
+            "unpruned": self.network.unpruned,
         }
 
 
@@ -76,13 +82,13 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     spec = DATASETS[config.dataset]
     images = load_images(config.dataset, options.data_dir)
     split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
-    layers = layer_sizes(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
         images=dataclasses.replace(images, labels=labels),
         split=split,
-        layers=layers,
+        network=network,
         canary=canary,
         pretrained=_pretrained(config, options),
         plugin=plugin,

@@ -269,12 +269,35 @@ def has_snapshot(folder: Place) -> bool:
     return True
 
 
-def run_stage(stage: Stage) -> dict[str, tune.Result]:
+class NoneMayFail(tune.Callback):
+    """Ends a stage when a job of it failed for good: the others would be trained for nothing."""
+
+    def __init__(self, what: str) -> None:
+        """what: the jobs, in the words of the message."""
+        self._what = what
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """All retries were used. Raises StageFailed."""
+        raise failure(self._what, trial_name(trial), trial.get_error())
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """It may have ended without a model. Raises StageFailed."""
+        error = (trial.last_result or {}).get("trial_error")
+        if error:
+            raise failure(self._what, trial_name(trial), error)
+
+
+def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]:
     """Run the stage, or what a killed driver left of it; trial id -> Tune's result.
 
     Finished trials are not run again; interrupted ones go on from their last checkpoint.  A job of
-    a fixed list that failed for good is tried again: the run cannot do without it.
+    a fixed list that failed for good is tried again.
+
+    needed: what its jobs make, where the run cannot do without any of them; the first that fails
+    for good then ends the stage.  Raises StageFailed.
     """
+    if needed is not None:
+        stage = dataclasses.replace(stage, callbacks=[*stage.callbacks, NoneMayFail(needed)])
     trainable = tune.with_resources(
         tune.with_parameters(Trial, shared=stage.shared),
         {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
@@ -288,7 +311,10 @@ def run_stage(stage: Stage) -> dict[str, tune.Result]:
     with checkpoints_first(), losses_retried():
         grid = tuner.fit()
     results = [grid[position] for position in range(len(grid))]
-    return {job_of(result.config).trial.trial_id: result for result in results if result.config}
+    found = {job_of(result.config).trial.trial_id: result for result in results if result.config}
+    if needed is not None:
+        require_all(found, stage.jobs or [], needed)
+    return found
 
 
 @contextlib.contextmanager
@@ -402,13 +428,17 @@ def _run_config(stage: Stage) -> tune.RunConfig:
 def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> None:
     """Raise StageFailed unless every job finished its full budget."""
     for job in jobs:
-        result = results.get(job.trial.trial_id)
+        name, result = job.trial.trial_id, results.get(job.trial.trial_id)
         if result is None or result.error is not None:
-            cause = "no result" if result is None else str(result.error).strip().splitlines()[-1]
-            raise StageFailed(f"{what} {job.trial.trial_id} failed: {cause}")
+            raise failure(what, name, "no result" if result is None else result.error)
         if not (result.metrics or {}).get("finished"):
             cause = (result.metrics or {}).get("trial_error") or "it was stopped early"
-            raise StageFailed(f"{what} {job.trial.trial_id} failed: {cause}")
+            raise failure(what, name, cause)
+
+
+def failure(what: str, name: str, error: BaseException | str | None) -> StageFailed:
+    """In one line: which job of which kind failed, and why."""
+    return StageFailed(f"{what} {name} failed: {str(error).strip().splitlines()[-1]}")
 
 
 def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:

@@ -40,6 +40,7 @@ from search.searcher import goal_of
 from search.searching import base_job, search
 from search.space import Candidate
 from trainables.config import InvalidInput, last_line, one_line
+from trainables.rehearsal import PRETRAINED
 from trainables.storage import Place, RemotePath, write
 from trainables.trial import Job
 
@@ -105,7 +106,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         wait_for_room(resources, nodes, say)
         if stored is None:
             folder.create()
-            stored = describe(config, folder.path.name, _recorded(options), inputs.describe())
+            data = {**inputs.describe(), "pretrained_start": config.pretrained_start and PRETRAINED}
+            stored = describe(config, folder.path.name, _recorded(options), data)
             folder.write_config(stored)
         else:
             folder.require_writable()
@@ -132,6 +134,19 @@ def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
         say(warning)
 
 
+def _tell_of_network(context: Context) -> None:
+    """What a reader of the figures must know of a network that is not ours."""
+    network = context.inputs.network
+    if network.unpruned:
+        left = "; ".join(f"{name} ({why})" for name, why in network.unpruned.items())
+        context.say(
+            f"Not pruned: {left}. {network.prunable_share:.0%} of the {network.parameters:,} "
+            "parameters can be pruned"
+        )
+    if context.config.pretrained_start:
+        context.say(PRETRAINED)
+
+
 def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs) -> None:
     if stored["split_hashes"] != inputs.describe()["split_hashes"]:
         raise InvalidInput(
@@ -146,6 +161,7 @@ def _stages(context: Context) -> int:
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
+    _tell_of_network(context)
     if not config.references:
         say("Matched references are off (--references 0): the leak of pruned models is understated")
     dense = train_dense(context)

@@ -245,6 +245,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "study-storage": options.get("study_storage"),
     }
     words = ["python", "-m", "search.run", *["--comparators"] * config.comparators]
+    words += ["--pretrained-start"] * config.pretrained_start
     for name, value in arguments.items():
         if value is not None:
             words += [f"--{name}", str(value)]

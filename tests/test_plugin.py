@@ -146,8 +146,8 @@ def test_an_absent_file_and_one_that_is_no_text_are_one_line(content, tmp_path):
 @pytest.mark.parametrize(
     ("factory", "says"),
     [
-        ("lambda k, s: nn.Flatten()", "has no Conv2d or Linear layer to prune"),
-        ("lambda k, s: 'network'", "is no nn.Module but str"),
+        ("lambda k, s: nn.Flatten()", "has no weight to prune (it has no layers)"),
+        ("lambda k, s: 'network'", "is not an nn.Module but str"),
         ("lambda k: nn.Flatten()", "cannot be made: TypeError"),
         ("lambda k, s: nn.Linear(3, k)", "fails on images of (1, 28, 28)"),
         (
@@ -161,20 +161,6 @@ def test_a_network_that_cannot_be_pruned_is_one_line(factory, says, written):
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
         parse(["--plugin", str(path), "--model", "own"])
     assert "\n" not in str(caught.value)
-
-
-def test_a_layer_that_is_never_called_is_named(written):
-    text = IMPORTS + (
-        "class Odd(nn.Module):\n"
-        "    def __init__(self, k, s):\n"
-        "        super().__init__()\n"
-        "        self.used, self.idle = nn.Linear(784, k), nn.Linear(2, 2)\n"
-        "    def forward(self, images):\n"
-        "        return self.used(images.flatten(1))\n"
-        "register_model('odd', Odd)\n"
-    )
-    with pytest.raises(InvalidInput, match="layer 'idle' is never called"):
-        parse(["--plugin", str(written(text)), "--model", "odd"])
 
 
 PIXELS = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)

@@ -13,14 +13,14 @@ import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
-from trainables.models import MODELS, ModelSpec, build_model, layer_macs, prunable_layers
+from trainables.models import MODELS, ModelSpec, prunable_layers, unpruned_weights
+from trainables.models.prunable import masked_layers
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
@@ -33,11 +33,12 @@ _LOADED: set[str] = set()
 def register_model(name: str, make: Callable[[int, Shape], nn.Module]) -> None:
     """Let `--model name` mean `make(n_classes, (channels, height, width))`, logits as output.
 
-    Its convolutions (`nn.Conv2d`) and linear layers are pruned. Raises InvalidInput for a name
-    that is taken.
+    The matrices and kernels of torch's own layers are pruned (trainables/models/prunable.py).
+    Raises InvalidInput for a name that is taken.
     """
     _require_free(name, MODELS, "model")
-    MODELS[name] = ModelSpec(build=functools.partial(_build, name, make), sides=None)
+    build = functools.partial(_build, name, make)
+    MODELS[name] = ModelSpec(build=build, sides=None, foreign=True)
 
 
 def register_dataset(
@@ -144,32 +145,6 @@ class Plugin:
             raise InvalidInput(f"--plugin {self.path} cannot be imported: {cause}") from error
 
 
-def try_out(model: str, dataset: str) -> None:
-    """Raise InvalidInput unless images go through the network as the search needs it."""
-    spec = DATASETS[dataset]
-    network = build_model(model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0)
-    try:
-        with torch.no_grad():
-            logits = network.eval()(torch.zeros(2, *spec.image_shape))
-        layer_macs(network, spec.image_shape)
-    except KeyError as error:
-        raise InvalidInput(
-            f"model {model!r}: layer {error} is never called by itself, so that its work cannot be "
-            "counted"
-        ) from error
-    except (Exception, SystemExit) as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InvalidInput(
-            f"model {model!r} fails on images of {spec.image_shape}: {cause}"
-        ) from error
-    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if shape != (2, spec.n_classes):
-        raise InvalidInput(
-            f"model {model!r} gives {shape} for two images of {spec.n_classes} classes: it must "
-            f"give logits (2, {spec.n_classes})"
-        )
-
-
 def _require_description(
     name: str, n_classes: object, image_shape: object, default_model: object
 ) -> None:
@@ -221,11 +196,23 @@ def _build(
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise InvalidInput(f"model {name!r} cannot be made: {cause}") from error
     if not isinstance(network, nn.Module):
-        raise InvalidInput(f"model {name!r} is no nn.Module but {type(network).__name__}")
+        raise InvalidInput(
+            f"model {name!r} is not an nn.Module but {type(network).__name__}: return the network"
+        )
     if any(map(is_lazy, network.parameters())):
         raise InvalidInput(
             f"model {name!r} has a lazy layer, whose weights cannot be counted: give its sizes"
         )
+    masked = masked_layers(network)
+    if masked:
+        raise InvalidInput(
+            f"model {name!r}: layer {masked[0]!r} has a mask of torch.nn.utils.prune, so that its "
+            "parameter is not its weight: make it permanent with torch.nn.utils.prune.remove"
+        )
     if not prunable_layers(network):
-        raise InvalidInput(f"model {name!r} has no Conv2d or Linear layer to prune")
+        left = [f"{weight}: {why}" for weight, why in unpruned_weights(network).items()]
+        raise InvalidInput(
+            f"model {name!r} has no weight to prune ({'; '.join(left[:3]) or 'it has no layers'}): "
+            "give it Linear, convolutional, recurrent or attention layers that are trained"
+        )
     return network

@@ -63,7 +63,7 @@ class Cluster:
         np.save(home / POPULATION_FILE, logits(strangers, np.zeros(POPULATION), leak, seed))
         return Made(tune.Checkpoint(str(home)), {"job": job.to_dict()})
 
-    def run_stage(self, asked: SimpleNamespace) -> dict[str, Made]:
+    def run_stage(self, asked: SimpleNamespace, needed: str) -> dict[str, Made]:
         self.stages.append(asked.jobs)
         return {
             job.trial.trial_id: self.made(job, HALVES[job.reference], 2.0, 100 + job.reference)
@@ -77,7 +77,6 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made.mkdir()
     stand_in = Cluster(made)
     monkeypatch.setattr(stage, "run_stage", stand_in.run_stage)
-    monkeypatch.setattr(stage, "require_all", lambda *_: None)
     return stand_in
 
 

@@ -28,12 +28,11 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The stages that would run; every job leaves its own logits."""
     asked: list[Any] = []
 
-    def run_stage(stage: Any) -> dict[str, Job]:
+    def run_stage(stage: Any, needed: str | None = None) -> dict[str, Job]:
         asked.append(stage)
         return {job.trial.trial_id: job for job in stage.jobs}
 
     monkeypatch.setattr(confirmation_stage, "run_stage", run_stage)
-    monkeypatch.setattr(confirmation_stage, "require_all", lambda *_: None)
     monkeypatch.setattr(
         confirmation_stage, "kept_logits", lambda job: np.full((4, 2), job.trial.number)
     )

@@ -1,0 +1,220 @@
+"""What two builds of a user's network must have in common, and what not, tried before a run.
+
+A trial builds the network anew in a process of its own and loads a state dict into it.  So two
+builds must share no memory, follow from their seeds, and be determined by their state dicts.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_modules
+
+from trainables.config import InvalidInput, TrialConfig, one_line
+from trainables.data.registry import DATASETS, DatasetSpec
+from trainables.models import MODELS, build_model
+from trainables.seeding import seeded_globals
+from trainables.weights import load_weights
+
+ASKED = 8
+"""Random images that two networks are compared on."""
+
+
+def require_sound_builds(config: TrialConfig, *, pretrained_start: bool) -> nn.Module:
+    """A build of the network of `config`; raises InvalidInput, one line, for what is wrong with it.
+
+    pretrained_start: whether the user says that weights which no seed moves never saw the data.
+    Our own networks are only asked for logits.
+    """
+    spec = DATASETS[config.dataset]
+    first = _built(config, seed=0)
+    _require_logits(config, first, spec)
+    if MODELS[config.model].foreign:
+        second = _built(config, seed=1)
+        _require_own_tensors(config.model, first, second)
+        _require_fresh_starts(config, (first, second), pretrained_start=pretrained_start)
+        _require_determined(config.model, first, second, random_images(spec, ASKED))
+    return first
+
+
+def _built(config: TrialConfig, *, seed: int) -> nn.Module:
+    spec = DATASETS[config.dataset]
+    return build_model(
+        config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=seed
+    )
+
+
+def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) -> None:
+    name, classes = config.model, spec.n_classes
+    with said(f"model {name!r} fails on images of {spec.image_shape}"), torch.no_grad():
+        network.eval()
+        logits = network(random_images(spec, 2))
+    if tuple(logits.shape) != (2, classes):
+        raise InvalidInput(
+            f"model {name!r} gives {tuple(logits.shape)} for two images of {classes} classes: it "
+            f"must give logits (2, {classes})"
+        )
+    if not torch.isfinite(logits).all():
+        raise InvalidInput(
+            f"model {name!r} gives logits that are not finite before any training: mend its "
+            "initialisation"
+        )
+    sums = logits.double().sum(1)
+    if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        raise InvalidInput(
+            f"model {name!r} gives probabilities (its outputs sum to 1): leave the softmax out, "
+            "the loss has its own"
+        )
+
+
+def _require_own_tensors(name: str, first: nn.Module, second: nn.Module) -> None:
+    """Refuse a module that is handed out twice, tensors of two builds, and two in one memory."""
+    if first is second:
+        raise InvalidInput(
+            f"model {name!r} is the same module every time it is asked for, so that one trial's "
+            "weights would pass into the next: build a new one at each call"
+        )
+    strange = [key for key, v in first.state_dict().items() if not isinstance(v, Tensor)]
+    if strange:
+        raise InvalidInput(
+            f"model {name!r}: {strange[0]!r} of its state dict is not a tensor and cannot be "
+            "written to safetensors: keep it in a buffer, or out of the state dict"
+        )
+    shapes = [[(key, v.shape) for key, v in m.state_dict().items()] for m in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise InvalidInput(
+            f"model {name!r} is another network each time it is built: let its layers follow from "
+            "the classes and the image shape alone"
+        )
+    places: dict[int, str] = {}
+    for key, tensor in _tensors(first):
+        other = places.setdefault(tensor.untyped_storage().data_ptr(), key)
+        if other != key:
+            raise InvalidInput(
+                f"model {name!r}: {other!r} and {key!r} are two tensors in the same memory: give "
+                "both layers the one nn.Parameter, or clone() it"
+            )
+    for key, tensor in _tensors(second):
+        if tensor.untyped_storage().data_ptr() in places:
+            raise InvalidInput(
+                f"model {name!r}: two networks share the memory of {key!r}, so that one trial "
+                "would change another: make it anew, or clone() it, at each call"
+            )
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by name, each once."""
+    for key, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if tensor.numel():
+            yield key, tensor
+
+
+def _require_fresh_starts(
+    config: TrialConfig, builds: tuple[nn.Module, nn.Module], *, pretrained_start: bool
+) -> None:
+    name = config.model
+    first, second = (dict(network.named_parameters()) for network in builds)
+    again = _built(config, seed=0).state_dict()
+    moved = [k for k, v in builds[0].state_dict().items() if not torch.equal(v, again[k])]
+    if moved:
+        raise InvalidInput(
+            f"model {name!r}: {moved[0]!r} differs between two builds from the same seed: draw "
+            "initial values from torch's, NumPy's or Python's global generator, which are seeded"
+        )
+    drawn = [key for key, value in first.items() if not bool((value == value.flatten()[0]).all())]
+    fixed = [key for key in drawn if torch.equal(first[key], second[key])]
+    if fixed and not pretrained_start:
+        raise InvalidInput(
+            f"model {name!r} starts from the same {fixed[0]!r} whatever the seed ({len(fixed)} of "
+            f"{len(drawn)} initialised parameters): a checkpoint, or a generator of its own. Had "
+            "such weights seen these images, members and non-members alike, no figure of the run "
+            "would be true: say with --pretrained-start that they never did, or start from scratch"
+        )
+    if pretrained_start and not fixed:
+        raise InvalidInput(
+            f"--pretrained-start: all parameters of model {name!r} follow from the seed, so "
+            "nothing in it is pretrained: leave the option out"
+        )
+
+
+def _require_determined(name: str, first: nn.Module, second: nn.Module, images: Tensor) -> None:
+    """Refuse a network that does not answer as another with the same state dict.
+
+    A trial is measured in another process than the one that trained: all it gets is that.
+    """
+    loose, others = _loose(first), _loose(second)
+    unlike = [key for key, value in loose.items() if not _alike(value, others.get(key))]
+    if not torch.equal(answers(first, images), answers(first, images, seed=1)):
+        raise InvalidInput(
+            f"model {name!r} answers differently when it is asked twice in evaluation mode: turn "
+            "off what is random there (functional dropout needs training=self.training)"
+        )
+    with said(f"model {name!r}: its state dict cannot be loaded into a new build"):
+        load_weights(second, first.state_dict())
+    if not torch.equal(answers(first, images), answers(second, images)):
+        what = f" ({unlike[0]!r} is not in the state dict)" if unlike else ""
+        raise InvalidInput(
+            f"model {name!r} is not determined by its state dict{what}: a build that loads it "
+            "answers differently; keep every tensor in an nn.Parameter or with register_buffer"
+        )
+
+
+def _loose(network: nn.Module) -> dict[str, Tensor]:
+    """Tensors of the modules that the state dict does not hold, by name."""
+    held = set(network.state_dict())
+    found = {key: value for key, value in network.named_buffers() if key not in held}
+    for prefix, module in network.named_modules():
+        for key, value in vars(module).items():
+            if isinstance(value, Tensor):
+                found[f"{prefix}.{key}".lstrip(".")] = value
+    return found
+
+
+def _alike(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and one.shape == other.shape and bool(torch.equal(one, other))
+
+
+def random_images(spec: DatasetSpec, count: int) -> Tensor:
+    """(count, c, h, w) float32, standard normal, channels last."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(count, *spec.image_shape, generator=generator)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:
+    """Logits (b, classes) in evaluation mode; `seed` is of the global generators meanwhile."""
+    network.eval()
+    with torch.no_grad(), seeded_globals(seed, "rehearsal"):
+        logits: Tensor = network(images)
+    return logits.clone()
+
+
+@contextlib.contextmanager
+def said(what: str, network: nn.Module | None = None) -> Iterator[None]:
+    """Turn whatever the user's code raises into one line: what, in which layer, and the cause."""
+    entered: list[nn.Module] = []
+
+    def enter(module: nn.Module, _inputs: object) -> None:
+        entered.append(module)
+
+    def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
+        entered.pop()
+
+    hooks = [
+        torch_modules.register_module_forward_pre_hook(enter),
+        torch_modules.register_module_forward_hook(leave),
+    ]
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except (Exception, SystemExit) as error:
+        names = {} if network is None else {id(m): key for key, m in network.named_modules()}
+        inner = next((names[id(m)] for m in reversed(entered) if names.get(id(m))), "")
+        where = f" in {inner!r}" if inner else ""
+        cause = one_line(f"{type(error).__name__}: {error}")[:400]
+        raise InvalidInput(f"{what}{where} ({cause}): mend the network's code there") from error
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,154 @@
+"""A user's network tried before anything is trained or written: the real path on a few images.
+
+Whatever a network cannot bear is found here, in seconds, and said in one line.  The images are
+random, and as few as the path allows.  It ends where the attacks begin: they see logits alone.
+"""
+
+import dataclasses
+import io
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.baseline import DenseRun, LoadedDense
+from trainables.builds import answers, require_sound_builds, said
+from trainables.candidates import Start, new_run
+from trainables.config import InvalidInput, TrialConfig
+from trainables.data.batches import on_device
+from trainables.data.cohort import Cohort
+from trainables.data.images import Images
+from trainables.data.registry import DATASETS, DatasetSpec
+from trainables.data.split import PARTS, Split
+from trainables.measure import evidence, released_logits, size
+from trainables.models import MODELS, count_macs, prunable_layers
+from trainables.run import Run
+from trainables.seeding import numpy_generator
+from trainables.weights import read_weights, save_weights
+
+LARGEST_BATCH = 8
+"""Images in a step of the rehearsal; the last step has the least that a pass can have, two."""
+
+MANY, FEW = 4, 2
+"""Full batches of a light and of a heavy network."""
+
+HEAVY = 50_000_000
+"""Multiply-accumulates of one image: above, a rehearsal with many batches takes a minute."""
+
+PRETRAINED = (
+    "The networks started from weights that were given, not from a seed, and whoever started the "
+    "run said (--pretrained-start) that these weights never saw any of its images"
+)
+"""Stands in config.json, on the report and on the card of such a run."""
+
+
+def rehearse(config: TrialConfig, *, pretrained_start: bool = False) -> None:
+    """Raise InvalidInput, one line, unless the network of `config` goes through all of a run.
+
+    config: any trial of the run; its budgets are cut to a few steps.  pretrained_start: whether
+    the user says that weights which no seed moves never saw the data.
+    """
+    network = require_sound_builds(config, pretrained_start=pretrained_start)
+    if not MODELS[config.model].foreign:
+        return
+    spec = DATASETS[config.dataset]
+    small, cohort = _few_steps(config, network, spec)
+    images = cohort.images.batch(cohort.audited)
+    before = answers(network, images)
+    with tempfile.TemporaryDirectory() as folder:
+        dense = _dense(small, cohort, Path(folder) / "dense.safetensors")
+        _candidate(small, cohort, dense)
+    if not torch.equal(before, answers(network, images)):
+        raise InvalidInput(
+            f"model {config.model!r}: training one network changed the answers of another: it "
+            "keeps state outside of the module (a global, a class attribute or a closure); keep "
+            "it in parameters and buffers"
+        )
+
+
+def _few_steps(
+    config: TrialConfig, network: nn.Module, spec: DatasetSpec
+) -> tuple[TrialConfig, Cohort]:
+    """The trial with budgets of a few steps, and random images for it."""
+    batch = min(config.training.batch_size, LARGEST_BATCH)
+    heavy = count_macs(network, spec.image_shape).total > HEAVY
+    members = (FEW if heavy else MANY) * batch + 2
+    admm = dataclasses.replace(config.admm, iterations=2, epochs_per_iteration=1, retrain_epochs=1)
+    short = {"epochs": 1.0} if "epochs" in config.parameters else {}
+    small = dataclasses.replace(
+        config,
+        n=tuple(max(1, w.numel() // 2) for w in prunable_layers(network).values()),
+        training=dataclasses.replace(config.training, epochs=1, batch_size=batch),
+        admm=admm,
+        parameters={**config.parameters, **short},
+    )
+    sizes = [members, members, 4, 4, 2 * batch + 2]
+    ends = np.cumsum([0, *sizes])
+    parts = [np.arange(low, high) for low, high in itertools.pairwise(ends)]
+    generator = numpy_generator(0, "rehearsal")
+    shape = (int(ends[-1]), *spec.image_shape)
+    images = Images(
+        generator.integers(256, size=shape, dtype=np.uint8),
+        np.arange(ends[-1], dtype=np.int64) % 2,
+    )
+    device = torch.device("cpu")
+    split = Split(**dict(zip(PARTS, parts, strict=True)))
+    return small, Cohort.of(on_device(images, spec, device, 0), split, device)
+
+
+def _dense(config: TrialConfig, cohort: Cohort, file: Path) -> dict[str, Tensor]:
+    """Weights of a dense model that was trained, written, read and found to answer as before."""
+    name = config.model
+    plain = dataclasses.replace(config, kind="reference", defense="none", n=())
+    run = DenseRun(plain, cohort)
+    with said(f"model {name!r} fails while it is trained", run.model):
+        while not run.finished:
+            run.advance()
+        trained = run.predict(cohort.audited)
+    with said(f"model {name!r} cannot be written and read again"):
+        save_weights(run.model, file)
+        weights = read_weights(file)
+        loaded = LoadedDense(dataclasses.replace(plain, seed=config.seed + 1), cohort, weights)
+        measured = loaded.predict(cohort.audited)
+    if not torch.equal(trained, measured):
+        raise InvalidInput(
+            f"model {name!r}: after training, its weights loaded into a new build answer "
+            "differently: it keeps state that the state dict does not hold (an attribute that "
+            "training changes); keep it with register_buffer"
+        )
+    return weights
+
+
+def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) -> None:
+    """One candidate of the run's defence from its start to its figures, interrupted once."""
+    what = f"model {config.model!r} fails with --defense {config.defense}"
+    start = Start(weights=dense, seed=0)
+    shape = DATASETS[config.dataset].image_shape
+    with said(what):
+        run = new_run(config, cohort, start)
+        sizes = [weight.numel() for weight in prunable_layers(run.model).values()]
+    if config.defense != "stacking" and len(sizes) != len(config.n):
+        raise InvalidInput(f"{what}: it replaces layers, so that {{n_i}} would not be theirs")
+    with said(what, run.model):
+        if not run.finished:
+            run.advance()
+        run = _resumed(run, new_run(config, cohort, start))
+    with said(what, run.model):
+        while not run.finished:
+            run.advance()
+        size(run.model, shape)
+        evidence(released_logits(run, cohort.audited), cohort)
+        with tempfile.TemporaryDirectory() as folder:
+            save_weights(run.model, Path(folder) / "model.safetensors")
+
+
+def _resumed(run: Run, other: Run) -> Run:
+    """`other` where `run` is, by way of a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(run.state_dict(), buffer)
+    buffer.seek(0)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    return other
