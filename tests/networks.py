@@ -567,6 +567,13 @@ def not_finite(k, shape) -> nn.Module:
     return network
 
 
+def insists_on_float16(k, _shape) -> nn.Module:
+    network = Built(
+        lambda m, x: m.f(torch.relu(m.a(flat(x).half()))), a=nn.Linear(64, 16), f=nn.Linear(16, k)
+    )
+    return network.half()
+
+
 def one_class_too_many(k, shape) -> nn.Module:
     return two_layers(k + 1, shape)
 
@@ -618,6 +625,7 @@ REFUSED = {
     softmax: "gives probabilities (its outputs sum to 1)",
     softmax_in_evaluation: "gives probabilities (its outputs sum to 1)",
     not_finite: "logits that are not finite",
+    insists_on_float16: "give it float32 or bfloat16 parameters",
     one_class_too_many: "gives (2, 11) for two images of 10 classes",
     always_dropping: "answers differently when it is asked twice in evaluation mode",
     fixed_batch_size: "fails on images of (1, 8, 8)",

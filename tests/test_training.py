@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from trainables.data.device import DeviceImages
@@ -17,6 +19,7 @@ from trainables.training import (
     DivergedError,
     Epoch,
     accuracy,
+    batch_sizes,
     cosine,
     make_optimizer,
     predict,
@@ -198,3 +201,92 @@ def test_reestimation_leaves_a_network_without_norms_alone(digits, members) -> N
     model = lenet5().eval()
     reestimate_batch_norm(model, digits, members)
     assert not model.training
+
+
+@given(count=st.integers(1, 400), batch_size=st.integers(1, 70))
+def test_a_pass_holds_every_image_once_and_never_a_single_one_at_its_end(count, batch_size) -> None:
+    sizes = batch_sizes(count, batch_size)
+    assert sum(sizes) == count
+    assert max(sizes) <= max(batch_size, 3 if batch_size == 2 else 0)
+    if batch_size > 1 and count > 1:
+        assert min(sizes) > 1
+    if (
+        count % batch_size != 1 or batch_size == 1
+    ):  # as torch.split, which no seed of old runs moves
+        assert sizes == [len(part) for part in torch.arange(count).split(batch_size)]
+
+
+def test_batch_norm_trains_where_one_image_would_be_left(digits, members) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    optimizer = make_optimizer(model, "adam", 1e-3, 0.0)
+    epoch(digits, members[:33]).train(model, optimizer, learning_rate=lambda _: 1e-3)
+
+
+class Kept(Normed):
+    """Batch norm that stays in evaluation mode, as in fine-tuning, and a dropout beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = nn.BatchNorm1d(10)
+        self.dropout = nn.Dropout(0.9)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.own(self.dropout(super().forward(images)))
+
+
+def test_statistics_that_the_network_keeps_are_not_reestimated(digits, members) -> None:
+    model = Kept()
+    with torch.no_grad():
+        model.norm.running_mean.fill_(5)
+        model.norm.running_var.fill_(400)
+    reestimate_batch_norm(model, digits, members)
+    assert (float(model.norm.running_mean), float(model.norm.running_var)) == (5, 400)
+    with torch.no_grad():
+        model.eval()
+        features = model.linear(model.norm(digits.batch(members)).flatten(1))
+    torch.testing.assert_close(model.own.running_mean, features.mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 101, 201])
+def test_reestimation_has_no_last_batch_of_one(digits, members, monkeypatch, count) -> None:
+    monkeypatch.setattr(DeviceImages, "at_once", 100)
+    model = Normed()
+    if count == 1:
+        model.norm.eval()
+    reestimate_batch_norm(model, digits, members[:count])
+    mean = float(digits.batch(members[:count]).double().mean())
+    assert float(model.norm.running_mean) == pytest.approx(mean, rel=1e-3)
+
+
+class Half(nn.Module):
+    """Says in which precision it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(784, 10)
+        self.seen: set[tuple[bool, torch.dtype]] = set()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = self.linear(images.flatten(1))
+        self.seen.add((self.training, logits.dtype))
+        return logits
+
+
+def test_what_is_measured_is_float32_whatever_the_training_ran_in(
+    digits, members, monkeypatch
+) -> None:
+    def bf16(_device: torch.device) -> torch.autocast:
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+
+    monkeypatch.setattr("trainables.training._precision", bf16)
+    model = Half()
+    epoch(digits, members).train(
+        model, make_optimizer(model, "adam", 1e-3, 0.0), learning_rate=lambda _: 1e-3
+    )
+    predict(model, digits, members)
+    assert model.seen == {(True, torch.bfloat16), (False, torch.float32)}

@@ -15,6 +15,7 @@ from trainables.config import InvalidInput, TrialConfig, one_line
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.models import MODELS, build_model
 from trainables.seeding import seeded_globals
+from trainables.training import DivergedError
 from trainables.weights import load_weights
 
 ASKED = 8
@@ -192,7 +193,7 @@ def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:
 
 @contextlib.contextmanager
 def said(what: str, network: nn.Module | None = None) -> Iterator[None]:
-    """Turn whatever the user's code raises into one line: what, in which layer, and the cause."""
+    """Turn what the user's code raises into one line: what, in which layer, why, and the remedy."""
     entered: list[nn.Module] = []
 
     def enter(module: nn.Module, _inputs: object) -> None:
@@ -214,7 +215,16 @@ def said(what: str, network: nn.Module | None = None) -> Iterator[None]:
         inner = next((names[id(m)] for m in reversed(entered) if names.get(id(m))), "")
         where = f" in {inner!r}" if inner else ""
         cause = one_line(f"{type(error).__name__}: {error}")[:400]
-        raise InvalidInput(f"{what}{where} ({cause}): mend the network's code there") from error
+        raise InvalidInput(f"{what}{where} ({cause}): {_remedy(error, network)}") from error
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _remedy(error: BaseException, network: nn.Module | None) -> str:
+    if not isinstance(error, DivergedError):
+        return "mend the network's code there"
+    halves = network is not None and any(p.dtype == torch.float16 for p in network.parameters())
+    if halves:
+        return "float16 cannot hold the optimiser's sums: give it float32 or bfloat16 parameters"
+    return "lower the recipe's learning rate, or mend what makes its outputs so large"
