@@ -1,10 +1,12 @@
 """Resources: the cluster is filled, and what cannot run is refused before anything starts."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.launch import cluster, plan_resources
+from search.launch import NoneMayFail, StageFailed, cluster, plan_resources
 from trainables.config import InvalidInput
 
 
@@ -87,3 +89,22 @@ def test_what_is_planned_always_fits(cores, gpus, share, concurrency) -> None:
     assert resources.concurrency * resources.cpus_per_trial <= cores
     assert resources.concurrency * resources.gpus_per_trial <= gpus
     assert concurrency is None or resources.concurrency <= concurrency
+
+
+def trial(**last_result: object) -> SimpleNamespace:
+    values = {"kind": "reference", "number": 3, "n": [], "training": {}, "admm": {}, "attack": {}}
+    return SimpleNamespace(
+        config={"job": {"trial": values}},
+        last_result=last_result,
+        get_error=lambda: RuntimeError("no such kernel"),
+    )
+
+
+def test_a_stage_ends_with_the_first_of_its_jobs_that_failed_for_good(monkeypatch) -> None:
+    monkeypatch.setattr("search.launch.trial_name", lambda _: "reference-0003")
+    needed = NoneMayFail("reference model")
+    with pytest.raises(StageFailed, match="reference model reference-0003 failed: no such kernel"):
+        needed.on_trial_error(1, [], trial())
+    with pytest.raises(StageFailed, match="failed: the training loss became nan"):
+        needed.on_trial_complete(1, [], trial(trial_error="the training loss became nan"))
+    needed.on_trial_complete(1, [], trial(trial_error=None))
