@@ -8,7 +8,7 @@ from analysis import figures, pages, statistics, tables
 from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
-from trainables.commandline import OneLineParser
+from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
@@ -113,6 +113,7 @@ def _line(run: Run, name: str) -> list[str]:
     ]
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = OneLineParser(

@@ -10,7 +10,7 @@ from analysis.evidence import Chosen, defended, ordinary
 from analysis.load import Run, load_distinct, run_name
 from analysis.matched import Task
 from analysis.paper_tables import PaperTable, paper_tables
-from trainables.commandline import OneLineParser
+from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
@@ -107,6 +107,7 @@ def _completeness(made: PaperTable) -> str:
     return f"Table {made.number}: {len(made.sources)} systems measured, {missing}"
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = OneLineParser(

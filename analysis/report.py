@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
 from analysis.summary import made_by, verdict
-from trainables.commandline import OneLineParser
+from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
@@ -177,6 +177,7 @@ def _seeds(run: Run) -> dict[str, str]:
     }
 
 
+@as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = OneLineParser(

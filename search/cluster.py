@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from trainables.commandline import as_command
 from trainables.config import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
@@ -468,7 +469,7 @@ def stops(path: Path) -> list[Stop]:
     Raises InvalidInput when the file is not one for hosts of one's own.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
         provider, auth = values["provider"], dict(values["auth"])
         if provider["type"] != "local":
             raise InvalidInput(f"{path} is for {provider['type']}: end it with `ray down {path}`")
@@ -623,6 +624,7 @@ def run(words: Sequence[str]) -> int:
     return OK
 
 
+@as_command
 def main(words: Sequence[str]) -> int:
     """Run the program; exit status 0, 1 or, with one line, 2."""
     try:

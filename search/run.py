@@ -39,6 +39,7 @@ from search.runfolder import RunFolder, describe, require_whole
 from search.searcher import goal_of
 from search.searching import base_job, search
 from search.space import Candidate
+from trainables.commandline import as_command
 from trainables.config import InvalidInput, last_line, one_line
 from trainables.rehearsal import PRETRAINED
 from trainables.storage import Place, RemotePath, write
@@ -49,6 +50,7 @@ log = logging.getLogger("search")
 OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+@as_command
 def main(arguments: Sequence[str]) -> int:
     """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)

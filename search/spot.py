@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import ray
 
-from trainables.commandline import OneLineParser
+from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
@@ -105,6 +105,7 @@ def _server(url: str) -> str:
     return url.rstrip("/")
 
 
+@as_command
 def main(words: Sequence[str]) -> int:
     """Wait for the notice and drain; exit status 0, 1 or, with one line, 2."""
     try:

@@ -1,9 +1,17 @@
-"""Argument parsers whose mistakes are one line."""
+"""What every command line shares: mistakes are one line, and output never ends the work."""
 
 import argparse
-from typing import NoReturn
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NoReturn, ParamSpec, cast
 
 from trainables.config import InvalidInput
+
+Words = ParamSpec("Words")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -11,3 +19,78 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message} (see {self.prog} --help)")
+
+
+def as_command(main: Callable[Words, int]) -> Callable[Words, int]:
+    """Let `main` print anything anywhere: for the `main` of every command.
+
+    What the terminal's encoding lacks becomes a question mark, and a reader who has gone, as after
+    `| head -1`, misses the rest without a word: the work and its exit status stay what they are.
+    Where output is lost for another reason, as a full disk, a status 0 becomes 1 and one line on
+    stderr says why.
+    """
+
+    @functools.wraps(main)
+    def guarded(*arguments: Words.args, **options: Words.kwargs) -> int:
+        before = sys.stdout, sys.stderr
+        printed, said = map(_Output, before)
+        sys.stdout, sys.stderr = cast("tuple[Any, Any]", (printed, said))
+        try:
+            status = main(*arguments, **options)
+            printed.flush()
+            if printed.lost is not None:
+                said.write(f"fault: the output could not be written: {printed.lost}\n")
+                status = status or 1
+            return status
+        finally:
+            for output in (printed, said):
+                output.give_back()
+            sys.stdout, sys.stderr = before
+
+    return guarded
+
+
+class _Output:
+    """A standard stream whose `write` and `flush` always succeed; otherwise the stream itself."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        """stream: None where the program was started with it closed."""
+        self.lost: str | None = None
+        self._opened = None if stream is not None else Path(os.devnull).open("w", errors="replace")  # noqa: SIM115 - closed by give_back
+        self._stream = cast("IO[str]", stream or self._opened)
+        self._errors: str | None = None
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            self._errors = stream.errors
+            stream.reconfigure(errors="replace")
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def give_back(self) -> None:
+        """Leave the stream as it was found."""
+        self.flush()
+        if self._errors is not None:
+            cast("io.TextIOWrapper", self._stream).reconfigure(errors=self._errors)
+        if self._opened is not None:
+            self._opened.close()
+
+    def _give_up(self, error: OSError) -> None:
+        """Send the rest, and what is buffered still, nowhere."""
+        if not isinstance(error, BrokenPipeError):
+            self.lost = error.strerror
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)

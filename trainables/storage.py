@@ -148,8 +148,15 @@ def place(text: str | Path) -> Place:
     >>> place("s3://bucket/runs/first")
     RemotePath('s3://bucket/runs/first')
 
-    Raises InvalidInput for a store that is not known and for a URI with a password in it.
+    Raises InvalidInput for a store that is not known, for a URI with a password in it, and for a
+    path that Arrow cannot be told, since it is not UTF-8 or the locale does not read it as that.
     """
+    try:
+        str(text).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{str(text)!a} cannot be read as UTF-8: rename it, or set LC_ALL=C.UTF-8"
+        ) from error
     found = re.match(r"(\w[\w+.-]*)://", str(text)) if isinstance(text, str) else None
     if found is None:
         return Path(text)
