@@ -101,8 +101,8 @@ def _plugin(config: SearchConfig, options: Options) -> Plugin | None:
     plugin = Plugin.read(options.plugin)
     if plugin.sha256 != config.plugin:
         raise InvalidInput(
-            f"--plugin {plugin.path} has changed since the run began: restore it, or start a "
-            "new run"
+            f"--plugin {plugin.path}, or a file beside it that it imports, has changed since the "
+            "run began: restore it, or start a new run"
         )
     plugin.load()
     return plugin

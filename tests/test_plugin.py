@@ -1,7 +1,10 @@
 """A user's own file: what it may register, and one clear line for everything that can be wrong."""
 
 import dataclasses
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from search.arguments import parse
 from search.context import load_inputs
 from tests.test_documentation import read
 from trainables import plugin
+from trainables.beside import BesideLoader
 from trainables.config import InvalidInput, TrainingConfig
 from trainables.data.pairs import collected
 from trainables.data.registry import DATASETS
@@ -41,6 +45,8 @@ def registries_as_before(monkeypatch):
     saved = {**MODELS}, {**DATASETS}
     monkeypatch.setattr(plugin, "_LOADED", set())
     yield
+    for finder in [one for one in sys.meta_path if isinstance(one, BesideLoader)]:
+        finder.remove()
     for registry, before in zip((MODELS, DATASETS), saved, strict=True):
         registry.clear()
         registry.update(before)
@@ -210,3 +216,167 @@ def test_the_factory_gets_the_data_folder(tmp_path):
 def test_a_plugin_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Plugin(path="a", text="b").text = "c"
+
+
+BESIDE = {
+    "my_model.py": IMPORTS
+    + """
+import layers_of_mine
+from parts_of_mine.deep.head import Head
+from bare_of_mine import width
+def network(n_classes, shape):
+    import late_of_mine
+    return nn.Sequential(nn.Flatten(), Head(late_of_mine.SIZE, n_classes), layers_of_mine.Last())
+register_model("mine", network)
+""",
+    "layers_of_mine.py": (
+        "from torch import nn\nimport more_of_mine\nclass Last(nn.Identity): pass\n"
+    ),
+    "more_of_mine.py": "import layers_of_mine  # a circle\nPOWER = 2\n",
+    "parts_of_mine/__init__.py": "from . import deep\n",
+    "parts_of_mine/deep/__init__.py": "",
+    "parts_of_mine/deep/head.py": (
+        "from torch import nn\nfrom ..names import GREETING\nclass Head(nn.Linear): pass\n"
+    ),
+    "parts_of_mine/names.py": "GREETING = 'Grüße'\n",
+    "bare_of_mine/width.py": "SIZE = 784\n",
+    "late_of_mine.py": "from bare_of_mine.width import SIZE\n",
+    "unused_of_mine.py": "1 / 0\n",
+    "parts_of_mine/.hidden/old.py": "1 / 0\n",
+}
+"""A plugin with modules, a package, a folder of modules, a circle and an import inside a function,
+in their folder."""
+
+
+@pytest.fixture
+def house(tmp_path):
+    def write(**changed: str | None) -> Path:
+        for name, text in {**BESIDE, **changed}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(text, encoding="utf-8")
+        return tmp_path / "my_model.py"
+
+    return write
+
+
+def test_what_a_plugin_imports_from_beside_it_travels_and_nothing_else(house):
+    found = Plugin.read(house())
+    assert [name for name, _ in found.beside] == sorted(
+        name
+        for name in BESIDE
+        if "unused" not in name and "hidden" not in name and name != "my_model.py"
+    )
+    assert dict(found.beside) == {name: BESIDE[name] for name, _ in found.beside}
+
+
+def test_it_runs_on_a_machine_without_the_files_and_its_classes_can_be_pickled(house, tmp_path):
+    plugin_file = house()
+    (tmp_path / "sent").write_bytes(pickle.dumps(Plugin.read(plugin_file)))
+    house(**dict.fromkeys(BESIDE))
+    elsewhere = """
+import pickle, sys, torch
+from pathlib import Path
+from trainables.models import MODELS
+pickle.loads(Path(sys.argv[1]).read_bytes()).load()
+network = MODELS["mine"].build(10, (1, 28, 28))
+again = pickle.loads(pickle.dumps(network))
+assert type(again[1]) is type(network[1]) is sys.modules["parts_of_mine.deep.head"].Head
+assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+"""
+    root = Path(plugin.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", elsewhere, tmp_path / "sent"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["layers_of_mine.py", "more_of_mine.py", "parts_of_mine/names.py", "late_of_mine.py"]
+)
+@pytest.mark.parametrize("change", ["# changed\n", None])
+def test_a_run_refuses_a_module_beside_its_plugin_that_changed_or_went(name, change, house):
+    config, options = parse(["--plugin", str(house()), "--model", "mine"])
+    house(**{name: None if change is None else BESIDE[name] + change})
+    with pytest.raises(InvalidInput, match="or a file beside it that it imports, has changed"):
+        load_inputs(config, options)
+
+
+def test_what_is_not_imported_may_change(house):
+    config, options = parse(["--plugin", str(house()), "--model", "mine"])
+    house(**{"unused_of_mine.py": "2 / 0", "new_of_mine.py": ""})
+    assert load_inputs(config, options).plugin == Plugin.read(options.plugin)
+
+
+def test_the_hash_of_a_file_alone_is_that_of_its_text(written):
+    import hashlib
+
+    path = written(example())
+    assert Plugin.read(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"random.py": "", "more_of_mine.py": "import random"}, "'random' beside it has the name"),
+        ({"torch/__init__.py": ""}, "'torch' beside it has the name of an installed module"),
+        ({"trainables.py": ""}, "'trainables' beside it has the name of an installed module"),
+        ({"more_of_mine.py": "import my_model"}, "a file beside it imports the plugin itself"),
+        ({"more_of_mine.py": "1 / 0"}, "cannot be imported: ZeroDivisionError"),
+        ({"more_of_mine.py": "def broken(:"}, "cannot be imported: SyntaxError"),
+        ({"more_of_mine.py": "import absent_of_mine"}, "No module named 'absent_of_mine'; it may"),
+        ({"more_of_mine.py": "from . import late_of_mine"}, "by import statements, Python files"),
+    ],
+)
+def test_what_cannot_travel_is_one_line_and_leaves_nothing_behind(files, says, house):
+    models, modules, finders = {*MODELS}, {*sys.modules}, [*sys.meta_path]
+    with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
+        load(house(**files))
+    assert "\n" not in str(caught.value)
+    assert "my_model.py" in str(caught.value)
+    left = {name for name in {*sys.modules} - modules if not name.startswith("plugin_")}
+    assert not any("of_mine" in name for name in left)
+    assert (models, finders) == ({*MODELS}, [*sys.meta_path])
+
+
+def test_a_file_beside_it_that_is_no_text_is_named(house):
+    path = house()
+    (path.parent / "late_of_mine.py").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInput, match=r"imports .*late_of_mine.py, which cannot be read"):
+        Plugin.read(path)
+
+
+def test_a_plugin_may_have_the_name_of_what_it_wraps(tmp_path):
+    path = tmp_path / "torchvision.py"
+    path.write_text(
+        IMPORTS + "import torchvision\nregister_model('mine', torchvision.models.vgg11)"
+    )
+    load(path)
+    assert "mine" in MODELS
+
+
+def test_a_plugin_in_a_checkout_of_the_project_sends_nothing_of_it(house):
+    root = Path(plugin.__file__).parents[1]
+    names = ("trainables/__init__.py", "trainables/beside.py", "trainables/config.py")
+    path = house(**{name: (root / name).read_text() for name in names})
+    assert not any("trainables" in name for name, _ in Plugin.read(path).beside)
+
+
+def test_two_plugins_of_one_process_may_not_differ_in_a_module_of_one_name(house, tmp_path):
+    load(house())
+    other = house(**{"more_of_mine.py": "POWER = 3", "my_model.py": "import more_of_mine"})
+    with pytest.raises(InvalidInput, match=r"another module '.*of_mine' is in use in this process"):
+        load(other)
+
+
+def test_too_much_beside_a_plugin_is_refused(house, monkeypatch):
+    monkeypatch.setattr("trainables.beside.MOST_FILES", 3)
+    with pytest.raises(InvalidInput, match="more than 3 files or"):
+        Plugin.read(house())

@@ -1,11 +1,13 @@
 """A user's own networks and data sets: one file of Python that registers them, on every machine.
 
-The file's text travels to the workers and its hash is part of the run's settings.
+The file's text travels to the workers, with the modules beside it that it imports, and the hash of
+all of them is part of the run's settings.
 """
 
 import dataclasses
 import functools
 import hashlib
+import json
 import math
 import re
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from trainables.beside import RULE, BesideLoader, Files, files_beside
 from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
@@ -93,44 +96,53 @@ def register_dataset(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plugin:
-    """A file as it was read."""
+    """A file as it was read, and what it imports from beside it."""
 
     path: str
     text: str
+    beside: Files = ()
 
     @classmethod
     def read(cls, path: Path) -> "Plugin":
-        """Raises InvalidInput when there is no such text."""
+        """Raises InvalidInput when there is no such text, or what it imports cannot travel."""
         try:
-            return cls(path=str(path), text=path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
             raise InvalidInput(f"--plugin {path} cannot be read: {cause}") from error
+        return cls(path=str(path), text=text, beside=files_beside(path, text))
 
     @property
     def sha256(self) -> str:
-        """Of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """Of the text alone, or of it and every path and text beside it."""
+        whole = json.dumps([self.text, self.beside]) if self.beside else self.text
+        return hashlib.sha256(whole.encode()).hexdigest()
 
     def load(self) -> None:
         """Run the text, once in a process; raises InvalidInput when it registers nothing."""
         if self.sha256 in _LOADED:
             return
         models, datasets = {*MODELS}, {*DATASETS}
+        modules = BesideLoader(Path(self.path).parent, self.beside)
+        modules.install()
         try:
             self._run()
+            self._require_news(models, datasets)
         except InvalidInput:
+            modules.remove()
             for name in MODELS.keys() - models:
                 del MODELS[name]
             for name in DATASETS.keys() - datasets:
                 del DATASETS[name]
             raise
+        _LOADED.add(self.sha256)
+
+    def _require_news(self, models: set[str], datasets: set[str]) -> None:
         if MODELS.keys() == models and DATASETS.keys() == datasets:
             raise InvalidInput(
                 f"--plugin {self.path} registers nothing: call register_model or register_dataset "
                 "of trainables.plugin in it"
             )
-        _LOADED.add(self.sha256)
 
     def _run(self) -> None:
         module = types.ModuleType(f"plugin_{self.sha256[:16]}")
@@ -142,7 +154,8 @@ class Plugin:
             raise InvalidInput(f"--plugin {self.path}: {error}") from error
         except (Exception, SystemExit) as error:
             cause = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InvalidInput(f"--plugin {self.path} cannot be imported: {cause}") from error
+            rule = f"; {RULE}" if isinstance(error, ImportError) else ""
+            raise InvalidInput(f"--plugin {self.path} cannot be imported: {cause}{rule}") from error
 
 
 def _require_description(

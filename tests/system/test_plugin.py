@@ -1,4 +1,4 @@
-"""The README's example of a network and data of one's own, run as the README says."""
+"""The README's example, and a file beside it that it imports, run as the README says."""
 
 import json
 import re
@@ -21,7 +21,8 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
-    (folder / "my_model.py").write_text(EXAMPLE)
+    (folder / "my_model.py").write_text(f"import beside_it\n{EXAMPLE}")
+    (folder / "beside_it.py").write_text("HERE = 1\n")
     return folder
 
 
@@ -44,7 +45,11 @@ def test_a_finished_run_is_resumed_with_the_same_file_only(
 ) -> None:
     done = program("--resume", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
-    (folder / "my_model.py").write_text(EXAMPLE + "# changed\n")
+    (folder / "beside_it.py").write_text("HERE = 2\n")
+    done = program("--resume", "run", cwd=folder)
+    assert done.returncode == 2
+    assert "or a file beside it that it imports, has changed since the run began" in done.stderr
+    (folder / "my_model.py").write_text(f"{EXAMPLE}# changed\n")
     done = program("--resume", "run", cwd=folder)
     assert done.returncode == 2
     assert "has changed since the run began" in done.stderr
