@@ -19,11 +19,13 @@ import ray
 from ray import tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.job_config import JobConfig
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.search import Searcher
 from ray.util import placement_group, remove_placement_group
 
 from search.notice import LeavesOnNotice, checkpoints_first
+from search.raystart import start_local
 from trainables.config import InvalidInput
 from trainables.storage import Place, RemotePath, children, unsealed
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
@@ -83,10 +85,12 @@ class Resources:
 
 
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[Nodes]:
+def cluster(address: str | None, say: Callable[[str], None] = log.warning) -> Iterator[Nodes]:
     """Join the Ray cluster at `address`, or start one on this machine; yields its machines.
 
-    Raises InvalidInput when no cluster answers at `address`.
+    say: is told of a start that takes long.
+    Raises InvalidInput when no cluster answers at `address`, or one of another version, and
+    RayNotStarted.
     """
     if any(letter.isspace() for letter in sys.executable):
         raise InvalidInput(
@@ -94,29 +98,64 @@ def cluster(address: str | None) -> Iterator[Nodes]:
             "spaces and run `make install` there"
         )
     os.environ.update(_ENVIRONMENT)
-    try:
-        _knock(address)
-        ray.init(
-            address=address or "local",  # None would join any cluster that runs on this machine
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=None if address in (None, "local") else False,
-        )
-    except (OSError, ValueError) as error:
-        if address in (None, "local"):
-            cause = " ".join(str(error).split())
-            raise InvalidInput(
-                f"Ray cannot start on this machine: {cause}; its files go to RAY_TMPDIR or TMPDIR, "
-                "which must be a short path with room"
-            ) from error
-        raise InvalidInput(
-            f"no Ray cluster answers at --address {address!r}: start one with `ray up "
-            "cluster.yaml`, or leave the option out to use this machine"
-        ) from error
+    if address in (None, "local"):
+        _start(say)
+    else:
+        _join(str(address), say)
     try:
         yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     finally:
         ray.shutdown()
+
+
+def _settings() -> dict[str, Any]:
+    """Of `ray.init`: nothing is printed, and workers import from a checkout that we run in.
+
+    Ray has them import from the working folder, which may hold a random.py of the user's; a job
+    that says that it is a client's is spared that.
+    """
+    root = Path(__file__).resolve().parents[1]
+    path = [str(root)] if Path.cwd() == root else []
+    return {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "job_config": JobConfig(_client_job=True, _py_driver_sys_path=path),
+    }
+
+
+def _start(say: Callable[[str], None]) -> None:
+    try:
+        start_local(say, **_settings())
+    except (OSError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise InvalidInput(
+            f"Ray cannot start on this machine: {cause}; its files go to RAY_TMPDIR or TMPDIR, "
+            "which must be a short path with room"
+        ) from error
+
+
+def _join(address: str, say: Callable[[str], None]) -> None:
+    named = f"--address {address!r}"
+    if address == "auto" and os.environ.get("RAY_ADDRESS"):
+        address = os.environ["RAY_ADDRESS"]
+        named = f"RAY_ADDRESS {address!r}"
+        say(f"--address auto is {named} of the environment")
+    try:
+        _knock(address)
+        ray.init(address=address, include_dashboard=False, **_settings())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            f"no Ray cluster answers at {named}: start one with `ray up cluster.yaml`, or leave "
+            "the option out to use this machine"
+        ) from error
+    except RuntimeError as error:
+        if "ersion mismatch" not in str(error):
+            raise
+        cause = " ".join(str(error).split())
+        raise InvalidInput(
+            f"the Ray cluster at {named} has other versions than this program: {cause} Install "
+            "the same on both"
+        ) from error
 
 
 def _knock(address: str | None) -> None:

@@ -93,7 +93,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     inputs = load_inputs(config, options)
     if stored is not None:
         _require_same_data(folder, stored, inputs)
-    with cluster(options.address) as nodes:
+    with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = plan_resources(
             nodes,
