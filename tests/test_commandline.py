@@ -191,3 +191,40 @@ def test_a_path_that_the_locale_cannot_read_is_one_line(runs):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "cannot be read as UTF-8: rename it, or set LC_ALL=C.UTF-8" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("search.run", "analysis.py"),
+        ("search.run", "trainables.py"),
+        ("search.cluster", "analysis/__init__.py"),
+        ("search.spot", "trainables/__init__.py"),
+        ("analysis.report", "trainables.py"),
+        ("analysis.compare", "trainables.py"),
+        ("analysis.paper", "trainables/__init__.py"),
+    ],
+)
+def test_a_file_with_the_name_of_our_own_is_named_in_one_line(command, file, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("1 / 0")
+    done = shell(f'"$PYTHON" -m {command} --help', tmp_path, PYTHONPATH=str(HOUSE))
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert f"{tmp_path / file} has the name of this program's own" in line
+
+
+@pytest.mark.parametrize("command", ["search.cluster", "analysis.paper"])
+def test_other_files_of_the_working_folder_are_not_imported(command, tmp_path):
+    for name in ("random", "yaml", "numpy", "jinja2", "notes"):
+        (tmp_path / f"{name}.py").write_text("1 / 0")
+    (tmp_path / "analysis").mkdir()  # a folder with notebooks
+    done = shell(f'"$PYTHON" -m {command} --help', tmp_path, PYTHONPATH=str(HOUSE))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["search", "analysis", "trainables"])
+def test_pythons_safe_path_runs_beside_any_file(name, tmp_path):
+    (tmp_path / f"{name}.py").write_text("1 / 0")
+    done = shell('"$PYTHON" -P -m search.cluster --help', tmp_path, PYTHONPATH=str(HOUSE))
+    assert (done.returncode, done.stderr) == (0, "")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec, cast
 
-from trainables.config import InvalidInput
+from trainables.config import InvalidInput, one_line
 
 Words = ParamSpec("Words")
 
@@ -48,6 +48,21 @@ def as_command(main: Callable[Words, int]) -> Callable[Words, int]:
             sys.stdout, sys.stderr = before
 
     return guarded
+
+
+def refuse_namesakes(folder: str, *packages: str) -> None:
+    """End the program with status 2 where a file of `folder` has the name of one of our packages.
+
+    For `python -m`, which would import it instead of ours. Called before our own imports.
+    """
+    for name in packages:
+        for file in (Path(folder, f"{name}.py"), Path(folder, name, "__init__.py")):
+            if file.exists():
+                sys.stderr.write(
+                    f"error: {one_line(file)} has the name of this program's own {name}: rename "
+                    "it, or run the program in another folder\n"
+                )
+                sys.exit(2)
 
 
 class _Output:
