@@ -1,10 +1,13 @@
-# Needs make and Python 3.11 or newer; everything else goes into .venv.
+# Needs make and Python 3.11 or newer; everything else goes into .venv. Another Python beside it:
+# make PYTHON=python3.13 VENV=.venv-3.13 test
 PYTHON ?= python3
+VENV ?= .venv
 ARGS ?=
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -14,13 +17,17 @@ help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED)  ## make .venv and install the project with its test extras
+ifneq ($(origin PYTHON),file)
+	@here=$$("$(BIN)/python" $(VERSION)) asked=$$("$(PYTHON)" $(VERSION)); test "$$here" = "$$asked" || \
+		{ echo "$(VENV) has Python $$here, not $$asked: make clean, or make VENV=.venv-$$asked ..." >&2; exit 2; }
+endif
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@command -v "$(PYTHON)" >/dev/null || \
 		{ echo "$(PYTHON) is not here: install Python 3.11 or newer, or give its path: make PYTHON=..." >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11" >&2; exit 2; }
-	"$(PYTHON)" -m venv .venv
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older or does not run: make PYTHON=python3.11" >&2; exit 2; }
+	"$(PYTHON)" -m venv "$(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $(INSTALLED)
 
@@ -44,15 +51,15 @@ format: install  ## rewrite the code in the house's format
 	$(BIN)/python -m ruff check --fix .
 
 audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network
-	@test -x .venv/audit/bin/pip-audit || \
-		{ "$(PYTHON)" -m venv .venv/audit && .venv/audit/bin/python -m pip install --quiet pip-audit; }
-	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+	@test -x $(VENV)/audit/bin/pip-audit || \
+		{ "$(PYTHON)" -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit; }
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 report: install  ## write the report of the newest run again (another run: make report RUN=runs/NAME)
 	@test -n "$(RUN)" || { echo "there is no run in runs/: make search, or make report RUN=FOLDER" >&2; exit 2; }
 	$(BIN)/python -m analysis.report "$(RUN)"
 
 clean:  ## remove .venv and the caches; runs/ stays
-	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist prune_privacy.egg-info
 	find analysis search tests trainables -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,8 +16,8 @@ from typing import Any
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import services
-from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
 from ray._private.node import Node
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # not in its stub
 
 START_S = 180
 """Each part of Ray is waited for this long; its own 30 s are too few for two cores with a load of
@@ -75,7 +75,7 @@ def _load() -> str:
 def _clean_up(error: Exception) -> None:
     """End the processes of a node that came half up: Ray forgets them where its start fails."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        node = frame.f_locals.get("self")
+        node: Any = frame.f_locals.get("self")
         if isinstance(node, Node):
             node.kill_all_processes(check_alive=False)
     ray.shutdown()
@@ -84,7 +84,7 @@ def _clean_up(error: Exception) -> None:
 @contextlib.contextmanager
 def _raylet_awaited(say: Say) -> Iterator[None]:
     """Give the raylet START_S to register, where Ray 2.60 gives it 30 s that no setting changes."""
-    asked = services.get_node
+    asked: Any = services.get_node
 
     def awaited(*where: Any) -> Any:  # noqa: ANN401 - Ray's signature
         began, said = time.monotonic(), False

@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import services
-from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
+from ray._raylet import AuthenticationTokenLoader
 
 from search import launch, raystart, run
 from search.raystart import RayNotStarted

@@ -121,7 +121,10 @@ def test_no_feasible_trial_is_status_3_and_names_the_bound(
     assert not (out / "winner").exists()
 
 
-def test_a_finished_run_resumed_runs_nothing_again(smoke_run: Path, program: Program) -> None:
+def test_a_finished_run_resumed_on_a_terminal_without_unicode_runs_nothing_again(
+    smoke_run: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     before = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
     done = program("--resume", smoke_run)
     assert done.returncode == 0, done.stderr
