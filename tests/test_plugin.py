@@ -369,6 +369,12 @@ def test_a_plugin_in_a_checkout_of_the_project_sends_nothing_of_it(house):
     assert not any("trainables" in name for name, _ in Plugin.read(path).beside)
 
 
+def test_a_folder_with_the_name_of_an_installed_package_is_not_what_is_imported(house):
+    path = house(**{"yaml/notes.py": "", "more_of_mine.py": "import yaml\nyaml.safe_load('1')"})
+    load(path)
+    assert not any("yaml/" in name for name, _ in Plugin.read(path).beside)
+
+
 def test_two_plugins_of_one_process_may_not_differ_in_a_module_of_one_name(house, tmp_path):
     load(house())
     other = house(**{"more_of_mine.py": "POWER = 3", "my_model.py": "import more_of_mine"})

@@ -71,26 +71,29 @@ def _files_of(plugin: Path, name: str) -> list[Path]:
         return []
     if name in OURS and (plugin.parent / "trainables" / Path(__file__).name).is_file():
         return []  # the plugin lies in a checkout of this project
-    if files == [plugin]:
-        if _is_elsewhere(plugin.parent, name):
-            return []  # a plugin may have the name of what it wraps
-        raise InvalidInput(
-            f"--plugin {plugin}: a file beside it imports the plugin itself: move what both need "
-            "into a third file"
-        )
-    if _is_elsewhere(plugin.parent, name):
+    elsewhere = _is_elsewhere(plugin.parent, name)
+    bare = not any(file in files for file in _entrances(plugin.parent, name))
+    if elsewhere and (files == [plugin] or bare):
+        return []  # the plugin's own name, or a folder, to which Python prefers a package
+    if elsewhere:
         raise InvalidInput(
             f"--plugin {plugin}: {name!r} beside it has the name of an installed module, so that "
             f"`import {name}` could mean either: rename it"
+        )
+    if files == [plugin]:
+        raise InvalidInput(
+            f"--plugin {plugin}: a file beside it imports the plugin itself: move what both need "
+            "into a third file"
         )
     return files
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:
     """As Python looks: a package before a module before a folder of modules."""
-    package, module = folder / name, folder / f"{name}.py"
-    if module.is_file() and not (package / "__init__.py").is_file():
+    inside, module = _entrances(folder, name)
+    if module.is_file() and not inside.is_file():
         return [module]
+    package = inside.parent
     if not package.is_dir():
         return []
     parts = [path.relative_to(package).parts for path in sorted(package.rglob("*.py"))]
@@ -99,12 +102,17 @@ def _candidates(folder: Path, name: str) -> list[Path]:
     ]
 
 
+def _entrances(folder: Path, name: str) -> tuple[Path, Path]:
+    """What makes a package of a folder, and what a module is."""
+    return folder / name / "__init__.py", folder / f"{name}.py"
+
+
 def _is_elsewhere(folder: Path, name: str) -> bool:
     """Whether a module of this name can be imported without the folder."""
     if name in sys.stdlib_module_names or name in OURS:
         return True
     loaded = sys.modules.get(name)
-    if loaded is not None and not isinstance(loaded.__loader__, BesideLoader):
+    if loaded is not None and not isinstance(getattr(loaded, "__loader__", None), BesideLoader):
         return True
     entries = [entry for entry in sys.path if Path(entry).resolve() != folder.resolve()]
     spec = PathFinder.find_spec(name, entries)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,37 @@ AS_NOBODY = (
 """It reads what root installed, wherever that is, and writes nowhere but in /tmp."""
 
 
+STARTED = """
+import sys
+from search.launch import cluster
+with cluster("local"):
+    import ray
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def another_ray(own_home: Path) -> Iterator[str]:
+    """The address of a real Ray of another user, root, on this machine."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTED],
+        cwd=HOUSE,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.communicate("")
+        assert process.returncode == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user: root only")
 def test_another_user_without_home_runs_beside_another_ray_among_files_named_as_modules(
-    ray_cluster: str, tmp_path: Path
+    another_ray: str, tmp_path: Path
 ) -> None:
     for name in ("random", "torch", "queue", "safetensors"):
         (tmp_path / f"{name}.py").write_text("1 / 0")
@@ -35,7 +64,7 @@ def test_another_user_without_home_runs_beside_another_ray_among_files_named_as_
     shell = {
         **environment(),
         "HOME": "/nonexistent",
-        "RAY_ADDRESS": ray_cluster,
+        "RAY_ADDRESS": another_ray,
         "PYTHONPATH": str(HOUSE),
         "PYTHONIOENCODING": "ascii",
     }
@@ -54,25 +83,29 @@ def test_another_user_without_home_runs_beside_another_ray_among_files_named_as_
     assert "1.00?" in done.stdout  # the multiplication sign is no ASCII
 
 
-BURNERS = 7
-BURN = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
+BUSY = """
+import subprocess, sys
+from search.launch import cluster
+burn = "import time\\nend = time.monotonic() + 300\\nwhile time.monotonic() < end: pass"
+busy = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(7)]
+try:
+    with cluster("local") as nodes:
+        print(len(nodes))
+finally:
+    for process in busy:
+        process.kill()
+        process.wait()
+"""
 
 
 def test_ray_starts_on_a_machine_that_is_busy(own_home: Path) -> None:
-    """With 3 processes to a core; how long it takes is not asked."""
-    busy = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(BURNERS)]
-    start = "from search.launch import cluster\nwith cluster('local') as nodes: print(len(nodes))"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", start],
-            cwd=HOUSE,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
+    """Beside seven processes that never rest; how long it takes is not asked."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY],
+        cwd=HOUSE,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
