@@ -102,6 +102,23 @@ def test_one_text_is_run_once_in_a_process(written):
     assert {"mine"} <= MODELS.keys() & DATASETS.keys()
 
 
+def test_what_a_file_draws_when_it_is_read_is_the_same_in_every_process(written, monkeypatch):
+    text = IMPORTS + (
+        "import random\n"
+        "import numpy\n"
+        "DRAWN = [*torch.rand(2).tolist(), *numpy.random.rand(2), random.random()]\n"
+        "register_model('drawn', lambda k, s: nn.Linear(2, k))\n"
+    )
+    path, found = written(text), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # noqa: TID251 - as two processes differ
+        monkeypatch.setattr(plugin, "_LOADED", set())
+        load(path)
+        found.append(sys.modules[f"plugin_{Plugin.read(path).sha256[:16]}"].DRAWN)
+        MODELS.pop("drawn")
+    assert found[0] == found[1]
+
+
 def test_a_network_of_ones_own_goes_with_our_data_and_the_other_way_round(written):
     text = IMPORTS + (
         "register_model('flat', lambda k, s: nn.Sequential(nn.Flatten(), nn.Linear(784, k)))\n"

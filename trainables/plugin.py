@@ -24,6 +24,7 @@ from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
 from trainables.models import MODELS, ModelSpec, prunable_layers, unpruned_weights
 from trainables.models.prunable import masked_layers
+from trainables.seeding import seeded_globals
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
@@ -149,7 +150,8 @@ class Plugin:
         module.__file__ = self.path
         sys.modules[module.__name__] = module  # where pickle and dataclasses look
         try:
-            exec(compile(self.text, self.path, "exec"), module.__dict__)
+            with seeded_globals(0, "plugin"):  # what it draws is the same in every process
+                exec(compile(self.text, self.path, "exec"), module.__dict__)
         except InvalidInput as error:
             raise InvalidInput(f"--plugin {self.path}: {error}") from error
         except (Exception, SystemExit) as error:
