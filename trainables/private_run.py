@@ -1,6 +1,5 @@
 """DP-SGD from scratch, as a resumable run."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,10 @@ from trainables.defenses.dp import (
     PrivateTraining,
     delta_for,
     noise_multiplier,
-    without_batch_norm,
+    quiet_hooks,
 )
+from trainables.defenses.sensitivity import require_bounded
+from trainables.defenses.unmixed import without_batch_norm
 from trainables.network import new_network
 from trainables.records import EpochRecord
 from trainables.seeding import torch_generator
@@ -26,9 +27,12 @@ class PrivateRun:
     """One model under (epsilon, |D|^-1.1)-differential privacy; Adam on the noised gradients."""
 
     def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
-        """config.parameters: epsilon, clip, learning_rate, batch_share, epochs."""
+        """config.parameters: epsilon, clip, learning_rate, batch_share, epochs.
+
+        Raises InvalidInput for an epsilon or a network that DP-SGD cannot do.
+        """
         self.config = config
-        self._cohort = cohort
+        self.cohort = cohort
         numbers, members = config.parameters, len(cohort.members)
         self._budget = int(numbers["epochs"])
         self._batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
@@ -82,23 +86,18 @@ class PrivateRun:
         """Epsilon so far, its delta, and the noise in units of the clipping norm."""
         return {
             "epsilon": self._private.epsilon,
-            "delta": delta_for(len(self._cohort.members)),
+            "delta": delta_for(len(self.cohort.members)),
             "noise_multiplier": self._noise,
         }
 
     def predict(self, indices: Tensor) -> Tensor:
         """Logits (m, classes) float32."""
-        return predict(self.model, self._cohort.images, indices)
+        return predict(self.model, self.cohort.images, indices)
 
     def advance(self) -> EpochRecord:
         """Train one epoch."""
         start, steps = self.config.parameters["learning_rate"], self._budget * self._epoch.steps
-        with warnings.catch_warnings():
-            # the first layer's input, the images, needs no gradient; per-image gradients of the
-            # weights come from the hook's other argument, so what torch warns of is not used
-            warnings.filterwarnings(
-                "ignore", message="Full backward hook is firing", category=UserWarning
-            )
+        with quiet_hooks():
             loss, train_accuracy = self._epoch.train(
                 self._private.module,
                 self._private.optimizer,
@@ -112,7 +111,7 @@ class PrivateRun:
             epoch=self._done,
             loss=loss,
             train_accuracy=train_accuracy,
-            val_accuracy=accuracy(self.model, self._cohort.images, self._cohort.validation),
+            val_accuracy=accuracy(self.model, self.cohort.images, self.cohort.validation),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,3 +129,14 @@ class PrivateRun:
         self.model.load_state_dict(state["model"])
         self._private.load_state_dict(state["private"])
         self._generator.set_state(state["generator"].cpu())
+
+
+def require_bounded_sensitivity(run: PrivateRun, images: Tensor, labels: Tensor) -> None:
+    """Raise InvalidInput unless one image adds at most the clipping norm to a step of `run`.
+
+    Tried out on the CPU, on a copy of the network with the run's weights: the run is left as it is.
+    images: (n, c, h, w) float32, at least 2, normalised as for training.  labels: (n,) int64.
+    """
+    network = without_batch_norm(new_network(run.config, run.cohort))
+    network.load_state_dict(run.model.state_dict())
+    require_bounded(network.cpu(), images.cpu(), labels.cpu(), clip=run.config.parameters["clip"])

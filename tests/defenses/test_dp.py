@@ -20,9 +20,9 @@ from trainables.defenses.dp import (
     delta_for,
     noise_multiplier,
     poisson,
-    without_batch_norm,
 )
 from trainables.defenses.registry import LEAST_EPSILON
+from trainables.defenses.unmixed import without_batch_norm
 from trainables.models import build_model, prunable_layers
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")

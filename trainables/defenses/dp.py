@@ -4,19 +4,19 @@ The noise comes from torch's generators, not from a cryptographic one: good for 
 defence, not for releasing a model to adversaries who could guess a seed.
 """
 
+import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from opacus import GradSampleModule
 from opacus.accountants import RDPAccountant
 from opacus.accountants.utils import get_noise_multiplier
-from opacus.optimizers import DPOptimizer
-from opacus.validators import ModuleValidator
 from torch import Tensor, nn
 
 from trainables.config import InvalidInput
+from trainables.defenses.per_image import PerImageModule, PerImageOptimizer
 from trainables.defenses.registry import LEAST_EPSILON
 
 ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(11, 64), 128, 256]
@@ -25,8 +25,11 @@ ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(1
 FLOAT32_BYTES = 4
 
 FEWEST = 16
-"""Images in an expected batch: below, an empty draw is no longer negligible (e^-16)."""
+"""Images in an expected batch: below, the noise drowns what few images say, and a step in e^16
+has no image at all."""
 
+GRID = 2**24
+"""torch.rand gives multiples of 1 / GRID."""
 
 GRADIENT_BYTES = 2**30
 """Of per-image gradients at a time; clipping needs about as much again beside them."""
@@ -44,37 +47,12 @@ def delta_for(members: int) -> float:
 def poisson(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Each image joins each step with probability batch_size / count, as the accounting assumes.
 
-    An empty draw, of probability below e^-16, is repeated.
+    The probability is rounded down to the grid of the generator's numbers, never up. A draw may be
+    empty: it is a step too, of noise alone.
     """
+    rate = math.floor(batch_size / count * GRID) / GRID
     for _ in range(-(-count // batch_size)):
-        chosen = torch.empty(0, dtype=torch.int64)
-        while len(chosen) == 0:
-            chosen = torch.rand(count, generator=generator).lt(batch_size / count).nonzero()[:, 0]
-        yield chosen
-
-
-class Fresh(nn.Module):
-    """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Any shape -> the same."""
-        return features.clone()
-
-
-def without_batch_norm(network: nn.Module) -> nn.Module:
-    """The network with group norm in place of batch norm, whose statistics mix images.
-
-    What works in place is kept off the hooked layers: activations are told not to, and residual
-    blocks, which add their input to a norm's output in place, get a copy of it.
-    """
-    fixed: nn.Module = ModuleValidator.fix(network)
-    for module in list(fixed.modules()):
-        if isinstance(module, nn.ReLU | nn.ReLU6):
-            module.inplace = False
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.GroupNorm):
-                setattr(module, name, nn.Sequential(child, Fresh()))
-    return fixed
+        yield torch.rand(count, generator=generator).lt(rate).nonzero()[:, 0]
 
 
 def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: int) -> float:
@@ -101,6 +79,19 @@ def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: i
         )
 
 
+@contextlib.contextmanager
+def quiet_hooks() -> Iterator[None]:
+    """Without torch's warning that the first layer's input, the images, needs no gradient.
+
+    Per-image gradients of the weights come from the hook's other argument.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Full backward hook is firing", category=UserWarning
+        )
+        yield
+
+
 class PrivateTraining:
     """A network whose optimiser sees clipped, noised sums of per-image gradients only."""
 
@@ -118,10 +109,13 @@ class PrivateTraining:
         """noise: in units of `clip`, the largest norm of one image's gradient.
 
         generator: of the noise, on the network's device.
+
+        Raises InvalidInput for a network whose per-image gradients Opacus cannot take.
         """
-        self.module = GradSampleModule(network)
-        self.optimizer = DPOptimizer(
+        self.module = PerImageModule(network)
+        self.optimizer = PerImageOptimizer(
             optimizer,
+            self.module,
             noise_multiplier=noise,
             max_grad_norm=clip,
             expected_batch_size=batch_size,
@@ -140,15 +134,13 @@ class PrivateTraining:
         """`poisson`, each batch in parts whose per-image gradients fit into GRADIENT_BYTES.
 
         The optimiser adds the clipped gradients of all parts up, and takes one noised step after
-        the last, so a batch in parts gives what a whole one gives.
+        the last, so a batch in parts gives what a whole one gives. An empty draw is no batch: its
+        step, of noise alone, is the optimiser's.
         """
         for chosen in poisson(count, batch_size, generator):
-            *parts, last = torch.split(chosen, self._at_once)
-            for part in parts:
-                self.optimizer.signal_skip_step(do_skip=True)
-                yield part
-            self.optimizer.signal_skip_step(do_skip=False)
-            yield last
+            parts = torch.split(chosen, self._at_once) if len(chosen) else ()
+            self.optimizer.expect(map(len, parts))
+            yield from parts
 
     @property
     def steps(self) -> int:

@@ -1,0 +1,118 @@
+"""A copy of a network in which no layer mixes images: what DP-SGD may train."""
+
+import copy
+
+import torch
+from opacus.validators import ModuleValidator
+from torch import nn
+
+from trainables.config import InvalidInput, one_line
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)
+"""Layers that Opacus has written anew out of parts whose per-image gradients it knows."""
+
+
+class Fresh(nn.Module):
+    """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Any shape -> the same."""
+        return features.clone()
+
+
+def without_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy with group norm in place of batch norm, whose statistics mix images.
+
+    A batch norm that is frozen and that the network keeps in evaluation mode mixes nothing and
+    stays. Instance norms lose their running statistics, which would leave the model without noise;
+    LSTM, GRU and multi-head attention become Opacus's forms of them, with the same weights. What
+    was frozen stays frozen.
+
+    What works in place is kept off the hooked layers: activations are told not to, and residual
+    blocks, which add their input to a norm's output in place, get a copy of it.
+
+    Raises InvalidInput for a network that cannot be copied, or a layer that cannot be replaced.
+    """
+    fixed = _copied(network)
+    fixed.train()  # only now is it seen which norms the network keeps in evaluation mode
+    with torch.random.fork_rng(devices=[]):  # new layers draw weights, which are then replaced
+        replaced = {module: new for module in fixed.modules() if (new := _replacement(module))}
+    for name, module in list(fixed.named_modules(remove_duplicate=False)):
+        if module in replaced:
+            fixed.set_submodule(name, replaced[module])
+    for module in list(fixed.modules()):
+        if isinstance(getattr(module, "inplace", None), bool):
+            module.inplace = False  # type: ignore[assignment]  # a plain attribute of activations
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Sequential(child, Fresh()))
+    return fixed
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {one_line(error)[:300]}"
+        raise InvalidInput(
+            f"--defense dp must copy the network, which copy.deepcopy cannot ({cause}): keep only "
+            "parameters, buffers and modules in it, or choose another --defense"
+        ) from error
+
+
+def _replacement(module: nn.Module) -> nn.Module | None:
+    trained = any(weight.requires_grad for weight in module.parameters())
+    if type(module) in BATCH_NORMS:
+        if not trained and not module.training:
+            return None
+        new = _group_norm(module)
+        if not trained:
+            _keep_scale(module, new)
+    elif type(module) in INSTANCE_NORMS and module.track_running_stats:
+        new = type(module)(module.num_features, eps=module.eps, affine=module.affine)
+        _keep_scale(module, new)
+    elif type(module) in REWRITTEN and trained:
+        new = _rewritten(module)
+    else:
+        return None
+    for name, weight in module.named_parameters(recurse=False):
+        if not weight.requires_grad:
+            new.get_parameter(name).requires_grad_(False)
+    return _placed(new, module)
+
+
+def _group_norm(norm: nn.Module) -> nn.Module:
+    if isinstance(norm, nn.BatchNorm1d):
+        # of flat features a group of one is always 0 after normalisation
+        return nn.GroupNorm(1, norm.num_features, affine=norm.affine)
+    new: nn.Module = ModuleValidator.FIXERS[type(norm)](norm)
+    return new
+
+
+def _keep_scale(norm: nn.Module, new: nn.Module) -> None:
+    new.load_state_dict({name: weight.detach() for name, weight in norm.named_parameters()})
+
+
+def _rewritten(module: nn.Module) -> nn.Module:
+    kind = type(module).__name__
+    if not all(weight.requires_grad for weight in module.parameters()):
+        raise InvalidInput(
+            f"--defense dp: a layer {kind} is frozen in part, which its private form cannot be: "
+            "freeze all of its parameters or none"
+        )
+    try:
+        new: nn.Module = ModuleValidator.FIXERS[type(module)](module)
+    except Exception as error:
+        raise InvalidInput(
+            f"--defense dp: Opacus has no private form of {one_line(module)[:200]} "
+            f"({one_line(error)[:200]}): use its plain options, or choose another --defense"
+        ) from error
+    return new
+
+
+def _placed(new: nn.Module, old: nn.Module) -> nn.Module:
+    weight = next(old.parameters(), None)
+    placed = new if weight is None else new.to(weight.device, weight.dtype)
+    return placed.train(old.training)
