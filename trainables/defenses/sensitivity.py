@@ -270,7 +270,7 @@ def _clipped_sum(trial: _Trial, images: Tensor, losses: Tensor) -> Tensor:
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
-    logits: Tensor = network(images)
+    logits: Tensor = network(images.clone())  # which a network may write into
     return logits
 
 

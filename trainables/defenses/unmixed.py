@@ -14,6 +14,15 @@ REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)
 """Layers that Opacus has written anew out of parts whose per-image gradients it knows."""
 
 
+def _exact(kind: type[nn.Module]) -> type[nn.Module]:
+    return type(kind.__name__, (kind,), {"__module__": __name__})
+
+
+EXACT = {kind: _exact(kind) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LayerNorm)}
+"""Layer -> the same under another class: Opacus looks its formulas of gradients up by class, and
+asks autograd for what it does not find."""
+
+
 class Fresh(nn.Module):
     """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
 
@@ -43,6 +52,8 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
         if module in replaced:
             fixed.set_submodule(name, replaced[module])
     for module in list(fixed.modules()):
+        if type(module) in EXACT and _is_beyond_opacus(module):
+            module.__class__ = EXACT[type(module)]
         if isinstance(getattr(module, "inplace", None), bool):
             module.inplace = False  # type: ignore[assignment]  # a plain attribute of activations
         for name, child in list(module.named_children()):
@@ -81,6 +92,13 @@ def _replacement(module: nn.Module) -> nn.Module | None:
         if not weight.requires_grad:
             new.get_parameter(name).requires_grad_(False)
     return _placed(new, module)
+
+
+def _is_beyond_opacus(module: nn.Module) -> bool:
+    """Whether the layer has an option that Opacus's own formula of its gradient leaves out."""
+    if isinstance(module, nn.LayerNorm):
+        return module.bias is None
+    return getattr(module, "padding_mode", "zeros") != "zeros"
 
 
 def _group_norm(norm: nn.Module) -> nn.Module:
