@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from opacus.accountants import RDPAccountant
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.dp import ORDERS, delta_for
-from trainables.private_run import PrivateRun
+from trainables.models import MODELS, ModelSpec
+from trainables.private_run import PrivateRun, require_bounded_sensitivity
 from trainables.records import EpochRecord
 
 EPOCHS = 3
@@ -26,14 +28,14 @@ def cohort(mnist5k_cohort: Cohort) -> Cohort:
     return dataclasses.replace(mnist5k_cohort, **few, audited=torch.cat(list(few.values())))
 
 
-def trial(seed: int = 3, **numbers: float) -> TrialConfig:
+def trial(seed: int = 3, model: str = "lenet5", **numbers: float) -> TrialConfig:
     return TrialConfig(
         kind="search",
         number=0,
         run_seed=0,
         seed=seed,
         dataset="mnist5k",
-        model="lenet5",
+        model=model,
         n=(),
         defense="dp",
         parameters={**NUMBERS, "epochs": float(EPOCHS), **numbers},
@@ -170,3 +172,109 @@ def test_it_prints_and_warns_of_nothing(cohort: Cohort, capfd: pytest.CaptureFix
         warnings.simplefilter("error")
         finish(run)
     assert capfd.readouterr() == ("", "")
+
+
+class Patches(nn.Module):
+    """Every layer sees the patches as its batch; logits are the mean over an image's patches."""
+
+    def __init__(self, n_classes: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.a = nn.Linear(49, 32)
+        self.f = nn.Linear(32, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = images.unfold(2, 7, 7).unfold(3, 7, 7).reshape(-1, 49)
+        logits: Tensor = self.f(torch.relu(self.a(patches))).reshape(len(images), 16, -1).mean(1)
+        return logits
+
+
+class Statistics(nn.Module):
+    """A buffer follows the mean of the batches."""
+
+    def __init__(self, n_classes: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.f = nn.Linear(784, n_classes)
+        self.register_buffer("mean", torch.zeros(784))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = images.flatten(1)
+        if self.training:
+            self.mean.mul_(0.9).add_(0.1 * features.mean(0))
+        logits: Tensor = self.f(features - self.mean)
+        return logits
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in {"patches": Patches, "statistics": Statistics}.items():
+        monkeypatch.setitem(MODELS, name, ModelSpec(build=kind, sides=None))
+
+
+def some(cohort: Cohort) -> tuple[Tensor, Tensor]:
+    return cohort.images.batch(cohort.members[:4]), cohort.images.labels[cohort.members[:4]]
+
+
+def test_a_network_that_folds_patches_into_the_batch_takes_no_step(
+    cohort: Cohort, models: None
+) -> None:
+    run = PrivateRun(trial(model="patches"), cohort)
+    before = weights(run)
+    with pytest.raises(InvalidInput, match="counts one image as 16") as caught:
+        run.advance()
+    assert "\n" not in str(caught.value)
+    assert same(weights(run), before)
+    assert run.spent["epsilon"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("patches", "counts one image as 16"), ("statistics", "'mean' is changed by the images")],
+)
+def test_what_cannot_be_bounded_is_refused_before_anything_is_trained(
+    cohort: Cohort, models: None, model: str, message: str
+) -> None:
+    run = PrivateRun(trial(model=model), cohort)
+    with pytest.raises(InvalidInput, match=message) as caught:
+        require_bounded_sensitivity(run, *some(cohort))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_rehearsal_leaves_the_run_and_all_generators_as_they_were(cohort: Cohort) -> None:
+    expected = finish(PrivateRun(trial(), cohort))
+    run = PrivateRun(trial(), cohort)
+    records = [run.advance()]
+    before, generator = weights(run), torch.random.get_rng_state()
+    kept = [weight.grad_sample for weight in run.model.parameters()]
+    require_bounded_sensitivity(run, *some(cohort))
+    assert same(weights(run), before)
+    assert torch.equal(torch.random.get_rng_state(), generator)
+    assert all(a is w.grad_sample for a, w in zip(kept, run.model.parameters(), strict=True))
+    assert records + finish(run) == expected
+
+
+def test_one_image_adds_at_most_the_clipping_norm_to_the_sum(cohort: Cohort) -> None:
+    run = PrivateRun(trial(clip=0.3), cohort)
+    run.advance()
+    optimizer, module = run._private.optimizer, run._private.module.train()
+    images, labels = some(cohort)
+    for image, label in zip(images, labels, strict=True):
+        optimizer.zero_grad()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            functional.cross_entropy(50 * module(image[None]), 9 - label[None]).backward()
+        optimizer.clip_and_accumulate()
+        added = torch.cat([weight.summed_grad.flatten() for weight in optimizer.params])
+        assert 0.29 < float(added.norm()) <= 0.3
+
+
+def test_a_run_with_empty_draws_takes_and_accounts_every_planned_step(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.private_run.FEWEST", 1)
+    few = dataclasses.replace(cohort, members=cohort.members[:50])
+    run = PrivateRun(trial(batch_share=0.02, epochs=2.0), few)  # of one image: e^-1 are empty
+    seen = held(run, monkeypatch)
+    finish(run)
+    assert len(seen) < 100
+    assert run._private.steps == 100
+    assert 0.5 * NUMBERS["epsilon"] < run.spent["epsilon"] <= NUMBERS["epsilon"]

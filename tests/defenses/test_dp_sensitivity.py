@@ -50,6 +50,18 @@ class InEvaluation(Net):
         return self
 
 
+class BatchAttention(nn.Module):
+    """Every image looks at the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(8, 8)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        scores = torch.einsum("nle,mle->nm", self.query(sequence), sequence)
+        return torch.einsum("nm,mle->nle", scores.softmax(1), sequence)
+
+
 class ClassToken(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -137,6 +149,9 @@ ACCEPTED: dict[str, Callable[[], nn.Module]] = {
     "conv2d, circular": lambda: nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1, padding_mode="circular"), head(512)
     ),
+    "conv2d, channels last": lambda: nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, (3, 1), padding=(1, 0)), head(216)
+    ).to(memory_format=torch.channels_last),
     "conv3d": lambda: Net(
         lambda net, x: net.f(net.c(x[:, :, None])), c=nn.Conv3d(1, 4, (1, 3, 3)), f=head(4 * 36)
     ),
@@ -229,7 +244,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: positions(lambda x: torch.arange(4).expand(len(x), 4), padding_idx=0),
         r"another gradient of 'position\.weight'",
     ),
-    "attention over the batch": (lambda: sequence(encoder(batch_first=False)), "'mixer' mixes"),
+    "attention over the batch": (
+        lambda: sequence(BatchAttention()),
+        "'mixer' mixes",
+    ),
     "mean of the batch": (
         lambda: two(lambda net, x: net.f(net.a(x.flatten(1)) - net.a(x.flatten(1)).mean(0))),
         "forward mixes the images",

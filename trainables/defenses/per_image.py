@@ -44,6 +44,15 @@ class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no t
         self.images = len(images)
         return super().forward(images)
 
+    def rearrange_grad_samples(self, **arguments: object) -> tuple[list[Tensor], Tensor]:
+        """A layer's inputs and the gradient of its output, laid out as Opacus's formulas expect.
+
+        They read a convolution's input by strides of (n, c, h, w) in memory, and of channels-last
+        images make another gradient.
+        """
+        given, gradient = super().rearrange_grad_samples(**arguments)
+        return [part.contiguous() for part in given], gradient.contiguous()
+
     def _forget(self) -> None:
         """Drop what a layer left whose output was not used: the next batch would be added to it."""
         for weight in self._module.parameters():

@@ -7,11 +7,12 @@ from opacus.validators import ModuleValidator
 from torch import nn
 
 from trainables.config import InvalidInput, one_line
+from trainables.defenses.attention import Attention
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)
-"""Layers that Opacus has written anew out of parts whose per-image gradients it knows."""
+"""Layers that are written anew out of parts whose per-image gradients Opacus knows."""
 
 
 def _exact(kind: type[nn.Module]) -> type[nn.Module]:
@@ -36,8 +37,8 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
 
     A batch norm that is frozen and that the network keeps in evaluation mode mixes nothing and
     stays. Instance norms lose their running statistics, which would leave the model without noise;
-    LSTM, GRU and multi-head attention become Opacus's forms of them, with the same weights. What
-    was frozen stays frozen.
+    LSTM, GRU and multi-head attention are written anew out of plain layers, with the same weights.
+    What was frozen stays frozen.
 
     What works in place is kept off the hooked layers: activations are told not to, and residual
     blocks, which add their input to a norm's output in place, get a copy of it.
@@ -120,6 +121,8 @@ def _rewritten(module: nn.Module) -> nn.Module:
             f"--defense dp: a layer {kind} is frozen in part, which its private form cannot be: "
             "freeze all of its parameters or none"
         )
+    if isinstance(module, nn.MultiheadAttention):
+        return _attention(module)
     try:
         new: nn.Module = ModuleValidator.FIXERS[type(module)](module)
     except Exception as error:
@@ -128,6 +131,15 @@ def _rewritten(module: nn.Module) -> nn.Module:
             f"({one_line(error)[:200]}): use its plain options, or choose another --defense"
         ) from error
     return new
+
+
+def _attention(module: nn.MultiheadAttention) -> nn.Module:
+    if not module.batch_first or module.bias_k is not None or module.add_zero_attn:
+        raise InvalidInput(
+            "--defense dp: a MultiheadAttention must have batch_first=True, so that its layers see "
+            "the images first, and neither add_bias_kv nor add_zero_attn"
+        )
+    return Attention(module)
 
 
 def _placed(new: nn.Module, old: nn.Module) -> nn.Module:
