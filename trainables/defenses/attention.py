@@ -62,7 +62,7 @@ class Attention(nn.Module):
 
     def _heads(self, features: Tensor) -> Tensor:
         """(n, l, e) -> (n, heads, l, e / heads)."""
-        return features.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return features.view(*features.shape[:2], self.num_heads, -1).transpose(1, 2)
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

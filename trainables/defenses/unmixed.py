@@ -19,7 +19,9 @@ def _exact(kind: type[nn.Module]) -> type[nn.Module]:
     return type(kind.__name__, (kind,), {"__module__": __name__})
 
 
-EXACT = {kind: _exact(kind) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LayerNorm)}
+EXACT: dict[type[nn.Module], type[nn.Module]] = {
+    kind: _exact(kind) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LayerNorm)
+}
 """Layer -> the same under another class: Opacus looks its formulas of gradients up by class, and
 asks autograd for what it does not find."""
 
