@@ -8,7 +8,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class Attention(nn.Module):
@@ -22,7 +21,7 @@ class Attention(nn.Module):
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         """attention: batch first, without add_bias_kv and add_zero_attn."""
         super().__init__()
-        self.num_heads, self.dropout = attention.num_heads, attention.dropout
+        self.num_heads, self.dropout = attention.num_heads, nn.Dropout(attention.dropout)
         together = attention.in_proj_weight
         weights = (
             (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
@@ -54,7 +53,7 @@ class Attention(nn.Module):
         if key_padding_mask is not None:
             scores = scores + _additive(key_padding_mask, scores)[:, None, None]
         weights = scores.softmax(3)
-        mixed = functional.dropout(weights, self.dropout, self.training) @ self._heads(v)
+        mixed = self.dropout(weights) @ self._heads(v)
         answer: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         if not need_weights:
             return answer, None
