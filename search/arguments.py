@@ -18,6 +18,7 @@ from search.space import default_kind
 from trainables.candidates import BUILDERS
 from trainables.commandline import OneLineParser
 from trainables.config import InvalidInput, TrialConfig
+from trainables.data.duplicates import POLICIES
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models import MODELS, Outline, outline
@@ -136,6 +137,12 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="default: the data set's full recipe; smoke: the same path with budgets of a minute, "
         f"whose figures mean nothing; {paper_presets_in_words()} [default]",
+    )
+    group.add_argument(
+        "--duplicates",
+        metavar="NAME",
+        help=f"{' | '.join(POLICIES)}: of an image that occurs more than once every copy is dealt "
+        "for itself, only the first takes part, or all go to one part of the split [together]",
     )
     group.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where data sets lie or are downloaded [data]"
@@ -296,6 +303,7 @@ _DECIDING = (
     "model",
     "plugin",
     "pretrained_start",
+    "duplicates",
     "defense",
     "set",
     "epsilon",
@@ -340,6 +348,7 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
         "audit": tuple(SHADOWS),
         "sampler": tuple(SAMPLERS),
         "space": SPACES,
+        "duplicates": POLICIES,
     }
     audit = known(given["audit"] or "none", tuple(SHADOWS), "--audit")
     if given["shadows"] is not None and audit == "none":
@@ -411,6 +420,7 @@ def require_known(config: SearchConfig) -> None:
         ("--audit", config.audit, SHADOWS),
         ("--sampler", config.sampler, SAMPLERS),
         ("--space", config.space, SPACES),
+        ("--duplicates", config.duplicates, POLICIES),
     ):
         known(value, tuple(choices), option)
     numbers = DEFENSES[config.defense].numbers(config.training.epochs, config.training.optimizer)

@@ -21,6 +21,7 @@ from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.rmia import Population
 from trainables.config import config_hash
+from trainables.data.cohort import copies_of_audited
 from trainables.records import AUDIT_SCHEMA
 from trainables.seeding import derive_seed, numpy_generator
 from trainables.storage import write
@@ -117,6 +118,7 @@ def _table(context: Context, model: str, target: Outputs, shadows: Outputs) -> p
         labels=inputs.images.labels[audited],
         is_member=is_member,
         reference=ReferenceEvidence(logits=shadows.audited, trained_on=halves),
+        copies=copies_of_audited(inputs.split),
     )
     population = Population(
         target=target.population,

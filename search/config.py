@@ -100,6 +100,9 @@ class SearchConfig:
     canaries: float = 0.0
     """Share of members, and of non-members, whose label is wrong: they are memorised or not."""
 
+    duplicates: str = "together"
+    """keep | drop | together: what becomes of images that occur more than once."""
+
     seed: int = 0
     """Fixes the split, the dense model and the order of suggestions."""
 
@@ -179,5 +182,8 @@ class SearchConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild what `to_dict` wrote; raises InvalidInput on unknown or missing fields."""
-        return rebuilt(cls, values)
+        """Rebuild what `to_dict` wrote; raises InvalidInput on unknown or missing fields.
+
+        Runs from before `duplicates` left copies where chance dealt them.
+        """
+        return rebuilt(cls, {"duplicates": "keep", **values})

@@ -17,10 +17,12 @@ from search.runfolder import RunFolder
 from search.space import Space
 from trainables.config import InvalidInput, TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
-from trainables.data.cohort import for_population, reference_halves
+from trainables.data.cohort import copies_of_audited, for_population, reference_halves
+from trainables.data.duplicates import Duplicates, split_without_copies_apart
 from trainables.data.images import ImageFiles, Images
-from trainables.data.registry import DATASETS, load_images
-from trainables.data.split import PARTS, Split, five_way_split, split_hashes
+from trainables.data.registry import DATASETS, load_images, require_there
+from trainables.data.split import PARTS, Split, split_hashes
+from trainables.data.survey import Survey, survey
 from trainables.defenses.registry import DEFENSES
 from trainables.models import Outline, outline, published_weights
 from trainables.plugin import Plugin
@@ -39,6 +41,14 @@ class Inputs:
     canary: np.ndarray
     """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
 
+    survey: Survey
+    duplicates: Duplicates
+    image_hashes: dict[str, str]
+    """Part of the split -> hash of its images and labels, in order."""
+
+    notes: tuple[str, ...] = ()
+    """Sentences about the data that the run says and writes down."""
+
     pretrained: dict[str, np.ndarray] | None = None
     """State dict of published weights; None where networks start from their seeds."""
 
@@ -52,7 +62,7 @@ class Inputs:
     @property
     def population(self) -> np.ndarray:
         """Positions of the images that RMIA compares with."""
-        return for_population(self.split.reference)
+        return for_population(self.split.reference, self.split.copies)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -64,6 +74,9 @@ class Inputs:
         return {
             "split_hashes": split_hashes(self.split),
             "split_sizes": self.sizes,
+            "image_hashes": self.image_hashes,
+            "duplicates": dataclasses.asdict(self.duplicates),
+            "notes": list(self.notes),
             "canaries": int(self.canary.sum()),
             "layer_names": list(self.layers),
             "layer_weights": list(self.layers.values()),
@@ -73,15 +86,24 @@ class Inputs:
 
 
 def load_inputs(config: SearchConfig, options: Options) -> Inputs:
-    """Load and split the images. Raises InvalidInput when they are absent or damaged.
+    """Load, look at and split the images. Raises InvalidInput when they are absent or unusable.
 
-    Also raised when the user's plugin is not the one that the settings are made for.
+    Also raised when the user's plugin is not the one that the settings are made for.  A dry run
+    downloads nothing: DataAbsent is raised instead.
     """
     plugin = _plugin(config, options)
     require_known(config)
     spec = DATASETS[config.dataset]
+    if options.dry_run:
+        require_there(config.dataset, options.data_dir)
     images = load_images(config.dataset, options.data_dir)
-    split = five_way_split(images.labels, spec.fractions, derive_seed(config.seed, "split"))
+    seen = survey(config.dataset, images, spec)
+    copies = seen.contents.copies
+    split = split_without_copies_apart(
+        images.labels, copies, config.duplicates, spec.fractions, derive_seed(config.seed, "split")
+    )
+    duplicates = Duplicates.of(images.labels, copies, split)
+    said = (duplicates.in_words(config.duplicates),) if duplicates.images else ()
     network = outline(config.model, spec.n_classes, spec.image_shape)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
@@ -90,7 +112,11 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         split=split,
         network=network,
         canary=canary,
-        pretrained=_pretrained(config, options),
+        survey=seen,
+        duplicates=duplicates,
+        image_hashes=seen.contents.hashes(images.labels, split),
+        notes=(*seen.notes, *said),
+        pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
     )
 
@@ -145,7 +171,8 @@ class Context:
         """(references or shadows, |D| + |D'|) bool: who each trains on."""
         audited = self.inputs.sizes["members"] + self.inputs.sizes["non_members"]
         count = max(self.config.references, self.config.shadows)
-        return reference_halves(audited, count, self.config.seed)
+        copies = copies_of_audited(self.inputs.split)
+        return reference_halves(audited, count, self.config.seed, copies)
 
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
         """What the trials of a stage read."""

@@ -1,12 +1,17 @@
 """What a run would do and cost, before it does anything: `--dry-run`."""
 
+import numpy as np
+
 from search.config import SearchConfig
 from search.context import Inputs
 from search.launch import Resources
 from trainables.config import TrialConfig
-from trainables.data.registry import DATASETS
+from trainables.data.images import ImageFiles
+from trainables.data.registry import DATASETS, DatasetSpec
+from trainables.data.split import PARTS
+from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES
-from trainables.models import build_model, layer_macs
+from trainables.models import build_model, layer_macs, layer_sizes
 from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
 
@@ -99,21 +104,20 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     return float(2.0 * macs * PASSES * members * passes(config))
 
 
-def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
-    """The plan in words."""
+def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:
+    """The plan in words; without inputs, from what is published about the data set."""
     counts = trainings(config)
-    operations = floating_point_operations(config, inputs.sizes["members"])
-    rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
-    minutes = operations / rate / resources.concurrency / 60
+    sizes = _published_sizes(config) if inputs is None else inputs.sizes
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     compression = config.min_compression or "none"
+    spec = DATASETS[config.dataset]
+    layers = layer_sizes(config.model, spec.n_classes, spec.image_shape)
     return "\n".join(
         [
-            f"Data       {config.dataset}: "
-            + ", ".join(f"{size} {part}" for part, size in inputs.sizes.items()),
-            f"Network    {config.model}: {sum(inputs.layers.values()):,} prunable weights in "
-            f"{len(inputs.layers)} layers",
+            *_data(config, inputs, sizes),
+            f"Network    {config.model}: {sum(layers.values()):,} prunable weights in "
+            f"{len(layers)} layers",
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression >= {compression}",
@@ -122,8 +126,82 @@ def plan(config: SearchConfig, inputs: Inputs, resources: Resources) -> str:
             f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
-            f"Cost       {operations:.1e} floating-point operations, on the order of "
-            f"{max(minutes, 0.1):.1f} minutes plus the attacks (assumed rate {rate:.0e}/s a trial)",
+            _cost(config, sizes, resources),
             "Nothing was trained and nothing was written.",
         ]
+    )
+
+
+def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resources) -> str:
+    if sizes is None:
+        return "Cost       unknown, as the number of images is"
+    operations = floating_point_operations(config, sizes["members"])
+    rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
+    minutes = operations / rate / resources.concurrency / 60
+    return (
+        f"Cost       {operations:.1e} floating-point operations, on the order of "
+        f"{max(minutes, 0.1):.1f} minutes plus the attacks (assumed rate {rate:.0e}/s a trial)"
+    )
+
+
+def _published_sizes(config: SearchConfig) -> dict[str, int] | None:
+    """Images in each part, to within one a class; None where the data set's size is unknown."""
+    spec = DATASETS[config.dataset]
+    if spec.published is None:
+        return None
+    return {part: round(spec.published * spec.fractions[part]) for part in PARTS}
+
+
+def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | None) -> list[str]:
+    """What the data are, or would be."""
+    parts = "" if sizes is None else ", ".join(f"{size} {part}" for part, size in sizes.items())
+    if inputs is not None:
+        return [
+            f"Data       {config.dataset}: {parts}",
+            *_classes(config, inputs),
+            f"Duplicates {inputs.duplicates.in_words(config.duplicates)}",
+            _sample(inputs.survey.sample, DATASETS[config.dataset]),
+            *(f"Note       {note}" for note in inputs.survey.notes),
+        ]
+    published = DATASETS[config.dataset].published
+    if published is None:
+        return [f"Data       {config.dataset}: not looked at, its number of images unknown"]
+    return [
+        f"Data       {config.dataset}: not looked at; of {published:,} published: about {parts}"
+    ]
+
+
+def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
+    """Images per class, in all and in each part: the fewest, the median, the most."""
+    spec, images = DATASETS[config.dataset], inputs.images
+    present, counts = np.unique(images.labels, return_counts=True)
+    fewest = int(present[counts.argmin()])
+    name = images.classes[fewest] if isinstance(images, ImageFiles) else fewest
+    each = ", ".join(
+        f"{_range(np.bincount(images.labels[getattr(inputs.split, part)])[present])} {part}"
+        for part in PARTS
+    )
+    return [
+        f"Classes    {len(present)} of {spec.n_classes} have images: {len(images.labels):,} in "
+        f"all, {_range(counts)} a class (fewest / median / most), the fewest in {name}",
+        f"A class    {each}",
+    ]
+
+
+def _range(counts: np.ndarray) -> str:
+    return f"{counts.min()} / {np.median(counts):g} / {counts.max()}"
+
+
+def _sample(sample: Sample, spec: DatasetSpec) -> str:
+    def numbers(values: tuple[float, ...]) -> str:
+        return " ".join(f"{value:.3f}" for value in values)
+
+    def sides(side: tuple[int, int]) -> str:
+        return f"{side[0]}" if side[0] == side[1] else f"{side[0]} to {side[1]}"
+
+    return (
+        f"Sample     {sample.count:,} images, {sides(sample.heights)} high and "
+        f"{sides(sample.widths)} wide, values {sample.least} to {sample.most}; mean "
+        f"{numbers(sample.mean)} (declared {numbers(spec.mean)}), std {numbers(sample.std)} "
+        f"({numbers(spec.std)})"
     )

@@ -41,6 +41,7 @@ from search.searching import base_job, search
 from search.space import Candidate
 from trainables.commandline import as_command
 from trainables.config import InvalidInput, last_line, one_line
+from trainables.data.images import DataAbsent
 from trainables.rehearsal import PRETRAINED
 from trainables.storage import Place, RemotePath, write
 from trainables.trial import Job
@@ -90,9 +91,9 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         require_storage_url(options.study_storage)
     if stored is None and not options.dry_run:
         folder.check()
-    inputs = load_inputs(config, options)
-    if stored is not None:
-        _require_same_data(folder, stored, inputs)
+    inputs = _inputs(config, options, say)
+    if stored is not None and inputs is not None:
+        _require_same_data(folder, stored, inputs, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = plan_resources(
@@ -102,8 +103,10 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             concurrency=options.concurrency,
             may_grow=options.address not in (None, "local"),
         )
-        if options.dry_run:
-            Console().print(plan(config, inputs, resources), highlight=False)
+        if options.dry_run or inputs is None:
+            Console().print(
+                plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True
+            )
             return OK
         wait_for_room(resources, nodes, say)
         if stored is None:
@@ -149,17 +152,44 @@ def _tell_of_network(context: Context) -> None:
         context.say(PRETRAINED)
 
 
-def _require_same_data(folder: RunFolder, stored: dict[str, Any], inputs: Inputs) -> None:
-    if stored["split_hashes"] != inputs.describe()["split_hashes"]:
+def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:
+    """The data; None where a dry run has none to look at, and plans without."""
+    try:
+        return load_inputs(config, options)
+    except DataAbsent as error:
+        if not options.dry_run:
+            raise
+        say(f"The data were not looked at: {one_line(error)}")
+        return None
+
+
+def _require_same_data(
+    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
+) -> None:
+    found = inputs.describe()
+    if stored["split_hashes"] != found["split_hashes"]:
         raise InvalidInput(
             f"--resume {folder.path}: the data are not those of the run (their split hashes "
             "differ); give the same --data-dir"
+        )
+    if "image_hashes" not in stored:
+        say(
+            "This run is of an older version, which did not write down what its images were: only "
+            "that they are split alike could be checked"
+        )
+    elif stored["image_hashes"] != found["image_hashes"]:
+        raise InvalidInput(
+            f"--resume {folder.path}: the images, their labels or their order are not those of the "
+            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
+            "run"
         )
 
 
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    for note in context.inputs.notes:
+        say(note)
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()

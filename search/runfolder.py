@@ -195,7 +195,7 @@ def describe(
 ) -> dict[str, Any]:
     """The content of config.json at the start of a run.
 
-    options: what was asked of the machine.  data: split hashes and sizes, layers.
+    options: what was asked of the machine.  data: hashes of splits and images, sizes, layers.
     """
     return {
         "version": VERSION,
@@ -238,6 +238,7 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "audit": config.audit,
         "shadows": config.shadows or None,
         "canaries": config.canaries or None,
+        "duplicates": config.duplicates,
         "seed": config.seed,
         "preset": options.get("preset"),
         "concurrency": options.get("concurrency"),

@@ -58,6 +58,7 @@ def evidence(
         labels=cohort.images.labels[cohort.audited].cpu().numpy(),
         is_member=cohort.is_member,
         reference=reference,
+        copies=cohort.copies,
     )
 
 

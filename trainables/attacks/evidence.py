@@ -57,6 +57,9 @@ class Evidence:
 
     reference: ReferenceEvidence | None = None
 
+    copies: NDArray[np.integer] | None = None
+    """(n,) equal where two images are copies of one; None where no two are."""
+
     def __post_init__(self) -> None:
         n = len(self.logits)
         _require_bool(self.is_member, "membership")

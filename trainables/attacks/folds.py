@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.attacks.evidence import Bools, Evidence, Floats
+from trainables.data.split import units_of
 
 Folds = NDArray[np.int64]
 """(n,) number of the fold that scores each image."""
@@ -17,6 +18,7 @@ FitAndScore = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
 def stratified_folds(evidence: Evidence, count: int, generator: np.random.Generator) -> Folds:
     """Deal members and non-members of each class to `count` folds, as evenly as can be.
 
+    The copies of one image are in one fold: an attack that met one of them knows the others.
     Raises ValueError where a fold would hold fewer than two members.
     """
     if evidence.is_member.sum() < 2 * count:
@@ -26,7 +28,11 @@ def stratified_folds(evidence: Evidence, count: int, generator: np.random.Genera
         chosen = np.flatnonzero(evidence.is_member == member)
         shuffled = generator.permutation(chosen)
         by_class = shuffled[np.argsort(evidence.labels[shuffled], kind="stable")]
-        folds[by_class] = np.arange(len(by_class)) % count
+        if evidence.copies is None:
+            folds[by_class] = np.arange(len(by_class)) % count
+            continue
+        for number, unit in enumerate(units_of(by_class, evidence.copies)):
+            folds[unit] = number % count
     return folds
 
 

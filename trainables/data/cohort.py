@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.batches import ImageBatches
-from trainables.data.split import Split
+from trainables.data.split import Indices, Split, filled, units_of
 from trainables.seeding import numpy_generator
 
 MOST_POPULATION = 2500
@@ -36,6 +36,9 @@ class Cohort:
     """State dict that every network starts from instead of its seed; membership is of the training
     that follows, so it must have seen all parts alike."""
 
+    copies: Indices | None = None
+    """(audited,) equal where two audited images are copies, as in `Split.copies`."""
+
     @classmethod
     def of(
         cls,
@@ -57,9 +60,10 @@ class Cohort:
             validation=on_device(split.validation),
             test=on_device(split.test),
             reference=on_device(for_defences(split.reference)),
-            population=on_device(for_population(split.reference)),
+            population=on_device(for_population(split.reference, split.copies)),
             audited=torch.cat([members, non_members]),
             pretrained=pretrained,
+            copies=copies_of_audited(split),
         )
 
     @property
@@ -83,24 +87,43 @@ def for_defences(reference: np.ndarray) -> np.ndarray:
     return reference[::2]
 
 
-def for_population(reference: np.ndarray) -> np.ndarray:
-    """Of the other images of the reference part at most MOST_POPULATION, evenly spread."""
+def for_population(reference: np.ndarray, copies: Indices | None = None) -> np.ndarray:
+    """Of the other images of the reference part at most MOST_POPULATION, evenly spread.
+
+    copies: as in `Split`; copies of what a defence trains on are left out.
+    """
     others = reference[1::2]
+    if copies is not None:
+        others = others[~np.isin(copies[others], copies[for_defences(reference)])]
     chosen = np.linspace(0, len(others) - 1, min(len(others), MOST_POPULATION)).astype(np.int64)
     return others[chosen]
 
 
-def reference_halves(size: int, count: int, seed: int) -> np.ndarray:
+def copies_of_audited(split: Split) -> Indices | None:
+    """`Split.copies` of D, then D'."""
+    if split.copies is None:
+        return None
+    audited = np.concatenate([split.members, split.non_members])
+    copies: Indices = split.copies[audited]
+    return copies
+
+
+def reference_halves(size: int, count: int, seed: int, copies: Indices | None = None) -> np.ndarray:
     """Who each reference model trains on: (count, size) bool, `size` = |D| + |D'|.
 
     References come in complementary pairs, so every image is IN exactly half of them
-    (Carlini et al. 2022, section IV).  Raises ValueError when `count` is odd.
+    (Carlini et al. 2022, section IV).  copies: (size,) of the audited images; those of one image
+    are on one side, and where that fills no half exactly, the other is a little larger.
+    Raises ValueError when `count` is odd.
     """
     if count % 2:
         raise ValueError(f"references come in pairs, got {count}")
     halves = np.zeros((count, size), dtype=bool)
     for pair in range(count // 2):
         order = numpy_generator(seed, f"reference-half-{pair}").permutation(size)
-        halves[2 * pair, order[: size // 2]] = True
+        chosen = order[: size // 2]
+        if copies is not None:
+            chosen = np.array(filled(units_of(order, copies), size // 2)[0])
+        halves[2 * pair, chosen] = True
         halves[2 * pair + 1] = ~halves[2 * pair]
     return halves

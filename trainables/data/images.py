@@ -6,6 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.config import InvalidInput
+
+
+class DataAbsent(InvalidInput):
+    """The images are not where they were looked for; nothing says that they are wrong."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Images:
@@ -36,3 +42,9 @@ class ImageFiles:
 
     labels: NDArray[np.int64]
     """(n,) in [0, classes)."""
+
+    classes: tuple[str, ...] = ()
+    """The classes' names, in the order of their labels."""
+
+    notes: tuple[str, ...] = ()
+    """Sentences about what lay beside the images and was left out."""

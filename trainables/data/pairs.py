@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.error import URLError
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainables.config import InvalidInput
-from trainables.data.images import Images
+from trainables.data.images import DataAbsent, Images
 
 Shape = tuple[int, int, int]
+
+READ_AGAIN = 64
+"""Items, about, that are read twice, to see whether the data set gives the same again."""
 
 
 class Pairs(Protocol):
@@ -29,23 +33,59 @@ def collected(
 
     make: folder of the data -> data set.
     """
+    dataset, announced = _made(name, make, folder)
     pixels, labels = [], []
-    position = -1
+    for position in range(announced):
+        image, label = _item(name, dataset, position, n_classes, image_shape)
+        pixels.append(image.numpy().copy())  # a data set may fill one buffer again and again
+        labels.append(label)
+    if not pixels:
+        raise InvalidInput(f"data set {name!r} has no items")
+    for position in range(0, announced, max(1, announced // READ_AGAIN)):
+        image, label = _item(name, dataset, position, n_classes, image_shape)
+        if label != labels[position] or not np.array_equal(image.numpy(), pixels[position]):
+            what = "label" if label != labels[position] else "image"
+            raise InvalidInput(
+                f"data set {name!r}, item {position}: its {what} is another when it is read a "
+                "second time: do not augment there; the recipe says whether images are augmented"
+            )
+    _require_length(name, dataset, announced)
+    return Images(np.stack(pixels), np.array(labels, dtype=np.int64))
+
+
+def _made(name: str, make: Callable[[Path], Pairs], folder: Path) -> tuple[Pairs, int]:
     try:
         dataset = make(folder)
-        for position in range(len(dataset)):
-            image, label = _checked(dataset[position], n_classes, image_shape)
-            pixels.append(image.numpy())
-            labels.append(label)
+        return dataset, len(dataset)
+    except (FileNotFoundError, ConnectionError, URLError) as error:
+        raise DataAbsent(f"data set {name!r} failed: {_cause(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise InvalidInput(f"data set {name!r} failed: {_cause(error)}") from error
+
+
+def _item(
+    name: str, dataset: Pairs, position: int, n_classes: int, image_shape: Shape
+) -> tuple[Tensor, int]:
+    try:
+        return _checked(dataset[position], n_classes, image_shape)
     except InvalidInput as wrong:
         raise InvalidInput(f"data set {name!r}, item {position}: {wrong}") from wrong
     except (Exception, SystemExit) as error:
-        where = "" if position < 0 else f" at item {position}"
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InvalidInput(f"data set {name!r} failed{where}: {cause}") from error
-    if not pixels:
-        raise InvalidInput(f"data set {name!r} has no items")
-    return Images(np.stack(pixels), np.array(labels, dtype=np.int64))
+        raise InvalidInput(
+            f"data set {name!r} failed at item {position}: {_cause(error)}"
+        ) from error
+
+
+def _require_length(name: str, dataset: Pairs, announced: int) -> None:
+    if (length := len(dataset)) != announced:
+        raise InvalidInput(
+            f"data set {name!r} had {announced} items before they were read and {length} after: "
+            "give it a length that stays"
+        )
+
+
+def _cause(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _checked(item: object, n_classes: int, image_shape: Shape) -> tuple[Tensor, int]:

@@ -6,8 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
-from trainables.data.images import ImageFiles, Images
-from trainables.data.sources import IMAGENET_CLASSES, cifar10, cifar100, imagenet, mnist, mnist5k
+from trainables.data.images import DataAbsent, ImageFiles, Images
+from trainables.data.sources import (
+    IMAGENET_CLASSES,
+    MNIST_FILES,
+    cifar10,
+    cifar100,
+    imagenet,
+    mnist,
+    mnist5k,
+)
 
 EVEN = {
     "members": 1 / 5,
@@ -62,6 +70,12 @@ class DatasetSpec:
 
     admm: ADMMConfig | None = None
 
+    published: int | None = None
+    """Images of the published data set, train and test parts together; None where nobody says."""
+
+    parts: tuple[str, ...] = ()
+    """Paths below the folder of the data; where one is absent, `load` downloads, or refuses."""
+
 
 DATASETS: dict[str, DatasetSpec] = {
     "mnist5k": DatasetSpec(
@@ -72,6 +86,7 @@ DATASETS: dict[str, DatasetSpec] = {
         fractions=EVEN,
         default_model="lenet5",
         load=mnist5k,
+        published=5_000,
     ),
     "mnist": DatasetSpec(
         n_classes=10,
@@ -81,6 +96,8 @@ DATASETS: dict[str, DatasetSpec] = {
         fractions=LARGE,
         default_model="lenet5",
         load=mnist,
+        published=70_000,
+        parts=MNIST_FILES,
     ),
     "cifar10": DatasetSpec(
         n_classes=10,
@@ -90,6 +107,8 @@ DATASETS: dict[str, DatasetSpec] = {
         fractions=LARGE,
         default_model="resnet18",
         load=cifar10,
+        published=60_000,
+        parts=("cifar-10-batches-py",),
     ),
     "cifar100": DatasetSpec(
         n_classes=100,
@@ -99,6 +118,8 @@ DATASETS: dict[str, DatasetSpec] = {
         fractions=LARGE,
         default_model="resnet18",
         load=cifar100,
+        published=60_000,
+        parts=("cifar-100-python",),
     ),
     "imagenet": DatasetSpec(
         n_classes=IMAGENET_CLASSES,
@@ -108,10 +129,19 @@ DATASETS: dict[str, DatasetSpec] = {
         fractions=HUGE,
         default_model="resnet18",
         load=imagenet,
+        parts=("train", "val"),
     ),
 }
 
 DEFAULT_FOLDER = Path("data")
+
+
+def require_there(name: str, data_dir: Path | None) -> None:
+    """Raise DataAbsent where `load_images` would have to download the data set, or refuse it."""
+    folder = (data_dir or DEFAULT_FOLDER).absolute()
+    absent = [part for part in DATASETS[name].parts if not (folder / part).exists()]
+    if absent:
+        raise DataAbsent(f"{name} is not in {folder} ({absent[0]} is missing)")
 
 
 def load_images(name: str, data_dir: Path | None) -> Images | ImageFiles:

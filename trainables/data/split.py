@@ -12,6 +12,9 @@ from trainables.seeding import numpy_generator
 
 Indices = NDArray[np.int64]
 
+Units = list[list[int]]
+"""Positions that are dealt together: the copies of one image."""
+
 PARTS = ("members", "non_members", "validation", "test", "reference")
 """What each image is for; no image is for two things."""
 
@@ -35,28 +38,76 @@ class Split:
     reference: Indices
     """Half for what defences train on, half for what RMIA compares with (data/cohort.py)."""
 
+    copies: Indices | None = None
+    """(images of the data set,) position of each one's first copy, where copies are kept together;
+    None where each image stands for itself."""
 
-def five_way_split(labels: Indices, fractions: Mapping[str, float], seed: int) -> Split:
+
+def five_way_split(
+    labels: Indices, fractions: Mapping[str, float], seed: int, copies: Indices | None = None
+) -> Split:
     """Deal the images of each class to the parts.
 
     labels: (n,).  fractions: part -> share of the images, together at most 1.
+    copies: (n,) position of each image's first copy; all go to one part, as of the first's class.
     Raises InvalidInput when a part would get no image of some class.
     """
     generator = numpy_generator(seed, "split")
     dealt: dict[str, list[Indices]] = {part: [] for part in PARTS}
-    for label in np.unique(labels):
-        order = generator.permutation(np.flatnonzero(labels == label)).astype(np.int64)
-        sizes = _sizes(len(order), fractions)
-        if min(sizes.values()) < 1:
+    strata = labels if copies is None else labels[copies]
+    for label in np.unique(strata):
+        order = generator.permutation(np.flatnonzero(strata == label)).astype(np.int64)
+        units = order[:, None].tolist() if copies is None else units_of(order, copies)
+        parts = _dealt(units, fractions)
+        if not all(parts.values()):
+            count, different = len(order), f", {len(units)} of them different"
             raise InvalidInput(
-                f"class {label} has {len(order)} images, too few to split five ways: use a larger "
-                "data set"
+                f"class {label} has {count} images{different if len(units) < count else ''}, too "
+                "few to split five ways: use a larger data set"
             )
-        first = 0
-        for part, size in sizes.items():
-            dealt[part].append(order[first : first + size])
-            first += size
-    return Split(**{part: np.sort(np.concatenate(parts)) for part, parts in dealt.items()})
+        for part, positions in parts.items():
+            dealt[part].append(np.array(positions, dtype=np.int64))
+    return Split(
+        **{part: np.sort(np.concatenate(parts)) for part, parts in dealt.items()}, copies=copies
+    )
+
+
+def _dealt(units: Units, fractions: Mapping[str, float]) -> dict[str, list[int]]:
+    """Part -> positions. Of an image with more copies than a part has room, the rest is left out.
+
+    So members and non-members are equally many of each class, and `reference` bears what is lost.
+    """
+    sizes = _sizes(sum(map(len, units)), fractions)
+    while max(map(len, units)) > max(1, room := min(sizes.values())):
+        units = [unit[: max(1, room)] for unit in units]
+        sizes = _sizes(sum(map(len, units)), fractions)
+    dealt = {}
+    for part, size in sizes.items():
+        taken, units = filled(units, size)
+        if units and len(taken) < size:  # what is left has too many copies each
+            taken += units.pop(0)[: size - len(taken)]
+        dealt[part] = taken
+    return dealt
+
+
+def units_of(order: Indices, copies: NDArray[np.integer]) -> Units:
+    """The positions in `order`, those with the same value in `copies` in one list."""
+    units: dict[int, list[int]] = {}
+    for position in order.tolist():
+        units.setdefault(int(copies[position]), []).append(position)
+    return list(units.values())
+
+
+def filled(units: Units, room: int) -> tuple[list[int], Units]:
+    """The first of `units` that fit into `room` whole, as one list, and the units left over."""
+    taken: list[int] = []
+    left: Units = []
+    for unit in units:
+        if len(taken) + len(unit) <= room:
+            taken += unit
+        else:
+            left.append(unit)
+    return taken, left
 
 
 def _sizes(count: int, fractions: Mapping[str, float]) -> dict[str, int]:

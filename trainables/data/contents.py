@@ -1,0 +1,134 @@
+"""What each image is: digests by which copies are found, and other data in a resumed run.
+
+Images in memory: all their pixels.  Files: length, first and last 4 KiB; a data set like ImageNet
+is not read whole.  Files that agree in these are read whole before they are called copies; a
+change in the middle of a file that keeps its length is not seen by a resumed run.
+"""
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trainables.config import InvalidInput
+from trainables.data.images import ImageFiles, Images
+from trainables.data.split import PARTS, Indices, Split
+
+ENDS = 4096
+"""Bytes read at the beginning and at the end of a file."""
+
+READERS = 16
+"""Files read at a time: on a shared disk each waits for the network."""
+
+CHUNK = 1000
+"""Files that a reader takes at a time."""
+
+_JPEG, _JPEGS_END = b"\xff\xd8", b"\xff\xd9"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Digests of all images of a data set, in its order."""
+
+    identities: Sequence[bytes]
+    """Of what a resumed run must find again: a file's name counts."""
+
+    copies: Indices
+    """(n,) position of the first image with the same content: its own where it is the first."""
+
+    @classmethod
+    def of(cls, images: Images | ImageFiles) -> "Contents":
+        """Read the images. Raises InvalidInput, with the name, for a file that cannot be used."""
+        if isinstance(images, Images):
+            digests = [_digest(image.tobytes()) for image in images.pixels]
+            return cls(identities=digests, copies=_first_positions(digests))
+        paths = [images.folder / os.fsdecode(file) for file in images.files]
+        digests = list(_read_ahead(paths))
+        identities = [
+            _digest(file + digest) for file, digest in zip(images.files, digests, strict=True)
+        ]
+        counts = Counter(digests)
+        alike = [i for i, digest in enumerate(digests) if counts[digest] > 1]
+        for position in alike:
+            digests[position] = _digest(_opened(paths[position], whole=True))
+        return cls(identities=identities, copies=_first_positions(digests))
+
+    def hashes(self, labels: Indices, split: Split) -> dict[str, str]:
+        """Part -> SHA-256 of its images and labels, in their order.
+
+        labels: (n,) as they are in the data.
+        """
+        found = {}
+        numbers = labels.astype("<i8")
+        for part in PARTS:
+            digest = hashlib.sha256()
+            for position in getattr(split, part).tolist():
+                digest.update(self.identities[position] + numbers[position].tobytes())
+            found[part] = digest.hexdigest()
+        return found
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _first_positions(digests: Sequence[bytes]) -> Indices:
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(digest, i) for i, digest in enumerate(digests)], np.int64)
+
+
+def _read_ahead(paths: Sequence[Path]) -> Iterator[bytes]:
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with ThreadPoolExecutor(READERS) as readers:
+        for digests in readers.map(_digests, chunks):
+            yield from digests
+
+
+def _digests(paths: Iterable[Path]) -> list[bytes]:
+    return [_digest(_opened(path)) for path in paths]
+
+
+def _opened(path: Path, *, whole: bool = False) -> bytes:
+    """A file's length and ends, or all of it. Raises InvalidInput when it is no usable image."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if whole:
+                return file.read(size)
+            first = file.read(ENDS)
+            file.seek(max(size - ENDS, min(size, ENDS)))
+            last = file.read(ENDS)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read ({error.strerror}): mend it, or remove it"
+        ) from error
+    _require_usable(path, first, last or first)
+    return size.to_bytes(8, "little") + first + last
+
+
+def _require_usable(path: Path, first: bytes, last: bytes) -> None:
+    """Raise InvalidInput for a file that is no image, is cut off, or would be clipped to 8 bits.
+
+    A JPEG file with both ends is believed to be whole; any other is opened, not decoded.
+    """
+    is_jpeg = first.startswith(_JPEG)
+    if is_jpeg and _JPEGS_END in last:
+        return
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            if is_jpeg:
+                image.load()
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is PIL's for a bad chunk
+        raise InvalidInput(f"{path} cannot be decoded: mend it, or remove it") from error
+    if mode.startswith(("I", "F")):  # 16 or 32 bits of grey, which become 8 by cutting off
+        raise InvalidInput(
+            f"{path} has more than 8 bits of grey (mode {mode}), which would be clipped to 255: "
+            "convert such files to 8 bits, scaled"
+        )
