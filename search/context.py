@@ -103,7 +103,6 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         images.labels, copies, config.duplicates, spec.fractions, derive_seed(config.seed, "split")
     )
     duplicates = Duplicates.of(images.labels, copies, split)
-    said = (duplicates.in_words(config.duplicates),) if duplicates.images else ()
     network = outline(config.model, spec.n_classes, spec.image_shape)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
@@ -115,10 +114,20 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         survey=seen,
         duplicates=duplicates,
         image_hashes=seen.contents.hashes(images.labels, split),
-        notes=(*seen.notes, *said),
+        notes=(*seen.notes, *_said_of_copies(config, duplicates)),
         pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
     )
+
+
+def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
+    said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
+    if config.defense == "dp" and duplicates.most > 1:
+        said.append(
+            f"Differential privacy counts each copy for itself: an image with {duplicates.most} "
+            f"copies among the members has {duplicates.most} times the epsilon that is reported"
+        )
+    return said
 
 
 def _plugin(config: SearchConfig, options: Options) -> Plugin | None:

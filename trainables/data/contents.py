@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,15 +48,15 @@ class Contents:
         if isinstance(images, Images):
             digests = [_digest(image.tobytes()) for image in images.pixels]
             return cls(identities=digests, copies=_first_positions(digests))
-        paths = [images.folder / os.fsdecode(file) for file in images.files]
-        digests = list(_read_ahead(paths))
+        digests = list(_read_ahead(images))
         identities = [
             _digest(file + digest) for file, digest in zip(images.files, digests, strict=True)
         ]
         counts = Counter(digests)
         alike = [i for i, digest in enumerate(digests) if counts[digest] > 1]
         for position in alike:
-            digests[position] = _digest(_opened(paths[position], whole=True))
+            path = images.folder / os.fsdecode(images.files[position])
+            digests[position] = _digest(_opened(path, whole=True))
         return cls(identities=identities, copies=_first_positions(digests))
 
     def hashes(self, labels: Indices, split: Split) -> dict[str, str]:
@@ -83,15 +83,14 @@ def _first_positions(digests: Sequence[bytes]) -> Indices:
     return np.array([first.setdefault(digest, i) for i, digest in enumerate(digests)], np.int64)
 
 
-def _read_ahead(paths: Sequence[Path]) -> Iterator[bytes]:
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+def _read_ahead(images: ImageFiles) -> Iterator[bytes]:
+    def digests(start: int) -> list[bytes]:
+        files = images.files[start : start + CHUNK]
+        return [_digest(_opened(images.folder / os.fsdecode(file))) for file in files]
+
     with ThreadPoolExecutor(READERS) as readers:
-        for digests in readers.map(_digests, chunks):
-            yield from digests
-
-
-def _digests(paths: Iterable[Path]) -> list[bytes]:
-    return [_digest(_opened(path)) for path in paths]
+        for chunk in readers.map(digests, range(0, len(images.files), CHUNK)):
+            yield from chunk
 
 
 def _opened(path: Path, *, whole: bool = False) -> bytes:

@@ -42,6 +42,9 @@ class Duplicates:
     labelled_differently: int
     """Of `images`, those whose copies have different labels."""
 
+    most: int
+    """Copies of one image among the members, at most; 1 where none has a copy there."""
+
     member_and_non_member: int
     """Of `images`, those that a split has among members and among non-members."""
 
@@ -55,6 +58,7 @@ class Duplicates:
         return cls(
             images=int((counts > 1).sum()),
             occurrences=int(several.sum()),
+            most=int(np.bincount(copies[split.members]).max()),
             labelled_differently=len(np.unique(contradicting)),
             member_and_non_member=len(both),
         )
@@ -72,8 +76,8 @@ class Duplicates:
 
 
 _CONSEQUENCES = {
-    "keep": "--duplicates keep leaves them so, and what is measured on such an image is no "
-    "membership; drop and together do not",
+    "keep": "--duplicates keep leaves them there, and what is measured on an image of both sides "
+    "is no membership; drop and together do not leave them",
     "drop": "only the first copy of each takes part (--duplicates drop)",
     "together": "all copies of one go to one part (--duplicates together)",
 }
