@@ -1,8 +1,13 @@
 """Folds: each image is scored once, by what never saw it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from trainables.attacks.calibrated import boosted
+from trainables.attacks.evidence import Evidence
 from trainables.attacks.folds import cross_fit, inner_validation, splits, stratified_folds
 
 
@@ -48,3 +53,37 @@ def test_inner_validation_takes_the_share_of_members_and_of_non_members():
     fit, validation = inner_validation(is_member, 0.2, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(np.r_[fit, validation]), np.arange(100))
     assert (is_member[validation].sum(), (~is_member[validation]).sum()) == (12, 8)
+
+
+def test_the_copies_of_an_image_share_a_fold_and_folds_stay_even(planted):
+    evidence = planted(n=420)
+    plain = stratified_folds(evidence, 5, np.random.default_rng(0))
+    alone = dataclasses.replace(evidence, copies=np.arange(420))
+    np.testing.assert_array_equal(stratified_folds(alone, 5, np.random.default_rng(0)), plain)
+    copies = np.empty(420, dtype=np.int64)
+    for member in (True, False):
+        positions = np.flatnonzero(evidence.is_member == member)
+        copies[positions] = 1000 * member + np.arange(len(positions)) // 3
+    folds = stratified_folds(
+        dataclasses.replace(evidence, copies=copies), 5, np.random.default_rng(0)
+    )
+    assert all(len(set(folds[copies == image])) == 1 for image in np.unique(copies))
+    for member in (True, False):
+        assert np.ptp(np.bincount(folds[evidence.is_member == member])) <= 3
+
+
+def test_an_attack_recognises_copies_unless_they_share_a_fold():
+    """Outputs that say nothing about membership, each image four times on one side."""
+    generator = np.random.default_rng(0)
+    logits = np.repeat(generator.normal(size=(500, 10)), 4, axis=0)
+    labels = np.repeat(generator.integers(0, 10, 500), 4)
+    evidence = Evidence(logits, labels, np.arange(2000) < 1000)
+    aware = dataclasses.replace(evidence, copies=np.repeat(np.arange(500), 4))
+    ignorant, honest = (
+        roc_auc_score(
+            seen.is_member, boosted(seen, stratified_folds(seen, 5, np.random.default_rng(1)), 0)
+        )
+        for seen in (evidence, aware)
+    )
+    assert ignorant > 0.58
+    assert honest < 0.55  # two standard errors of 250 and 250 images

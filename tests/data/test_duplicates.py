@@ -1,4 +1,4 @@
-"""Copies of an image: never on two sides, the split otherwise as stratified and as fixed as ever."""
+"""Copies of an image: never on two sides, the split as stratified and as fixed as ever."""
 
 import numpy as np
 import pytest

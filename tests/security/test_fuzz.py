@@ -114,6 +114,7 @@ NAMES = {
     "defense": [*DEFENSES, "dpp"],
     "pruner": ["admm", "magnitude", "../x"],
     "sampler": ["tpe", "gp", "grid", "random", "xx"],
+    "duplicates": ["keep", "drop", "together", "merge"],
     "space": ["layer", "cluster", "global", "row"],
     "audit": ["none", "rmia", "lira", "\n"],
     "preset": ["default", "smoke", "paper-table1-mnist-lenet5", "paper"],

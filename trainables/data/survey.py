@@ -82,8 +82,9 @@ def survey(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> Survey:
         notes.append(f"{missing:,} of {spec.n_classes:,} classes have no images")
     if is_far_off(sample, spec):
         notes.append(
-            f"The declared mean {_rounded(spec.mean)} and std {_rounded(spec.std)} are far from "
-            f"those of {sample.count:,} images, {_rounded(sample.mean)} and {_rounded(sample.std)}"
+            f"Images are normalised with the declared mean {_rounded(spec.mean)} and std "
+            f"{_rounded(spec.std)}, far from those of {sample.count:,} images: "
+            f"{_rounded(sample.mean)} and {_rounded(sample.std)}"
         )
     return Survey(contents=contents, sample=sample, notes=tuple(notes))
 
