@@ -24,7 +24,7 @@ from trainables.trial import LOGITS_FILE, POPULATION_FILE, Job
 
 EACH, SHADOWS, CLASSES, POPULATION = 60, 4, 10, 50
 LABELS = np.arange(2 * EACH + POPULATION) % CLASSES
-SPLIT = SimpleNamespace(members=np.arange(EACH), non_members=np.arange(EACH, 2 * EACH))
+SPLIT = SimpleNamespace(members=np.arange(EACH), non_members=np.arange(EACH, 2 * EACH), copies=None)
 IS_MEMBER = np.arange(2 * EACH) < EACH
 HALVES = reference_halves(2 * EACH, SHADOWS, 0)
 LIRA = ("lira-online", "lira-offline", "lira-online-own-variance")

@@ -7,6 +7,7 @@ from urllib.error import URLError
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.config import InvalidInput
@@ -37,13 +38,13 @@ def collected(
     pixels, labels = [], []
     for position in range(announced):
         image, label = _item(name, dataset, position, n_classes, image_shape)
-        pixels.append(image.numpy().copy())  # a data set may fill one buffer again and again
+        pixels.append(image.copy())  # a data set may fill one buffer again and again
         labels.append(label)
     if not pixels:
         raise InvalidInput(f"data set {name!r} has no items")
     for position in range(0, announced, max(1, announced // READ_AGAIN)):
         image, label = _item(name, dataset, position, n_classes, image_shape)
-        if label != labels[position] or not np.array_equal(image.numpy(), pixels[position]):
+        if label != labels[position] or not np.array_equal(image, pixels[position]):
             what = "label" if label != labels[position] else "image"
             raise InvalidInput(
                 f"data set {name!r}, item {position}: its {what} is another when it is read a "
@@ -65,9 +66,10 @@ def _made(name: str, make: Callable[[Path], Pairs], folder: Path) -> tuple[Pairs
 
 def _item(
     name: str, dataset: Pairs, position: int, n_classes: int, image_shape: Shape
-) -> tuple[Tensor, int]:
+) -> tuple[NDArray[np.uint8], int]:
     try:
-        return _checked(dataset[position], n_classes, image_shape)
+        image, label = _checked(dataset[position], n_classes, image_shape)
+        return image.numpy(), label
     except InvalidInput as wrong:
         raise InvalidInput(f"data set {name!r}, item {position}: {wrong}") from wrong
     except (Exception, SystemExit) as error:
