@@ -152,6 +152,29 @@ def test_without_copies_every_policy_gives_one_split_and_nothing_to_say(own) -> 
     assert not any("occur more than once" in note for note in found[0].notes)
 
 
+def test_what_is_odd_about_the_data_reaches_the_terminal_and_the_runs_folder(
+    own, monkeypatch, capsys
+) -> None:
+    def interrupted(context):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search.run, "train_dense", interrupted)
+    monkeypatch.setattr(search.run, "wait_for_room", lambda *_: None)
+    pixels = own.pixels.copy()
+    pixels[0], pixels[200] = 77, pixels[201]
+    own.write(pixels, own.labels % 2)
+    out = own.folder / "run"
+    assert main([*own.words, "--out", str(out)]) == 130
+    lines = capsys.readouterr().err.splitlines()
+    notes = json.loads((out / "config.json").read_text())["notes"]
+    assert [note[:40] for note in notes] == [
+        "1 of 300 images are of one colour throug",
+        "1 of 3 classes have no images",
+        "1 images occur more than once, 0 of them",
+    ]
+    assert set(notes) <= set(lines)
+
+
 # ---------------------------------------------------------------- a resumed run
 
 
