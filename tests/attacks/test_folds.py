@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from trainables.attacks.calibrated import boosted
@@ -70,6 +72,16 @@ def test_the_copies_of_an_image_share_a_fold_and_folds_stay_even(planted):
     assert all(len(set(folds[copies == image])) == 1 for image in np.unique(copies))
     for member in (True, False):
         assert np.ptp(np.bincount(folds[evidence.is_member == member])) <= 3
+
+
+@given(st.integers(0, 100), st.integers(1, 30))
+def test_inner_validation_leaves_no_copy_to_be_fitted_on(seed, each):
+    copies = np.repeat(np.arange(60), each)[:120]
+    is_member = copies % 2 == 0
+    fit, held = inner_validation(is_member, 0.2, np.random.default_rng(seed), copies)
+    assert sorted([*fit, *held]) == list(range(len(copies)))
+    assert not set(copies[fit]) & set(copies[held])
+    assert set(is_member[held]) == set(is_member)
 
 
 def test_an_attack_recognises_copies_unless_they_share_a_fold():

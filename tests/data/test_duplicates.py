@@ -121,7 +121,7 @@ def test_kept_copies_are_counted_on_both_sides_by_hand() -> None:
         f"{found.images} images occur more than once, {found.member_and_non_member} of them as "
         "member and non-member"
     )
-    assert "drop and together" in sentence
+    assert "use drop or together" in sentence
 
 
 def test_an_image_copied_without_end_leaves_room_for_the_others() -> None:

@@ -1,10 +1,14 @@
 """Learned attacks on the shared features: a logistic model and boosted trees, calibrated."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -14,6 +18,9 @@ from trainables.attacks.folds import Folds, cross_fit
 
 INVERSE_PENALTY = 0.3
 """C of the logistic models: a little shrinkage, so that a model without leak gains nothing."""
+
+INNER_FOLDS = 3
+"""Of the training folds, on which the trees' probabilities are calibrated."""
 
 
 def logistic_on(features: Floats, is_member: Bools, folds: Folds) -> Floats:
@@ -48,6 +55,12 @@ def boosted(evidence: Evidence, folds: Folds, seed: int) -> Floats:
     """(n,) held-out probabilities of small boosted trees, Platt-calibrated on inner folds."""
     features = own_features(evidence)
 
+    def inner_folds(train: NDArray[np.int64]) -> int | Iterable[Any]:
+        if evidence.copies is None:
+            return INNER_FOLDS
+        grouped = StratifiedGroupKFold(INNER_FOLDS)
+        return list(grouped.split(train, evidence.is_member[train], evidence.copies[train]))
+
     def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
         trees = HistGradientBoostingClassifier(
             max_iter=40,
@@ -58,7 +71,7 @@ def boosted(evidence: Evidence, folds: Folds, seed: int) -> Floats:
             early_stopping=False,
             random_state=seed % 2**32,
         )
-        model = CalibratedClassifierCV(trees, method="sigmoid", cv=3)
+        model = CalibratedClassifierCV(trees, method="sigmoid", cv=inner_folds(train))
         model.fit(features[train], evidence.is_member[train])
         probabilities: Floats = model.predict_proba(features[scored])[:, 1]
         return probabilities

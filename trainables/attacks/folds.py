@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.attacks.evidence import Bools, Evidence, Floats
-from trainables.data.split import units_of
+from trainables.data.split import filled, units_of
 
 Folds = NDArray[np.int64]
 """(n,) number of the fold that scores each image."""
@@ -51,12 +51,23 @@ def cross_fit(folds: Folds, fit_and_score: FitAndScore) -> Floats:
 
 
 def inner_validation(
-    is_member: Bools, share: float, generator: np.random.Generator
+    is_member: Bools,
+    share: float,
+    generator: np.random.Generator,
+    copies: NDArray[np.integer] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions to fit on and to validate on, `share` of each of members and non-members."""
+    """Positions to fit on and to validate on, `share` of each of members and non-members.
+
+    copies: as in `Evidence`, of the same images; those of one image are on one side.
+    """
     held = []
     for member in (True, False):
         chosen = generator.permutation(np.flatnonzero(is_member == member))
-        held.append(chosen[: max(1, round(share * len(chosen)))])
+        room = max(1, round(share * len(chosen)))
+        if copies is None:
+            held.append(chosen[:room])
+            continue
+        units = units_of(chosen, copies)
+        held.append(np.array(filled(units, room)[0] or units[0]))
     validation = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(is_member)), validation), validation

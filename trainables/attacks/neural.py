@@ -42,7 +42,10 @@ def neural(
         fit, validate = (
             torch.from_numpy(train[part]).to(device)
             for part in inner_validation(
-                evidence.is_member[train], VALIDATION_SHARE, numpy_generator(seed, purpose)
+                evidence.is_member[train],
+                VALIDATION_SHARE,
+                numpy_generator(seed, purpose),
+                None if evidence.copies is None else evidence.copies[train],
             )
         )
         with seeded_torch(seed, purpose):

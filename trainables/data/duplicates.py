@@ -76,8 +76,8 @@ class Duplicates:
 
 
 _CONSEQUENCES = {
-    "keep": "--duplicates keep leaves them there, and what is measured on an image of both sides "
-    "is no membership; drop and together do not leave them",
+    "keep": "--duplicates keep leaves them there; an image on both sides is no member or "
+    "non-member to tell, and an attack recognises the copies of one side: use drop or together",
     "drop": "only the first copy of each takes part (--duplicates drop)",
     "together": "all copies of one go to one part (--duplicates together)",
 }
