@@ -74,6 +74,39 @@ def test_the_defence_asked_for_is_rehearsed(make, defense) -> None:
     rehearse(config(make, defense))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        networks.two_layers,
+        networks.batch_norm,
+        networks.view_after_conv,
+        networks.VisionTransformer,
+        networks.called_three_times,
+        networks.conv3d,
+        networks.tuple_in_training,
+    ],
+    ids=lambda make: make.__name__,
+)
+def test_differential_privacy_is_rehearsed(make) -> None:
+    rehearse(config(make, "dp"))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (networks.patches_in_the_batch, "the layer of 'a.weight' counts one image as 4"),
+        (networks.functional_weight, "f"),
+        (networks.bfloat16, "--defense dp"),
+        (networks.spectral, "--defense dp"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_network_whose_images_cannot_be_clipped_one_by_one_is_refused(make, says) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
+        rehearse(config(make, "dp"))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("pruner", ["magnitude", "lottery"])
 def test_the_pruner_asked_for_is_rehearsed(pruner) -> None:
     rehearse(config(networks.VisionTransformer, pruner=pruner))

@@ -132,6 +132,8 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
         sizes = [weight.numel() for weight in prunable_layers(run.model).values()]
     if config.defense != "stacking" and len(sizes) != len(config.n):
         raise InvalidInput(f"{what}: it replaces layers, so that {{n_i}} would not be theirs")
+    if config.defense == "dp":
+        _require_guarantee(what, run, cohort)
     with said(what, run.model):
         if not run.finished:
             run.advance()
@@ -143,6 +145,16 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
         evidence(released_logits(run, cohort.audited), cohort)
         with tempfile.TemporaryDirectory() as folder:
             save_weights(run.model, Path(folder) / "model.safetensors")
+
+
+def _require_guarantee(what: str, run: Run, cohort: Cohort) -> None:
+    from trainables.private_run import PrivateRun, require_bounded_sensitivity  # Opacus: a second
+
+    with said(what, run.model):
+        if not isinstance(run, PrivateRun):
+            raise TypeError(f"{type(run).__name__} has no guarantee to look at")
+        images = cohort.members
+        require_bounded_sensitivity(run, cohort.images.batch(images), cohort.images.labels[images])
 
 
 def _resumed(run: Run, other: Run) -> Run:

@@ -146,6 +146,7 @@ class Epoch:
                 entropy += functional.cross_entropy(logits.detach().float(), labels) * len(labels)
             correct += (logits.detach().argmax(1) == labels).sum()
             seen += len(labels)
+        seen = max(seen, 1)  # every draw of DP-SGD was empty: there was noise alone
         mean = float(total) / seen
         if not math.isfinite(mean):
             raise DivergedError(f"the training loss became {mean}")
