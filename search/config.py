@@ -13,6 +13,7 @@ from trainables.config import (
     rebuilt,
 )
 from trainables.defenses.registry import Parameter
+from trainables.outcome import guarantee_is_fixed
 
 MOST_CANARIES = 0.5
 """A network whose members are mostly mislabelled learns nothing else."""
@@ -164,12 +165,9 @@ class SearchConfig:
 
     @property
     def guarantee_is_fixed(self) -> bool:
-        """Whether every trial gives the same guarantee, so that only accuracy is left to tune.
-
-        Of differential privacy's settings at one epsilon, the least accurate leaks least.
-        """
+        """Whether every trial gives the same guarantee, so that only accuracy is left to tune."""
         epsilon = self.parameters.get("epsilon")
-        return self.defense == "dp" and epsilon is not None and not epsilon.searched
+        return guarantee_is_fixed(self.defense, None if epsilon is None else epsilon.searched)
 
     @property
     def key(self) -> str:

@@ -11,9 +11,9 @@ from ray import tune
 
 from search.config import SearchConfig
 from search.launch import Stage, kept_logits, run_stage
-from search.searcher import Goal
 from search.space import Candidate
 from trainables.config import TrialConfig
+from trainables.outcome import Goal
 from trainables.records import COMPARATOR, COMPLETE, PRUNED
 from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared

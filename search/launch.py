@@ -24,6 +24,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.search import Searcher
 from ray.util import placement_group, remove_placement_group
 
+from search.cause import cause
 from search.notice import LeavesOnNotice, checkpoints_first
 from search.raystart import start_local
 from trainables.config import InvalidInput
@@ -467,17 +468,34 @@ def _run_config(stage: Stage) -> tune.RunConfig:
 def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> None:
     """Raise StageFailed unless every job finished its full budget."""
     for job in jobs:
-        name, result = job.trial.trial_id, results.get(job.trial.trial_id)
-        if result is None or result.error is not None:
-            raise failure(what, name, "no result" if result is None else result.error)
-        if not (result.metrics or {}).get("finished"):
-            cause = (result.metrics or {}).get("trial_error") or "it was stopped early"
-            raise failure(what, name, cause)
+        reason = _unfinished(results.get(job.trial.trial_id))
+        if reason is not None:
+            others = sum(
+                _unfinished(results.get(other.trial.trial_id)) is not None for other in jobs
+            )
+            more = f" ({others} of {len(jobs)} did not finish)" if others > 1 else ""
+            raise StageFailed(f"{what} {job.trial.trial_id} failed{more}: {reason}")
 
 
 def failure(what: str, name: str, error: BaseException | str | None) -> StageFailed:
     """In one line: which job of which kind failed, and why."""
-    return StageFailed(f"{what} {name} failed: {str(error).strip().splitlines()[-1]}")
+    return StageFailed(f"{what} {name} failed: {cause(error)}")
+
+
+def _unfinished(result: tune.Result | None) -> str | None:
+    """Why a job has no full result, on one line; None where it has one."""
+    if result is None:
+        return "it was not started: the stage ended before its turn"
+    if result.error is not None:
+        return cause(result.error)
+    metrics = result.metrics or {}
+    if metrics.get("finished"):
+        return None
+    if metrics.get("trial_error"):
+        return str(metrics["trial_error"])
+    if not metrics.get("epochs"):
+        return "its process ended, or the stage did, before its first report"
+    return f"it ended after {metrics['epochs']} epochs, before its full budget"
 
 
 def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:

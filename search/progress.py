@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,7 +15,8 @@ from rich.progress import (
 )
 
 from search.ledger import Ledger
-from trainables.records import COMPLETE, PRUNED
+from trainables.outcome import keeps_bounds
+from trainables.records import COMPLETE, FAILED, PRUNED
 from trainables.trial import job_of
 
 
@@ -29,10 +31,11 @@ class LiveView(Callback):
         self._ledger = ledger
         self._done: dict[str, tuple[str, bool, float | None]] = {}
         self._progress: Progress | None = None
+        self._shown = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles callbacks; the terminal stays behind."""
-        return {**self.__dict__, "_progress": None, "_done": {}}
+        return {**self.__dict__, "_progress": None, "_done": {}, "_shown": False}
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Tune calls this when the stage starts, and again when it is resumed."""
@@ -40,6 +43,19 @@ class LiveView(Callback):
             for row in self._ledger.rows():
                 if row["kind"] in ("anchor", "search"):
                     self._done[row["trial_id"]] = row["state"], row["feasible"], row["excess_gain"]
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune's first step: now its trials are those that it restored, if any."""
+        self._show(trials)
+
+    def _show(self, trials: list[Any]) -> None:
+        """Draw the bar, once, from what was finished before."""
+        if self._shown:
+            return
+        self._shown = True
+        for trial in trials:
+            if trial.status == Trial.TERMINATED:
+                self._done.setdefault(_trial_id(trial), _outcome(trial.last_result or {}))
         self._began, self._before = time.monotonic(), len(self._done)
         if self._quiet:
             return
@@ -62,25 +78,21 @@ class LiveView(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Count a trial that finished or was stopped."""
-        result = trial.last_result or {}
-        complete = bool(result.get("finished"))
-        bounds = [result.get("accuracy_violation"), result.get("compression_violation")]
-        feasible = complete and all(bound is None or bound <= 0 for bound in bounds)
-        state = COMPLETE if complete else PRUNED
-        self._count(trial, (state, feasible, result.get("excess_gain") if complete else None))
+        self._count(trial, _outcome(trial.last_result or {}))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Count a trial that failed."""
-        self._count(trial, ("FAILED", False, None))
+        self._count(trial, (FAILED, False, None))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Leave the finished bar on the screen."""
+        """Leave the finished bar on the screen; of a stage that was all done it is the only one."""
+        self._show(trials)
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def _count(self, trial: Any, outcome: tuple[str, bool, float | None]) -> None:
-        trial_id = job_of(trial.config).trial.trial_id
+        trial_id = _trial_id(trial)
         self._done[trial_id] = outcome
         if self._progress is not None:
             self._progress.update(self._task, completed=len(self._done), status=self._status())
@@ -100,6 +112,19 @@ class LiveView(Callback):
             left = (time.monotonic() - self._began) / new * max(self._total - len(self._done), 0)
             parts.append(f"about {_duration(left)} left")
         return " · ".join(parts)
+
+
+def _trial_id(trial: Any) -> str:
+    return job_of(trial.config).trial.trial_id
+
+
+def _outcome(result: dict[str, Any]) -> tuple[str, bool, float | None]:
+    """State, feasibility and excess gain by the last report of a trial that ended."""
+    if result.get("trial_error"):
+        return FAILED, False, None
+    if not result.get("finished"):
+        return PRUNED, False, None
+    return COMPLETE, keeps_bounds(result), result.get("excess_gain")
 
 
 def _duration(seconds: float) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 from ray.tune import Callback
 
+from search.cause import cause
 from search.ledger import Ledger
 from search.mirror import mirror, remembered
 from search.space import Space
-from trainables.config import last_line
+from search.stopping import reason
+from trainables.outcome import VIOLATIONS, keeps_bounds
 from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 
@@ -56,12 +58,13 @@ def to_record(
     trial = job.trial
     error = error or result.get("trial_error")
     state = FAILED if error else COMPLETE if result.get("finished") else PRUNED
-    bounds = [result.get("accuracy_violation"), result.get("compression_violation")]
     measured: dict[str, Any] = {}
     if state == COMPLETE:
         measured = {key: result.get(key) for key in MEASURED}
     if state == PRUNED:
         measured["val_accuracy"] = result.get("val_accuracy")
+        error = result.get("error") or reason(result)  # a row that is on disk brings its own
+    bounds = [None if state == FAILED else result.get(name) for name in VIOLATIONS]
     started = result.get("started_at")
     return TrialRecord(
         run_id=identity.run_id,
@@ -69,7 +72,7 @@ def to_record(
         number=trial.number,
         kind=trial.kind,
         state=state,
-        feasible=state == COMPLETE and all(bound is None or bound <= 0 for bound in bounds),
+        feasible=state == COMPLETE and keeps_bounds(result),
         seed=trial.seed,
         dataset=trial.dataset,
         model=trial.model,
@@ -87,13 +90,14 @@ def to_record(
         layer_weights=list(identity.layer_weights),
         n=list(trial.n) or list(identity.layer_weights),
         weights=sum(identity.layer_weights),
-        accuracy_violation=bounds[0] if state != FAILED else None,
-        compression_violation=bounds[1] if state != FAILED else None,
+        accuracy_violation=bounds[0],
+        compression_violation=bounds[1],
         epochs=int(result.get("epochs", 0)),
         images_seen=int(result.get("images_seen", 0)),
         error=error,
         pruner=trial.pruner,
         defense_parameters=dict(trial.parameters),
+        parameters=result.get("parameters"),
         **measured,
     )
 
@@ -139,25 +143,3 @@ class Recorder(Callback):
         storage = remembered(self._identity.run_id) if self._mirrored else None
         if storage is not None and self._space is not None:
             mirror(storage, self._identity.run_id, self._ledger.rows(), self._space)
-
-
-PROCESS_ENDED = (
-    "the trial's process ended every time it was tried: no epoch within --trial-timeout, or "
-    "killed, perhaps for its memory"
-)
-"""In place of Ray's paragraph about an actor that died, which names neither."""
-
-OUT_OF_MEMORY = (
-    "Ray ended the trial's process every time it was tried, since its machine ran low on memory: "
-    "fewer trials at a time (--concurrency, --cpus-per-trial) leave more to each"
-)
-"""In place of Ray's page about the machine's memory."""
-
-
-def cause(error: BaseException | str | None) -> str:
-    """What made a trial fail, on one line."""
-    if "The actor died unexpectedly" in str(error):
-        return PROCESS_ENDED
-    if "running low on memory" in str(error):
-        return OUT_OF_MEMORY
-    return last_line(error or "") or "the trial ended without saying why"

@@ -23,9 +23,9 @@ from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from search.config import SearchConfig
 from search.space import Candidate, Params, Space, require_name
 from trainables.config import InvalidInput
+from trainables.outcome import Goal
 from trainables.records import COMPLETE, FAILED
 from trainables.seeding import derive_seed
 from trainables.storage import sealed, unsealed
@@ -185,56 +185,6 @@ def require_sampler(name: str) -> None:
 
 
 # --- what a trial is worth ------------------------------------------------------------------------
-
-LEAST_DROP = 0.005
-"""Half a point of accuracy: with a drop of zero allowed, the unit would be zero."""
-
-
-def constraint_units(max_accuracy_drop: float, min_compression: float | None) -> dict[str, float]:
-    """Violation column -> what counts as one unit of it.
-
-    TPE adds violations up, so they need a common scale: accuracy in allowed drops, compression in
-    tenths of its bound. A bound that was not asked for is left out.
-    """
-    units = {"accuracy_violation": max(max_accuracy_drop, LEAST_DROP)}
-    if min_compression is not None:
-        units["compression_violation"] = min_compression / 10
-    return units
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Goal:
-    """What to look for, and under which constraints."""
-
-    objective: str = "excess_gain"
-    """Key of the result: nats, or a fraction."""
-
-    maximised: bool = False
-    """Whether more of it is better."""
-
-    units: Mapping[str, float]
-    """Violation key of the result (<= 0 is feasible) -> its unit."""
-
-    def cost(self, result: Mapping[str, Any]) -> float | None:
-        """What is minimised; None where it was not measured."""
-        value = result.get(self.objective)
-        return -value if self.maximised and value is not None else value
-
-    def distance(self, result: Mapping[str, Any]) -> float:
-        """How far beyond its bounds a result is, in units of them; 0 is feasible, NaN unknown."""
-        violations = (result.get(name) for name in self.units)
-        return sum(
-            max(0.0, violation) / unit if violation is not None else math.nan
-            for violation, unit in zip(violations, self.units.values(), strict=True)
-        )
-
-
-def goal_of(config: SearchConfig) -> Goal:
-    """What a run looks for: the least leak, or the best accuracy where privacy is fixed."""
-    units = constraint_units(config.max_accuracy_drop, config.min_compression)
-    if config.guarantee_is_fixed:
-        return Goal(objective="val_accuracy", maximised=True, units=units)
-    return Goal(units=units)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,11 @@ import torch
 from search.context import Context
 from search.dense import BASELINE, Dense
 from search.launch import Stage, run_stage
-from search.searcher import FeasibleSearcher, goal_of
+from search.searcher import FeasibleSearcher
 from search.stopping import InfeasibleStopper
 from trainables.data.registry import DATASETS
 from trainables.models import build_model, prunable_layers
+from trainables.outcome import goal_of
 from trainables.pruning.allocation import erk, lamp, uniform
 from trainables.seeding import derive_seed
 from trainables.trial import Job
@@ -73,7 +74,7 @@ def search(context: Context, dense: Dense) -> None:
         seed=config.seed,
         n_trials=trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
-        goal=goal_of(config),
+        goal=goal_of(config.to_dict()),
         time_budget_s=config.time_budget_s,
     )
     searcher.follow(context.ledger.rows)

@@ -10,6 +10,8 @@ from ray.tune import Stopper
 
 from trainables.config import InvalidInput
 
+HALFWAY = 0.5
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InfeasibleStopper(Stopper):
@@ -18,7 +20,7 @@ class InfeasibleStopper(Stopper):
     Reads `phase`, `progress`, `val_accuracy` and `accuracy_bound` of each report.
     """
 
-    after: float = 0.5
+    after: float = HALFWAY
     """Fraction of the retraining that a trial gets to recover from the hard prune."""
 
     slack: float = 0.03
@@ -40,3 +42,20 @@ class InfeasibleStopper(Stopper):
     def stop_all(self) -> bool:
         """Never ends the search; budgets do."""
         return False
+
+
+def reason(result: dict[str, Any]) -> str | None:
+    """Which bound stopped the trial that reported `result`; None where the report lacks it.
+
+    >>> reason({"val_accuracy": 0.71, "accuracy_bound": 0.87, "progress": 0.75})[-55:]
+    '0.160 below its bound 0.870 after 75% of the retraining'
+    """
+    accuracy, bound = result.get("val_accuracy"), result.get("accuracy_bound")
+    if accuracy is None or bound is None:
+        return None
+    progress = float(result.get("progress") or 0.0)
+    when = "halfway through" if progress == HALFWAY else f"after {progress:.0%} of"
+    return (
+        f"stopped: validation accuracy {accuracy:.3f} is {bound - accuracy:.3f} below its bound "
+        f"{bound:.3f} {when} the retraining"
+    )

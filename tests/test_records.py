@@ -8,8 +8,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trainables.records import (
     EPOCH_SCHEMA,
@@ -20,7 +18,6 @@ from trainables.records import (
     EpochRecord,
     TrialRecord,
     to_table,
-    violation,
 )
 
 FAILED = TrialRecord(
@@ -135,18 +132,3 @@ def test_figures_that_a_stopped_trial_must_not_have_default_to_null() -> None:
         getattr(FAILED, name) is None
         for name in [*attack, "excess_gain", "js_divergence", "js_divergence_se"]
     )
-
-
-@given(st.integers(100, 50_000), st.data())
-def test_exactly_the_allowed_drop_is_feasible_and_one_image_more_is_not(images, data):
-    """Oracle: whole images."""
-    drop = data.draw(st.integers(1, images // 2))
-    dense = data.draw(st.integers(drop + 1, images))
-    bound = dense / images - drop / images
-    assert violation(bound, (dense - drop) / images) <= 0
-    assert violation(bound, (dense - drop + 1) / images) < 0
-    assert violation(bound, (dense - drop - 1) / images) == pytest.approx(1 / images)
-
-
-def test_what_is_not_a_number_is_not_feasible():
-    assert not violation(math.nan, 0.9) <= 0

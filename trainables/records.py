@@ -17,20 +17,6 @@ or with nothing removed: they show what the pruner buys, and never win."""
 
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 
-ROUNDING = 1e-9
-"""Accuracies and counts are whole numbers divided: floating point must not decide feasibility."""
-
-
-def violation(bound: float, value: float) -> float:
-    """How far `value` is below `bound`; a trial is feasible where it is not positive.
-
-    >>> 2503 / 5000 - 0.01 > 2453 / 5000, violation(2503 / 5000 - 0.01, 2453 / 5000)
-    (True, 0.0)
-    """
-    missing = bound - value
-    return 0.0 if 0 < missing <= ROUNDING else missing
-
-
 REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
 WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
 """Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The
@@ -84,6 +70,7 @@ TRIAL_SCHEMA = pa.schema(
         ("defense_parameters", pa.map_(pa.string(), pa.float64())),
         ("defense_spent", pa.map_(pa.string(), pa.float64())),
         ("js_divergence_se", pa.float64()),
+        ("parameters", pa.int64()),
     ],
     metadata=_METADATA,
 )
@@ -196,6 +183,8 @@ class TrialRecord:
     defense_parameters: dict[str, float] = dataclasses.field(default_factory=dict)
     defense_spent: dict[str, float] = dataclasses.field(default_factory=dict)
     js_divergence_se: float | None = None
+    parameters: int | None = None
+    """All parameters that ship, each once whatever its names; `weights` are the prunable ones."""
 
 
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:

@@ -27,9 +27,10 @@ from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
 from trainables.notice import Notice
+from trainables.outcome import violation
 from trainables.plugin import Plugin
 from trainables.pruning_run import PruningRun
-from trainables.records import COMPLETE, EpochRecord, violation
+from trainables.records import COMPLETE, FAILED, EpochRecord
 from trainables.run import Run
 from trainables.training import DivergedError
 from trainables.weights import as_tensors, save_weights
@@ -321,7 +322,7 @@ def known_result(row: dict[str, Any]) -> dict[str, Any]:
         **row,
         "started_at": row["started_at"].isoformat(),
         "finished": row["state"] == COMPLETE,
-        "trial_error": row["error"],
+        "trial_error": row["error"] if row["state"] == FAILED else None,
         "history": [],  # on disk
         DONE: True,
     }

@@ -10,10 +10,10 @@ import pytest
 from search import run
 from search.arguments import parse
 from search.confirm import best_candidates, nearest_candidates
-from search.searcher import goal_of
 from search.searching import base_job
 from search.space import Candidate
 from trainables.config import TrialConfig
+from trainables.outcome import goal_of
 from trainables.trial import violations
 
 
@@ -56,13 +56,13 @@ ROWS = [
 
 def test_the_least_leak_comes_first() -> None:
     assert numbers(best_candidates(ROWS)) == [1, 2, 0]
-    assert numbers(best_candidates(ROWS, goal_of(config()))) == [1, 2, 0]
+    assert numbers(best_candidates(ROWS, goal_of(config().to_dict()))) == [1, 2, 0]
 
 
 def test_at_a_given_epsilon_the_most_accurate_comes_first() -> None:
-    goal = goal_of(config("--defense dp --epsilon 8"))
+    goal = goal_of(config("--defense dp --epsilon 8").to_dict())
     assert numbers(best_candidates(ROWS, goal)) == [2, 0, 1]
-    assert numbers(best_candidates(ROWS, goal_of(config("--defense dp")))) == [1, 2, 0]
+    assert numbers(best_candidates(ROWS, goal_of(config("--defense dp").to_dict()))) == [1, 2, 0]
 
 
 MISSED = [
@@ -77,7 +77,7 @@ MISSED = [
 
 def test_without_a_feasible_trial_the_nearest_to_the_bounds_come_first() -> None:
     assert best_candidates(MISSED) == []
-    assert numbers(nearest_candidates(MISSED, goal_of(config()))) == [2, 1, 3, 0]
+    assert numbers(nearest_candidates(MISSED, goal_of(config().to_dict()))) == [2, 1, 3, 0]
 
 
 def test_stopped_trials_are_taken_where_none_had_its_full_budget_and_failed_ones_never() -> None:
@@ -87,8 +87,8 @@ def test_stopped_trials_are_taken_where_none_had_its_full_budget_and_failed_ones
         row(2, "PRUNED", accuracy_violation=None),
         row(3, "FAILED", accuracy_violation=0.0),
     ]
-    assert numbers(nearest_candidates(stopped, goal_of(config()))) == [1, 0]
-    assert nearest_candidates(stopped[3:], goal_of(config())) == []
+    assert numbers(nearest_candidates(stopped, goal_of(config().to_dict()))) == [1, 0]
+    assert nearest_candidates(stopped[3:], goal_of(config().to_dict())) == []
 
 
 def test_the_nearest_cost_no_more_than_a_confirmation() -> None:

@@ -1,12 +1,13 @@
 """Resources: the cluster is filled, and what cannot run is refused before anything starts."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.launch import NoneMayFail, StageFailed, cluster, plan_resources
+from search.launch import NoneMayFail, StageFailed, cluster, plan_resources, require_all
 from trainables.config import InvalidInput
 
 
@@ -108,3 +109,57 @@ def test_a_stage_ends_with_the_first_of_its_jobs_that_failed_for_good(monkeypatc
     with pytest.raises(StageFailed, match="failed: the training loss became nan"):
         needed.on_trial_complete(1, [], trial(trial_error="the training loss became nan"))
     needed.on_trial_complete(1, [], trial(trial_error=None))
+RAYS = (
+    "ray::Trial.train() (pid=7, ip=10.0.0.1)\n"
+    '  File "trial.py", line 1, in step\n    raise\n'
+    "RuntimeError: Error(s) in loading state_dict for Net:\n\tsize mismatch for fc\n"
+    "\tunexpected key"
+)
+
+
+def ended(error: str | None = None, **metrics: Any) -> SimpleNamespace:
+    return SimpleNamespace(error=error and RuntimeError(error), metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (None, "it was not started: the stage ended before its turn"),
+        (
+            ended(RAYS),
+            "RuntimeError: Error(s) in loading state_dict for Net: size mismatch for fc "
+            "unexpected key",
+        ),
+        (ended("The actor died unexpectedly before it ended"), "the trial's process ended every"),
+        (ended(trial_error="the training loss became nan", epochs=2), "the training loss became n"),
+        (ended(epochs=2), "it ended after 2 epochs, before its full budget"),
+        (ended(), "its process ended, or the stage did, before its first report"),
+    ],
+)
+def test_a_job_that_the_run_cannot_do_without_says_what_is_known(result: Any, why: str) -> None:
+    from tests.search.test_recorder import JOB
+
+    results = {} if result is None else {JOB.trial.trial_id: result}
+    with pytest.raises(StageFailed) as caught:
+        require_all(results, [JOB], "dense model")
+    said = str(caught.value)
+    assert said.startswith(f"dense model {JOB.trial.trial_id} failed: {why}")
+    assert "no result" not in said
+    assert "\n" not in said
+
+
+def test_a_stage_that_failed_says_how_much_of_it(monkeypatch) -> None:
+    import dataclasses
+
+    from tests.search.test_recorder import JOB
+
+    jobs = [
+        dataclasses.replace(JOB, trial=dataclasses.replace(JOB.trial, number=number))
+        for number in range(3)
+    ]
+    results: Any = {jobs[0].trial.trial_id: ended(finished=True)}
+    with pytest.raises(
+        StageFailed, match=r"search-0001 failed \(2 of 3 did not finish\): it was no"
+    ):
+        require_all(results, jobs, "reference model")
+    require_all({job.trial.trial_id: ended(finished=True) for job in jobs}, jobs, "x")  # type: ignore[arg-type, misc]

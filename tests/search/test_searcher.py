@@ -21,13 +21,12 @@ from search.ledger import Ledger
 from search.searcher import (
     SAMPLERS,
     FeasibleSearcher,
-    Goal,
-    constraint_units,
     judge,
     require_sampler,
 )
 from search.space import Space
 from trainables.config import InvalidInput
+from trainables.outcome import Goal, constraint_units
 from trainables.records import COMPLETE, FAILED, PRUNED, TrialRecord
 
 SPACE = Space("layer", ("conv1", "conv2", "fc"), (150, 2400, 48000))
