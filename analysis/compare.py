@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import figures, pages, statistics, tables
+from analysis import evidence, figures, pages, statistics, tables
 from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
-from trainables.commandline import OneLineParser, as_command
+from trainables.commandline import OneLineParser, as_command, program
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
 
@@ -19,25 +19,25 @@ def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
     Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
     """
     runs = _load(paths)
-    table = comparison(runs)
+    table, caveats = comparison(runs), _caveats(runs)
     curves = {run_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
     page = pages.render(
         "compare.html.jinja",
         {
             "title": "Runs compared",
             "table_of_runs": table,
-            "caveats": _caveats(runs),
+            "caveats": caveats,
             "progress": pages.figure(figures.compare_progress(curves)),
             "commands": [(run_name(run, runs), str(run.config.get("command", ""))) for run in runs],
         },
     )
-    return tables.as_text(table), page
+    return "\n".join([tables.as_text(table), *caveats]), page
 
 
 def _load(paths: Sequence[Place | str]) -> list[Run]:
     if len(paths) < 2:
         raise InvalidInput(
-            "compare needs at least two runs; for one, use `python -m analysis.report`"
+            f"compare needs at least two runs; for one, use `{program('analysis.report', *paths)}`"
         )
     runs = load_distinct(paths)
     sets = {str(run.config["search"].get("dataset")) for run in runs}
@@ -61,7 +61,8 @@ def _caveats(runs: Sequence[Run]) -> list[str]:
         "the number of references": [run.config["search"].get("references") for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }
-    return [
+    unlike = [(run_name(run, runs), evidence.unlike(run)) for run in runs]
+    return [f"{name}: {reason}." for name, reason in unlike if reason is not None] + [
         f"The runs differ in {what}."
         for what, values in settings.items()
         if any(value != values[0] for value in values)
@@ -97,12 +98,13 @@ def _line(run: Run, name: str) -> list[str]:
         figures_of_winner = [
             tables.with_bounds(best, "excess_gain"),
             tables.with_bounds(best, "test_accuracy", "percent"),
-            tables.times(best["compression"]),
+            tables.compressed(best["compression"], best["weights"], best["parameters"]),
         ]
     share = rows["feasible"].eq(True).mean() if len(rows) else None
     search = run.config["search"]
+    reason = evidence.unlike(run)
     return [
-        name,
+        name if reason is None else f"{name}\n{reason}",
         str(search.get("model", tables.UNKNOWN)),
         defense_in_words(search),
         str(search.get("sampler", tables.UNKNOWN)),

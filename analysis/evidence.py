@@ -136,17 +136,18 @@ def defended(run: Run, name: str) -> Measured | None:
     defense = system_of(run)
     rows = statistics.confirmed(run.trials, run.config)
     rows = rows[rows["failed_seeds"].eq(0)]
-    feasible = rows[rows["feasible"].eq(True)]
     if rows.empty:
         return None
-    nearest = rows.sort_values("val_accuracy", ascending=False, kind="stable")
-    chosen = (nearest if feasible.empty else feasible).iloc[0]
+    best = statistics.winner(run.trials, run.config)
+    chosen = best
+    if chosen is None:
+        chosen = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
     return Measured(
         run=run,
         name=name,
         defense=defense,
         confirmed=True,
-        feasible=defense == "none" or not feasible.empty,
+        feasible=defense == "none" or best is not None,
         rows=run.trials[run.trials["trial_id"].isin(chosen["trial_ids"])],
     )
 
@@ -182,20 +183,24 @@ SMOKE = "smoke run, figures without meaning"
 
 
 def unlike(run: Run) -> str | None:
-    """Why a run must not stand beside ordinary ones; None for an ordinary one.
+    """Why a run must not stand beside ordinary ones; None for an ordinary one."""
+    if is_smoke(run):
+        return SMOKE
+    canaries = run.config["search"].get("canaries") or 0
+    return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
 
-    A smoke run is known by its preset's name, or by its single epoch of each phase.
+
+def is_smoke(run: Run) -> bool:
+    """Whether a run only showed that the program works, by its preset's name or its budgets.
+
+    A single epoch of each phase is such a budget.
     """
-    search = run.config["search"]
-    preset = _preset(run)
+    search, preset = run.config["search"], _preset(run)
     budgets = [
         part.get(name) if isinstance(part := search.get(phase), Mapping) else None
         for phase, name in (("training", "epochs"), ("admm", "retrain_epochs"))
     ]
-    if preset == "smoke" or preset.endswith("-smoke") or budgets == [1, 1]:
-        return SMOKE
-    canaries = search.get("canaries") or 0
-    return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
+    return preset == "smoke" or preset.endswith("-smoke") or budgets == [1, 1]
 
 
 PAPERS_PRESETS = "paper-"

@@ -15,6 +15,7 @@ from analysis.validity import (
     damage_of_scores,
     damage_of_trials,
 )
+from trainables.commandline import program, resume
 from trainables.config import InvalidInput, one_line
 from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
 from trainables.storage import Place, children, place, read_json
@@ -53,8 +54,8 @@ def load_run(path: Place | str) -> Run:
     """
     folder = place(path) if isinstance(path, str) else path
     config = _read_config(folder)
-    trials = _read_parts(folder / "trials.parquet", TRIAL_SCHEMA, damage_of_trials)
-    epochs = _read_parts(folder / "epochs.parquet", EPOCH_SCHEMA, damage_of_epochs)
+    trials = _read_parts(folder, "trials.parquet", TRIAL_SCHEMA, damage_of_trials)
+    epochs = _read_parts(folder, "epochs.parquet", EPOCH_SCHEMA, damage_of_epochs)
     frame = trials.to_pandas(maps_as_pydicts="strict")
     for column in ("n", "layer_names", "layer_weights"):
         frame[column] = pd.Series(
@@ -67,14 +68,15 @@ def load_run(path: Place | str) -> Run:
         config=config,
         trials=frame,
         epochs=epochs.to_pandas(),
-        audit=_read_audit(folder / "audit" / "scores.parquet"),
+        audit=_read_audit(folder),
     )
 
 
-def _read_audit(file: Place) -> pd.DataFrame | None:
+def _read_audit(run: Place) -> pd.DataFrame | None:
+    file = run / "audit" / "scores.parquet"
     if not file.exists():
         return None
-    scores: pd.DataFrame = _read_part(file, AUDIT_SCHEMA, damage_of_scores).to_pandas()
+    scores: pd.DataFrame = _read_part(run, file, AUDIT_SCHEMA, damage_of_scores).to_pandas()
     return scores
 
 
@@ -102,7 +104,7 @@ def _read_config(folder: Place) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidInput(
             f"{folder} is not a run folder (it has no config.json); give the folder that "
-            "`python -m search.run` printed"
+            f"`{program('search.run')}` printed"
         ) from error
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{file} cannot be read: {_one_line(error)}") from error
@@ -125,14 +127,14 @@ def _read_config(folder: Place) -> dict[str, Any]:
 Check = Callable[[pa.Table], str | None]
 
 
-def _read_parts(folder: Place, schema: pa.Schema, check: Check) -> pa.Table:
+def _read_parts(run: Place, name: str, schema: pa.Schema, check: Check) -> pa.Table:
     """All parts of one table; a part that is still being written starts with a dot."""
-    parts = [file for file in children(folder) if re.fullmatch(r"[^.].*\.parquet", file.name)]
-    tables = [_read_part(part, schema, check) for part in parts]
+    parts = [file for file in children(run / name) if re.fullmatch(r"[^.].*\.parquet", file.name)]
+    tables = [_read_part(run, part, schema, check) for part in parts]
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
-def _read_part(part: Place, schema: pa.Schema, check: Check) -> pa.Table:
+def _read_part(run: Place, part: Place, schema: pa.Schema, check: Check) -> pa.Table:
     try:
         with pq.ParquetFile(
             pa.BufferReader(part.read_bytes()), page_checksum_verification=True
@@ -148,13 +150,13 @@ def _read_part(part: Place, schema: pa.Schema, check: Check) -> pa.Table:
         ]
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise InvalidInput(
-            f"{part} cannot be read: {_one_line(error)}; delete it and resume the run to redo it"
+            f"{part} cannot be read: {_one_line(error)}; delete it and redo it: {resume(run)}"
         ) from error
     found = pa.table(columns, schema=schema)
     damage = check(found)
     if damage is not None:
         raise InvalidInput(
-            f"{part} is damaged: {one_line(damage)}; delete it and resume the run to redo it"
+            f"{part} is damaged: {one_line(damage)}; delete it and redo it: {resume(run)}"
         )
     return found
 

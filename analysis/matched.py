@@ -20,7 +20,7 @@ from analysis.figures import Front
 from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
-from trainables.records import ROUNDING
+from trainables.outcome import ROUNDING
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the mean test accuracy may lie below that of the run's dense network."""
@@ -322,8 +322,12 @@ def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[
         bounded(one.family()),
         bounded(one.share("attack_accuracy"), "percent"),
         bounded(one.share("tpr_at_1pct_fpr"), "percent"),
-        "\n".join([tables.times(one.mean("compression")), *spent(one)]),
+        "\n".join([_compression(one), *spent(one)]),
     ]
+
+
+def _compression(one: Measured) -> str:
+    return tables.compressed(*(one.mean(name) for name in ("compression", "weights", "parameters")))
 
 
 SPENT = {"epsilon": "epsilon", "distortion": "distortion"}
@@ -414,7 +418,7 @@ def _pruner_line(way: str, one: Measured, beside: Measured | None) -> list[str]:
         bounded(one.excess()),
         less,
         bounded(one.share("test_accuracy"), "percent"),
-        tables.times(one.mean("compression")),
+        _compression(one),
         one.name,
     ]
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+from trainables.commandline import program
+
 SYSTEMS: dict[str, str] = {
     "none": "Baseline",
     "pruning": "MIA-Pruning",
@@ -249,7 +251,7 @@ def command(table: int, row: Row | WeightsRow, defense: str) -> str:
     words += f" --defense {defense}"
     if defense == "dp" and isinstance(row, Row) and row.epsilon is not None:
         words += f" --epsilon {row.epsilon:g}"
-    return f"python -m search.run {words}"
+    return program("search.run", *words.split())
 
 
 def all_commands() -> list[str]:

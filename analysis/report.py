@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
-from analysis.summary import made_by, verdict
+from analysis.summary import made_by, said_of_the_run
+from analysis.verdict import verdict
 from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place
@@ -47,6 +48,8 @@ def _values(run: Run) -> dict[str, Any]:
             "gap": None if theory.empty else pages.figure(figures.accuracy_gap(theory)),
         },
         "theory": None if theory.empty else _theory(theory),
+        "said": said_of_the_run(run.config),
+        "unpruned": tables.unpruned(run.config),
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
         "comparators": tables.comparators(rows, best)

@@ -24,7 +24,8 @@ import pandas as pd
 from scipy import stats
 
 from trainables.config import InvalidInput
-from trainables.records import COMPARATOR, WITH_REFERENCES, violation
+from trainables.outcome import goal_of, violation
+from trainables.records import COMPARATOR, FAILED, WITH_REFERENCES
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
@@ -165,6 +166,22 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
     )
 
 
+def least_visible(members: int, non_members: int) -> float:
+    """The least excess gain, in nats, whose own 95% interval excludes zero; inf without images.
+
+    With a leak of x nats the best attack's probabilities are on average sqrt(x) / 2 from 1/2, so
+    that each image's term of eq. 1 scatters by sqrt(x), to first order in x: the standard error
+    is sqrt(x (1 / m + 1 / k)), and x = q^2 (1 / m + 1 / k) is where it is told from zero. Attacks
+    that found exactly nothing have a standard error of zero, which says nothing of their power.
+
+    >>> round(least_visible(1000, 1000), 4)
+    0.0077
+    """
+    if members < 1 or non_members < 1:
+        return math.inf
+    return _quantile(math.inf) ** 2 * (1 / members + 1 / non_members)
+
+
 def family_excess(gains: object) -> float:
     """The largest excess gain of the attacks without references, floored by the constant 0.5.
 
@@ -262,8 +279,12 @@ def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def hardest_bound(trials: pd.DataFrame) -> str | None:
-    """Say which bound the searched trials broke most often; None when none was broken."""
+    """Say which bound the searched trials broke most often; None when none was broken.
+
+    A trial that failed broke none: nobody knows what it would have reached.
+    """
     rows = searched(trials)
+    rows = rows[rows["state"] != FAILED]
     shares = {
         name: float((rows[f"{name}_violation"].astype(float) > 0).mean())
         for name in ("accuracy", "compression")
@@ -338,10 +359,17 @@ def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
 
 
 def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
-    """The feasible row of `confirmed` with the least excess gain; None when there is none."""
+    """The feasible row of `confirmed` that is best by what the search looked for; None without one.
+
+    Among equals the one that leaks least.
+    """
     rows = confirmed(trials, config)
     feasible = rows[rows["feasible"].eq(True)]
-    return None if feasible.empty else feasible.iloc[0]
+    if feasible.empty:
+        return None
+    goal = goal_of(config["search"])
+    costs = [goal.cost({goal.objective: value}) for value in feasible[goal.objective].astype(float)]
+    return feasible.iloc[int(np.argmin(np.array(costs, dtype=float)))]
 
 
 _WITH_INTERVAL = ("val_accuracy", "test_accuracy", "attack_accuracy", "excess_gain")
@@ -365,6 +393,8 @@ CONFIRMED_COLUMNS = [
     *_PLAIN_MEANS,
     *_TAIL_MEANS,
     "nonzero",
+    "weights",
+    "parameters",
     "strongest_attack",
     "attack_gains",
     "layer_names",
@@ -435,6 +465,8 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
             np.mean([reference_excess(gains) for gains in rows["attack_gains"]])
         ),
         "nonzero": round(float(rows["nonzero"].astype(float).mean())),
+        "weights": int(rows.iloc[0]["weights"]),
+        "parameters": _count_or_nan(rows.iloc[0]["parameters"]),
         "strongest_attack": Counter(rows["strongest_attack"]).most_common(1)[0][0],
         "attack_gains": _mean_gains(rows),
         "defense_spent": _mean_numbers(rows["defense_spent"]),
@@ -451,6 +483,11 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
     return record | {
         name: float(rows[name].astype(float).mean()) for name in (*_PLAIN_MEANS, *_TAIL_MEANS)
     }
+
+
+def _count_or_nan(cell: object) -> float:
+    """NaN in tables of releases that did not count it."""
+    return math.nan if pd.isna(cell) else float(cell)  # type: ignore[arg-type, call-overload]
 
 
 def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:

@@ -3,21 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from analysis import audited, statistics, tables
+from analysis import evidence, statistics, tables
 from analysis.load import Run
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """A run's outcome in one sentence and the figures behind it."""
-
-    tone: Literal["good", "warn", "bad"]
-    title: str
-    text: str
+from analysis.verdict import verdict
 
 
 def headline(run: Run) -> str:
@@ -41,8 +33,9 @@ def card(run: Run) -> str:
     pruned = best["nonzero"] < sum(best["layer_weights"])
     return "\n\n".join(
         [
-            f"# {search.get('model')} on {search.get('dataset')} that leaks less about its members",
+            f"# {search.get('model')} on {search.get('dataset')}{_promise(run, found.tone)}",
             f"**{found.title}.** {found.text}",
+            *said_of_the_run(run.config),
             tables.as_markdown(table),
             "Intervals are 95%. The figures are means over fresh seeds; the largest of a family of "
             "attacks is flattered by the choice, the strongest attack's is not. The weights beside "
@@ -50,10 +43,27 @@ def card(run: Run) -> str:
             f"{run.config['run_id']}.",
             f"Made by: {made_by(run.config, best)}.",
             *([tables.as_markdown(tables.layer_counts(best))] if pruned else []),
+            *([tables.as_markdown(left)] if (left := tables.unpruned(run.config)) else []),
             _limits(search.get("defense"), best),
             f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
         ]
     )
+
+
+def _promise(run: Run, tone: str) -> str:
+    """What the card's title adds to the network's name."""
+    if evidence.is_smoke(run):
+        return f", {evidence.SMOKE}"
+    return " that leaks less about its members" if tone == "good" else ""
+
+
+def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
+    """Sentences that a run's settings carry for whoever reads its figures.
+
+    config: config.json.  What was said of the start of pretrained networks, then of the images.
+    """
+    start = config.get("pretrained_start")
+    return [*([start] if start else []), *(config.get("notes") or [])]
 
 
 def defense_in_words(search: Mapping[str, Any]) -> str:
@@ -118,140 +128,3 @@ def _main_figures(run: Run) -> tables.Table | None:
     wanted = ("test accuracy", "excess gain", "largest", "attack accuracy", "compression")
     rows = [row for row in table.rows if row[0].startswith(wanted)]
     return dataclasses.replace(table, rows=rows)
-
-
-def verdict(run: Run) -> Verdict:
-    """What came out of a run, claiming no more than the intervals allow."""
-    dense = statistics.baseline(run.trials)
-    best = statistics.winner(run.trials, run.config)
-    if best is not None and dense is not None:
-        seeds = run.config["search"].get("confirm_seeds", best["seeds"])
-        return _with_audit(run, _winning(dense, best, seeds))
-    rows = statistics.searched(run.trials)
-    hardest = statistics.hardest_bound(run.trials)
-    bound = f" The bound hardest to meet: {hardest}." if hardest else ""
-    if (run.trials["kind"] == "confirm").any() and dense is not None:
-        return _nothing_confirmed(run, bound)
-    best_value = statistics.best_so_far(run.trials)["best"].min()
-    if math.isfinite(best_value):
-        return Verdict(
-            tone="warn",
-            title="Not confirmed yet",
-            text=f"The run ended before its best trials were measured again. The {len(rows)} "
-            f"trials so far reach an excess gain of {tables.nats(best_value)} nats, which is "
-            "likely too good (the best of many noisy trials). Resume the run to confirm it.",
-        )
-    if rows.empty:
-        return Verdict(
-            tone="warn",
-            title="No trial has finished yet",
-            text="Resume the run, or wait for its first trial.",
-        )
-    return Verdict(
-        tone="bad",
-        title=f"No feasible winner among {len(rows)} trials",
-        text=f"No trial met every bound.{bound}{_closest(run)} Allow a larger accuracy drop, "
-        "ask for less compression or run more trials.",
-    )
-
-
-def _nothing_confirmed(run: Run, bound: str) -> Verdict:
-    """Of a run that measured candidates again and found none within its bounds."""
-    rows = statistics.searched(run.trials)
-    if rows["feasible"].eq(True).any():
-        return Verdict(
-            tone="bad",
-            title="No feasible winner: no vector held its bounds on fresh seeds",
-            text="Vectors that looked feasible in the search missed a bound, or lost a seed, "
-            f"when they were trained again.{bound}{_nearest(run)} Allow a larger accuracy drop or "
-            "more trials.",
-        )
-    return Verdict(
-        tone="bad",
-        title=f"No feasible winner among {len(rows)} trials",
-        text=f"No trial met every bound.{bound}{_closest(run)}{_nearest(run)} Allow a larger "
-        "accuracy drop, ask for less compression or run more trials.",
-    )
-
-
-def _nearest(run: Run) -> str:
-    """What the most accurate candidate reaches on fresh seeds, for it is no winner."""
-    rows = statistics.confirmed(run.trials, run.config)
-    if rows.empty:
-        return ""
-    best = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
-    return (
-        " Measured again, the candidate nearest in accuracy, bound not met, has excess gain "
-        f"{tables.nats(best['excess_gain'])} nats at {tables.percent(best['test_accuracy'])} test "
-        "accuracy."
-    )
-
-
-def _closest(run: Run) -> str:
-    rows = statistics.searched(run.trials)
-    reached = rows["val_accuracy"].astype(float).max()
-    needed = statistics.accuracy_bound(run.trials, run.config)
-    if not reached < needed:  # met by some trial, or unknown
-        return ""
-    return (
-        f" Best validation accuracy reached {tables.percent(reached)}, needed "
-        f"{tables.percent(needed)}."
-    )
-
-
-def _with_audit(run: Run, found: Verdict) -> Verdict:
-    """The verdict with the audit's sentence; no good news where the audit refutes it."""
-    audit = audited.of(run)
-    if audit is None:
-        return found
-    title, tone = found.title, found.tone
-    if audit.refutes:
-        title = f"{title}, but the audit does not bear it out"
-        tone = "bad" if audit.found == audited.MORE or tone == "bad" else "warn"
-    return dataclasses.replace(
-        found, title=title, tone=tone, text=f"{found.text} {audit.sentence()}"
-    )
-
-
-def _winning(dense: pd.Series, best: pd.Series, seeds_asked: int) -> Verdict:
-    quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
-    points = 100 * (float(best["test_accuracy"]) - float(dense["test_accuracy"]))
-    cost = (
-        f"at {abs(points):.1f} points {'lower' if points < 0 else 'higher'} test accuracy"
-        if math.isfinite(points) and abs(points) >= 0.05
-        else "at the same test accuracy"
-    )
-    size = "with all its weights"
-    if best["compression"] > 1:
-        size = f"with {best['compression']:.1f} times fewer weights"
-    figures_text = (
-        f"Excess gain {tables.nats(best['excess_gain'])} instead of "
-        f"{tables.nats(dense['excess_gain'])} nats under the strongest attack on each; ratio "
-        f"{quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to {quotient.high:.2f}; "
-        f"{best['seeds']} fresh seed{'s' if best['seeds'] != 1 else ''}."
-    )
-    if best["seeds"] < seeds_asked:
-        figures_text += f" Only {best['seeds']} of {seeds_asked} seeds so far: resume the run."
-    if not math.isfinite(quotient.low):
-        return Verdict(
-            tone="warn",
-            title="The dense network does not measurably leak, so there is nothing to reduce",
-            text=f"Its excess gain cannot be told from zero. The winner has "
-            f"{tables.nats(best['excess_gain'])} nats, {cost}, {size}.",
-        )
-    if best["excess_gain_low"] <= 0:
-        figures_text += " The winner's own excess gain cannot be told from zero."
-    if quotient.high < 1:
-        leaks = "shows no leak to these attacks"
-        if quotient.estimate > 0:
-            leaks = f"leaks {1 / quotient.estimate:.1f} times less"
-        title = f"The winner {leaks}, {cost}, {size}"
-        return Verdict(tone="good", title=title, text=figures_text)
-    if quotient.low > 1:
-        title = f"The least leaky feasible network leaks {quotient.estimate:.1f} times more"
-        return Verdict(tone="bad", title=f"{title}, {cost}, {size}", text=figures_text)
-    return Verdict(
-        tone="warn",
-        title=f"No measurable difference in leakage, {cost}, {size}",
-        text=f"{figures_text} The interval includes 1: more images or seeds would be needed.",
-    )

@@ -19,7 +19,8 @@ from analysis.statistics import (
     reference_excess,
     searched,
 )
-from trainables.records import COMPARATOR, ROUNDING
+from trainables.outcome import ROUNDING
+from trainables.records import COMPARATOR
 
 UNKNOWN = "\N{EN DASH}"
 
@@ -65,6 +66,64 @@ def times(factor: float | None) -> str:
         if factor is None or not math.isfinite(factor)
         else f"{factor:.2f}\N{MULTIPLICATION SIGN}"
     )
+
+
+def prunable_share(weights: float, parameters: float | None) -> str | None:
+    """Which part of all parameters the prunable weights are; None where unknown or all of them.
+
+    Rounded down, so that it never says 100% of a part.
+
+    >>> prunable_share(61_470, 61_706), prunable_share(4_000, 100_000), prunable_share(7, 7)
+    ('99.6%', '4.0%', None)
+    """
+    if parameters is None or not math.isfinite(parameters) or not 0 < weights < parameters:
+        return None
+    share = 100 * weights / parameters
+    return f"{math.floor(10 * share) / 10:.1f}%" if share >= 1 else f"{share:.2g}%"
+
+
+def compression_of(row: Mapping[str, Any] | pd.Series) -> str:
+    """The name of the figure `compression`, with what it is a compression of.
+
+    row: of trials.parquet or of `statistics.confirmed`.
+    """
+    parameters = row["parameters"]
+    if parameters is None or not parameters >= row["weights"]:  # NaN too
+        return "compression of the prunable weights"
+    share = prunable_share(row["weights"], parameters)
+    return (
+        "compression" if share is None else f"compression of the prunable {share} of the parameters"
+    )
+
+
+def compressed(factor: float, weights: float, parameters: float) -> str:
+    """A compression for a table of several networks; of which part in the second line."""
+    share = prunable_share(weights, parameters) if factor != 1 else None  # all is there
+    return times(factor) + ("" if share is None else f"\nof the prunable {share}")
+
+
+def size_in_words(best: pd.Series) -> str:
+    """How much smaller the winner is than the dense network, all that ships counted.
+
+    best: a row of `statistics.confirmed`. Tables of older releases count the prunable weights only.
+
+    >>> row = {"compression": 12.76, "weights": 61470, "nonzero": 4817, "parameters": 61706}
+    >>> size_in_words(pd.Series(row))
+    'with 12.2 times fewer parameters'
+    """
+    kept, whole = float(best["compression"]), float(best["parameters"])
+    if kept < 1:
+        return f"with {_factor(1 / kept)} times as many prunable weights"
+    if kept == 1:
+        return "with all its weights"
+    if not whole >= float(best["weights"]):  # NaN too
+        return f"with {_factor(kept)} times fewer prunable weights"
+    ships = max(1.0, whole - float(best["weights"]) + float(best["nonzero"]))
+    return f"with {_factor(whole / ships)} times fewer parameters"
+
+
+def _factor(value: float) -> str:
+    return f"{value:.1f}" if value >= 2 else f"{value:.2f}"
 
 
 def between(low: float, high: float, kind: str = "nats") -> str:
@@ -115,7 +174,7 @@ def confirmed_vectors(rows: pd.DataFrame) -> Table:
             "strongest attack (95%)",
             "validation accuracy",
             "test accuracy",
-            "compression",
+            compression_of(rows.iloc[0]),
         ],
         rows=[
             [
@@ -242,7 +301,7 @@ def dense_and_winner(
         ["TPR at 1% FPR", *[percent(row["tpr_at_1pct_fpr"], 2) for row in both]],
         ["TPR at 0.1% FPR", *[percent(row["tpr_at_01pct_fpr"], 2) for row in both]],
         ["training accuracy", *[percent(row["train_accuracy"]) for row in both]],
-        ["compression", *[times(row["compression"]) for row in both]],
+        [compression_of(dense), *[times(row["compression"]) for row in both]],
         ["arithmetic left (share of dense)", *[percent(row["flops_ratio"]) for row in both]],
     ]
     return Table(
@@ -378,6 +437,19 @@ def layer_counts(best: pd.Series) -> Table:
     )
 
 
+def unpruned(config: Mapping[str, Any]) -> Table | None:
+    """Layers that keep all their weights, and why; None where config.json names none."""
+    reasons: Mapping[str, str] = config.get("unpruned") or {}
+    if not reasons:
+        return None
+    return Table(
+        caption="Not pruned: these keep all their weights",
+        headers=["layer", "why"],
+        rows=[[name, reason] for name, reason in reasons.items()],
+        text_columns=2,
+    )
+
+
 def all_trials(trials: pd.DataFrame) -> Table:
     """One line per searched, confirmed and comparing trial."""
     rows = pd.concat(
@@ -393,7 +465,7 @@ def all_trials(trials: pd.DataFrame) -> Table:
             "excess gain (nats)",
             "s.e.",
             "attack AUC",
-            "compression",
+            "compression" if rows.empty else compression_of(rows.iloc[0]),
             "duration",
             "keep ratios",
         ],

@@ -72,7 +72,7 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
         _is_count(size) and size for size in sizes.values()
     ):
         return "split_sizes are not whole numbers of images"
-    wrong = _of_another_kind(config, search)
+    wrong = _of_another_kind(config, search) + _of_another_kind_if_there(config, search)
     if wrong:
         return f"{wrong[0]} has a value of another kind"
     return _damage_of_comparators(config.get("comparators", {}))
@@ -94,6 +94,23 @@ def _of_another_kind(config: Mapping[str, Any], search: Mapping[str, Any]) -> li
         *(name for name, value in numbers.items() if not _is_number(value)),
         *(["seeds"] if not isinstance(config.get("seeds", {}), Mapping) else []),
     ]
+
+
+def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
+    """The same for what only newer releases, or some data sets, write."""
+    notes, unpruned = config.get("notes") or [], config.get("unpruned") or {}
+    parameters, chance = search.get("parameters") or {}, config.get("chance_accuracy")
+    start = config.get("pretrained_start")
+    whole = {
+        "notes": isinstance(notes, list) and all(isinstance(note, str) for note in notes),
+        "unpruned": isinstance(unpruned, Mapping)
+        and all(isinstance(reason, str) for reason in unpruned.values()),
+        "pretrained_start": isinstance(start, str | None),
+        "parameters": isinstance(parameters, Mapping)
+        and all(isinstance(numbers, Mapping) for numbers in parameters.values()),
+        "chance_accuracy": chance is None or (_is_number(chance) and 0 <= chance <= 1),
+    }
+    return [name for name, fits in whole.items() if not fits]
 
 
 def _damage_of_comparators(rules: object) -> str | None:
@@ -141,6 +158,8 @@ def _damage_of_trial(row: Mapping[str, Any]) -> str | None:
         wild += [
             name for name in _MEASURED if isinstance(row[name], float) and math.isnan(row[name])
         ]
+    if row["parameters"] is not None and not _is_count(row["parameters"]):
+        wild.append("parameters")
     wild += [name for name in _MAPS if not all(map(_is_number, (row[name] or {}).values()))]
     if wild:
         return f"{wild[0]} is {row[wild[0]]}"

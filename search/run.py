@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from ray import tune
 from rich.console import Console
 
-from analysis.load import load_run
+from analysis import evidence, failures
+from analysis.load import Run, load_run
 from analysis.report import write_report
-from analysis.statistics import hardest_bound, winner
+from analysis.statistics import hardest_bound, searched, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
 from search.audit import audit
+from search.cause import cause
 from search.comparators import confirm_comparators, measure_other_pruners
 from search.config import SearchConfig
 from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
@@ -36,12 +39,13 @@ from search.mirror import redacted, require_storage_url, shown_to_others
 from search.notice import on_signal
 from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
-from search.searcher import goal_of
 from search.searching import base_job, search
 from search.space import Candidate
-from trainables.commandline import as_command
-from trainables.config import InvalidInput, last_line, one_line
+from trainables.commandline import as_command, resume, shown
+from trainables.config import InvalidInput, one_line
 from trainables.data.images import DataAbsent
+from trainables.outcome import goal_of
+from trainables.records import FAILED
 from trainables.rehearsal import PRETRAINED
 from trainables.storage import Place, RemotePath, write
 from trainables.trial import Job
@@ -69,10 +73,10 @@ def main(arguments: Sequence[str]) -> int:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary of the process
-        said = str(error)  # Tune raises whole tracebacks as text
-        said = last_line(said) if "Traceback (most recent call last)" in said else one_line(said)
-        cause = redacted(said) or type(error).__name__
-        console.print(f"fault: {cause}; the log is {_write_fault(folder)}", markup=False)
+        # a RuntimeError is in words, of any other the type says most; Tune's hold whole tracebacks
+        whole = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
+        said = redacted(cause(whole) if whole else type(error).__name__)
+        console.print(f"fault: {said}; the log is {_write_fault(folder)}", markup=False)
         return FAULT
 
 
@@ -197,7 +201,8 @@ def _stages(context: Context) -> int:
     if not config.references:
         say("Matched references are off (--references 0): the leak of pruned models is understated")
     dense = train_dense(context)
-    folder.write_config({**folder.read_config(), "dense_val_accuracy": dense.val_accuracy})
+    found = {"dense_val_accuracy": dense.val_accuracy, "chance_accuracy": _chance(context.inputs)}
+    folder.write_config({**folder.read_config(), **found})
     say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
     if config.guarantee_is_fixed:
         say(
@@ -224,14 +229,21 @@ def _stages(context: Context) -> int:
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
         return _nothing_feasible(context, what)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
-        say("The search's own favourite was dropped: another leaks less when measured again")
+        better = "is more accurate" if goal_of(config.to_dict()).maximised else "leaks less"
+        say(f"The search's own favourite was dropped: another {better} when measured again")
     _export_and_audit(context, dense, base, best, results)
     if config.comparators:
         measure_other_pruners(context, confirmation, best)
-    report = write_report(folder.path)
-    Console().print(headline(load_run(folder.path)), markup=False, highlight=False, soft_wrap=True)
-    Console().print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
-    return OK
+    report, found_run = write_report(folder.path), load_run(folder.path)
+    for line in (headline(found_run), f"Report: {shown(report)}"):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return OK if failures.deciding(found_run.trials, has_winner=True) is None else FAULT
+
+
+def _chance(inputs: Inputs) -> float:
+    """Test accuracy of always guessing the commonest class: a winner has to be better than that."""
+    counts = np.bincount(inputs.images.labels[inputs.split.test])
+    return float(counts.max() / counts.sum())
 
 
 def _export_and_audit(
@@ -254,10 +266,11 @@ def _export_and_audit(
 
 def _to_confirm(context: Context) -> list[Candidate]:
     """The feasible candidates, the best first; without one a single round of the nearest."""
-    rows, goal = context.ledger.rows(), goal_of(context.config)
+    rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
     candidates = best_candidates(rows, goal)
-    if candidates:
-        return candidates
+    tried = [row["state"] for row in rows if row["kind"] in ("anchor", "search")]
+    if candidates or 2 * tried.count(FAILED) > len(tried):
+        return candidates  # where most trials failed, the nearest of the rest say nothing
     nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]
     if nearest:
         context.say(
@@ -273,17 +286,37 @@ def _winner(folder: RunFolder) -> pd.Series | None:
 
 
 def _nothing_feasible(context: Context, what: str) -> int:
+    """Say why there is no winner: most trials failed, which is a fault, or missed a bound."""
     found = load_run(context.folder.path)
-    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
     report = write_report(context.folder.path)
+    broken = failures.deciding(found.trials, has_winner=False)
+    words = [f"{what}.", *_bounds(found)]
+    if broken is not None:
+        words = [f"{broken.sentence()}{broken.others()}"]
+    if evidence.is_smoke(found):
+        words.append(f"This was a {evidence.SMOKE}.")
     Console(stderr=True).print(
-        f"{what}. The bound hardest to meet: {hardest}. Allow a larger --max-accuracy-drop, a "
-        f"smaller --min-compression or more --trials. Report: {report}",
+        f"{' '.join(words)} Report: {shown(report)}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    return NOTHING_FEASIBLE
+    return NOTHING_FEASIBLE if broken is None else FAULT
+
+
+def _bounds(found: Run) -> list[str]:
+    """Sentences on the bounds, and on the trials that failed; advice only where bounds decided."""
+    failed = failures.of(searched(found.trials))
+    confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
+    words = [one.sentence() for one in (failed, confirm) if one.failed]
+    if not failed.missed and not confirm.missed:
+        return words
+    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
+    return [
+        f"The bound hardest to meet: {hardest}.",
+        *words,
+        "Allow a larger --max-accuracy-drop, a smaller --min-compression or more --trials.",
+    ]
 
 
 def _speaker(options: Options) -> Callable[[str], None]:
@@ -389,10 +422,7 @@ def _local_log() -> Path:
 def _how_to_resume(folder: RunFolder | None) -> str:
     if folder is None or not folder.config.exists():
         return "interrupted; nothing was started"
-    return (
-        "interrupted; everything finished is on disk. Continue with: "
-        f"python -m search.run --resume {folder.path}"
-    )
+    return f"interrupted; everything finished is on disk. Continue with: {resume(folder.path)}"
 
 
 if __name__ == "__main__":

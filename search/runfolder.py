@@ -8,13 +8,13 @@ import json
 import logging
 import os
 import platform
-import shlex
 import stat
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from search.config import SearchConfig
+from trainables.commandline import program, resume, shown
 from trainables.config import InvalidInput, one_line
 from trainables.storage import Place, RemotePath, children, is_temporary, read_json, write
 
@@ -42,8 +42,8 @@ class RunFolder:
         """Raise InvalidInput when the folder holds a run or anything else; writes nothing."""
         if self.config.exists():
             raise InvalidInput(
-                f"--out {self.path} already holds a run: continue it with --resume {self.path}, or "
-                "choose another folder"
+                f"--out {shown(self.path)} already holds a run: continue it with "
+                f"`{resume(self.path)}`, or choose another folder"
             )
         if self.path.is_file() or not all(map(is_temporary, children(self.path))):
             raise InvalidInput(f"--out {self.path} is not an empty folder: choose another")
@@ -229,7 +229,9 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "sampler": config.sampler,
         "space": config.space,
         "trials": config.trials,
-        "time-budget": None if config.time_budget_s is None else f"{config.time_budget_s:g}s",
+        "time-budget": None
+        if config.time_budget_s is None
+        else f"{_exactly(config.time_budget_s)}s",
         "max-accuracy-drop": None if config.is_bare else config.max_accuracy_drop,
         "min-compression": config.min_compression,
         "confirm-top": config.confirm_top,
@@ -245,13 +247,18 @@ def command(config: SearchConfig, options: dict[str, Any]) -> str:
         "data-dir": options.get("data_dir"),
         "study-storage": options.get("study_storage"),
     }
-    words = ["python", "-m", "search.run", *["--comparators"] * config.comparators]
+    words = ["--comparators"] * config.comparators
     words += ["--pretrained-start"] * config.pretrained_start
     for name, value in arguments.items():
         if value is not None:
             words += [f"--{name}", str(value)]
     for name, parameter in config.parameters.items():
-        low, high = parameter.low, parameter.high
-        value = f"{low:g}:{high:g}" if parameter.searched else f"{parameter.default:g}"
+        low, high = _exactly(parameter.low), _exactly(parameter.high)
+        value = f"{low}:{high}" if parameter.searched else _exactly(parameter.default)
         words += ["--set", f"{name}={value}"]
-    return shlex.join(words)
+    return program("search.run", *words)
+
+
+def _exactly(number: float) -> str:
+    """All digits of a number, or the settings that the command asks for would be others."""
+    return repr(float(number)).removesuffix(".0")

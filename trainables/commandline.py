@@ -1,9 +1,10 @@
-"""What every command line shares: mistakes are one line, and output never ends the work."""
+"""What every command line shares: mistakes are one line, output ends nothing, commands paste."""
 
 import argparse
 import functools
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,35 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message} (see {self.prog} --help)")
+
+
+def shown(path: object) -> str:
+    """A path as it is shortest from here: relative where it lies below the working directory.
+
+    What has another meaning elsewhere, as a URI, stays as it is.
+
+    >>> shown("s3://bucket/run"), shown(Path.cwd() / "runs" / "a")
+    ('s3://bucket/run', 'runs/a')
+    """
+    text = str(path)
+    try:
+        return str(Path(text).relative_to(Path.cwd())) if Path(text).is_absolute() else text
+    except ValueError:
+        return text
+
+
+def program(module: str, *words: object) -> str:
+    """The shell command that runs a module of this project with this very interpreter.
+
+    Paths below the working directory, the interpreter's among them, are relative to it.
+    """
+    python = shown(sys.executable) if sys.executable else "python"
+    return shlex.join([python, "-m", module, *(shown(word) for word in words)])
+
+
+def resume(run: object) -> str:
+    """The shell command that goes on with the run in a folder."""
+    return program("search.run", "--resume", run)
 
 
 def as_command(main: Callable[Words, int]) -> Callable[Words, int]:

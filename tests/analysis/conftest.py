@@ -26,6 +26,9 @@ from trainables.records import (
 LOG4 = float(np.log(4))
 LAYERS = ["conv1", "conv2", "fc1", "fc2", "fc3"]
 WEIGHTS = [150, 2400, 48000, 10080, 840]
+PARAMETERS = 61706
+"""Of LeNet-5: the prunable weights, and 236 biases."""
+
 SPLIT_SIZES = {name: 1000 for name in ("members", "non_members", "validation", "test", "reference")}
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -82,6 +85,7 @@ def trial(kind: str, number: int, **changes: Any) -> TrialRecord:
         "compression_violation": -1.0,
         "epochs": 15,
         "images_seen": 15000,
+        "parameters": PARAMETERS,
     }
     return TrialRecord(**{**values, **changes})
 

@@ -17,6 +17,7 @@ from analysis import compare, matched, paper, paper_figures, published, report
 from analysis.evidence import dense, measured_as, unlike
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
+from trainables.commandline import program
 from trainables.records import EpochRecord
 
 RunWriter = Callable[..., Path]
@@ -183,9 +184,9 @@ def test_only_admm_fills_the_papers_column_and_the_others_stand_beside_it(
     magnitude = make_run(name="magnitude", pruner="magnitude", excess=0.09, seeds=3)
     made = table(1, magnitude)
     assert cell(made, "CIFAR-10-VGG16", 3)[0] == "not run"
-    assert "python -m search.run --preset paper-table1-cifar10-vgg16 --defense pruning" in (
-        made.commands
-    )
+    assert program(
+        "search.run", "--preset", "paper-table1-cifar10-vgg16", "--defense", "pruning"
+    ) in (made.commands)
     page = text_of(page_of(magnitude, make_run(excess=0.03), out=tmp_path / "p.html"))
     (_, section) = page.split("What ADMM buys")
     assert "admm its own search 0.0300" in section
@@ -279,7 +280,7 @@ def test_dp_at_the_stated_epsilon_is_shown_and_says_what_was_spent(make_run: Mak
     assert lines[0] == "90.6%"
     assert lines[-1] == "epsilon 6.3"
     assert made.commands[-1] == (
-        "python -m search.run --preset paper-table2-mnist-lenet5 --defense pruning"
+        program("search.run", "--preset", "paper-table2-mnist-lenet5", "--defense", "pruning")
     )
 
 
@@ -454,7 +455,7 @@ def test_networks_that_learned_nothing_do_not_squeeze_the_picture(
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
     run = load_run(make_run("dp", epsilon=3.0))
     line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
-    assert line[-1].split("\n")[1:] == ["epsilon 3"]
+    assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "epsilon 3"]
 
 
 def test_memguards_distortion_stands_where_epsilon_does_and_weights_are_not_protected(

@@ -16,7 +16,7 @@ import pytest
 from analysis import matched, report
 from analysis.evidence import defended
 from analysis.load import load_run
-from analysis.summary import verdict
+from analysis.verdict import verdict
 from trainables.records import TrialRecord
 
 RunWriter = Callable[..., Path]
@@ -62,7 +62,7 @@ def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> Non
     assert found.tone == "good"
     assert found.title == (
         "The winner leaks 2.6 times less, at 0.8 points lower test accuracy, "
-        "with 4.0 times fewer weights"
+        "with 4.0 times fewer parameters"
     )
     assert "95% interval 0.2" in found.text
     assert "3 fresh seeds" in found.text
@@ -201,10 +201,13 @@ def test_headline_claims_no_more_than_the_interval(
 def test_a_dense_network_that_does_not_leak_is_said_so(
     write_run: RunWriter, make: SimpleNamespace
 ) -> None:
-    dense = make.trial("baseline", 0, excess=0.004, test_accuracy=0.94, val_accuracy=0.93)
+    dense = make.trial(
+        *("baseline", 0), excess=0.002, attack_gain_se=0.003, test_accuracy=0.94, val_accuracy=0.93
+    )
     confirm = make.trial("confirm", 0, excess=0.002, test_accuracy=0.94)
     found = verdict(load_run(write_run([dense, confirm])))
-    assert "does not measurably leak" in found.title
+    assert "does not measurably leak: its excess gain is below 0.01 nats" in found.title
+    assert "-0.0039 to 0.0079 nats" in found.text
 
 
 def test_switched_off_references_are_said_aloud(

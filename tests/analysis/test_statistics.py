@@ -154,6 +154,42 @@ def test_winner_is_the_feasible_vector_with_the_least_confirmed_gain(
     assert best["compression"] == pytest.approx(4, rel=0.01)
 
 
+def test_at_a_given_epsilon_the_most_accurate_wins_as_the_search_looked_for_it(
+    make: SimpleNamespace,
+) -> None:
+    trials = make.frame(make.full())
+    for searched, keep in ((False, 0.35), (True, 0.25)):
+        epsilon = {"low": 8.0, "high": 8.0, "default": 8.0, "searched": searched}
+        settings = make.config(defense="dp", parameters={"epsilon": epsilon})
+        best = statistics.winner(trials, settings)
+        assert best is not None
+        assert best["n"] == tuple(round(keep * size) for size in best["layer_weights"]), searched
+
+
+def test_a_trial_that_failed_broke_no_bound(make: SimpleNamespace) -> None:
+    records = [
+        make.trial("search", 0, accuracy_violation=0.1),
+        make.without_gain(make.trial("search", 1), "FAILED", accuracy_violation=None, error="x"),
+    ]
+    assert statistics.hardest_bound(make.frame(records)) == (
+        "accuracy (missed by 100% of 1 searched trials)"
+    )
+
+
+def test_the_least_visible_leak_is_that_of_a_simulated_best_attack() -> None:
+    """Attacker who says 1/2 + e for members and 1/2 - e for others, rightly so on average."""
+    generator, images, leak = np.random.default_rng(0), 1000, 0.02
+    e = math.sqrt(leak) / 2
+    right = generator.random((4000, 2 * images)) < 0.5 + e  # the best says member to a member
+    terms = np.log(2 * np.where(right, 0.5 + e, 0.5 - e))
+    gains = terms[:, :images].mean(1) + terms[:, images:].mean(1)
+    assert gains.mean() == pytest.approx(leak, rel=0.05)
+    assert gains.std() == pytest.approx(math.sqrt(leak * 2 / images), rel=0.05)
+    least = statistics.least_visible(images, images)
+    assert least == pytest.approx(1.96 * math.sqrt(least * 2 / images), rel=1e-3)
+    assert statistics.least_visible(0, 10) == math.inf
+
+
 def test_confirmed_gains_are_of_the_rows_mean_and_interval(make: SimpleNamespace) -> None:
     best = statistics.winner(make.frame(make.full()), make.config())
     assert best is not None

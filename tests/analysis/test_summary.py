@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from analysis.load import load_run
-from analysis.summary import card, headline, verdict
+from analysis.summary import card, headline
+from analysis.verdict import verdict
 
 RunWriter = Callable[..., Path]
 
@@ -24,7 +25,7 @@ def test_headline_holds_the_four_figures_with_intervals(
         "attack accuracy, balanced",
         "largest of the search-time family (nats)",
         "largest with matched references (nats)",
-        "compression",
+        "compression of the prunable 99.6% of the parameters",
     ]
     assert "93.2% (91.4% to 94.6%)" in lines[3]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_folder_with_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     folder.create()
     folder.write_config({"version": 1})
     before = folder.config.read_text()
-    with pytest.raises(InvalidInput, match="already holds a run: continue it with --resume"):
+    with pytest.raises(InvalidInput, match=r"already holds a run: continue it with `.+ --resume"):
         RunFolder(tmp_path / "run").create()
     assert folder.config.read_text() == before
 
@@ -82,8 +83,26 @@ def test_the_command_asks_for_the_same_settings() -> None:
     words_given = "--trials 9 --sampler gp --min-compression 3 --time-budget 45m"
     config, _ = parse(words_given.split())
     assert config is not None
-    words = command(config, {"preset": "default"}).split()
+    words = shlex.split(command(config, {"preset": "default"}))
     again, _ = parse(words[3:])
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    "words_given",
+    [
+        "--defense dp --epsilon 6.2832853 --max-accuracy-drop 0.1234567",
+        "--defense minmax --set gamma=0.1234567:7.654321",
+        "--time-budget 1234567s --sampler random",
+    ],
+)
+def test_the_command_keeps_every_digit(words_given: str) -> None:
+    """Six of them would ask for other settings, and so for another run."""
+    from search.arguments import parse
+
+    config, _ = parse(words_given.split())
+    assert config is not None
+    again, _ = parse(shlex.split(command(config, {"preset": "default"}))[3:])
     assert again == config
 
 

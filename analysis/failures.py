@@ -1,0 +1,102 @@
+"""Trials that failed, apart from those that missed a bound: how many, of what, and what that means.
+
+A failed trial says nothing of the bounds, so wider bounds are no remedy for it.
+"""
+
+import dataclasses
+import re
+from collections import Counter
+
+import pandas as pd
+
+from analysis import statistics
+from trainables.outcome import VIOLATIONS
+from trainables.records import FAILED
+
+UNKNOWN_CAUSE = "no reason was recorded"
+
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+"""Addresses, sizes, process ids: the same failure has others in every trial."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Failures:
+    """Of some rows of trials.parquet."""
+
+    failed: int
+    ended: int
+    """All rows, whatever their state."""
+
+    missed: int
+    """Rows that did not fail and missed a bound."""
+
+    what: str = "trials"
+    """What the rows are, in the plural."""
+
+    reason: str
+    """The commonest, in the words of its first trial; "" where none failed."""
+
+    alike: int
+    """Failed trials with this reason; numbers and addresses in it may differ."""
+
+    @property
+    def most(self) -> bool:
+        """Whether more than half failed: the search says little, whatever else it found."""
+        return 2 * self.failed > self.ended
+
+    def title(self) -> str:
+        """How many failed.
+
+        >>> Failures(failed=27, ended=40, missed=0, reason="x", alike=25).title()
+        '27 of 40 trials failed'
+        """
+        return f"{self.failed} of {self.ended} {self.what} failed"
+
+    def sentence(self) -> str:
+        """How many failed, and the commonest reason; "" where none did."""
+        return f"{self.title()}, {self.because()}" if self.failed else ""
+
+    def because(self) -> str:
+        """The commonest reason, and how many failed of it."""
+        alike = "all" if self.alike == self.failed else str(self.alike)
+        which = "with" if self.failed == 1 else f"{alike} of them with"
+        return f"{which}: {_ended(self.reason)}"
+
+    def others(self) -> str:
+        """What became of the rest, where bounds decided that; else ""."""
+        return f" Of the others {self.missed} missed a bound." if self.missed else ""
+
+
+def _ended(words: str) -> str:
+    return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
+def of(rows: pd.DataFrame, what: str = "trials") -> Failures:
+    """Count the failed among `rows` of trials.parquet, and group their reasons."""
+    failed = rows[rows["state"] == FAILED]
+    reasons = [str(error or UNKNOWN_CAUSE) for error in failed["error"]]
+    kinds = [_VARYING.sub("#", reason) for reason in reasons]
+    commonest, alike = Counter(kinds).most_common(1)[0] if kinds else ("", 0)
+    rest = rows[rows["state"] != FAILED]
+    beyond = [rest[name].astype(float) > 0 for name in VIOLATIONS]
+    return Failures(
+        failed=len(failed),
+        ended=len(rows),
+        what=what,
+        missed=int((beyond[0] | beyond[1]).sum()),
+        reason=reasons[kinds.index(commonest)] if kinds else "",
+        alike=alike,
+    )
+
+
+def deciding(trials: pd.DataFrame, *, has_winner: bool) -> Failures | None:
+    """The failures that a run ended with; None where it was its bounds, or the luck of its seeds.
+
+    Those of the search where most of its trials failed: whoever won then won by default. Else,
+    without a winner, those of the confirmation where most of that failed.
+    """
+    search = of(statistics.searched(trials))
+    if search.most:
+        return search
+    confirm = of(trials[trials["kind"] == "confirm"], "confirming trials")
+    return confirm if confirm.most and not has_winner else None
