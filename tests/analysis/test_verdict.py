@@ -212,6 +212,16 @@ def test_nothing_found_by_an_audit_that_sees_it_is_a_claim_with_its_size(
     )
 
 
+def test_what_shadow_models_find_is_no_network_that_does_not_leak(
+    write_run: RunWriter, write_audit: Callable[..., None], make: SimpleNamespace
+) -> None:
+    folder = write_run(quiet(make))
+    write_audit(folder, dense={"rmia": 0.7}, winner={"rmia": 0.56})
+    found = verdict(load_run(folder))
+    assert found.title.startswith("The audit cannot tell whether the dense network leaks")
+    assert "the audit with shadow models leaves up to 0.1" in found.text
+
+
 @pytest.mark.parametrize(
     ("accuracies", "chance", "why"),
     [

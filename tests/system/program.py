@@ -35,6 +35,13 @@ def environment(*, covered: bool = False) -> dict[str, str]:
     return {**shell, "COLUMNS": "100"}
 
 
+def pasted(line: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a command that the program printed."""
+    return subprocess.run(
+        ["bash", "-c", line], env=environment(), capture_output=True, text=True, check=False
+    )
+
+
 def rows(out: Path, *kinds: str) -> pd.DataFrame:
     """Rows of these kinds, by number."""
     trials = pd.read_parquet(out / "trials.parquet")

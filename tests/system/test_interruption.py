@@ -16,6 +16,7 @@ from tests.system.program import (
     command,
     environment,
     measured,
+    pasted,
     rows,
 )
 
@@ -129,7 +130,7 @@ def test_a_run_killed_while_it_trains_the_dense_models_starts_them_again(
 
 @pytest.mark.parametrize("notice", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
-    notice: signal.Signals, program: Program, tmp_path: Path
+    notice: signal.Signals, tmp_path: Path
 ) -> None:
     out, errors = tmp_path / "run", tmp_path / "errors"
     process = start(
@@ -145,8 +146,11 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     assert "Traceback" not in said
     before = set(rows(out, "anchor", "search")["trial_id"])
     assert len(before) >= 3
-    done = program("--resume", out)
+    done = pasted(said.partition("Continue with: ")[2].strip())
     assert done.returncode == 0, done.stderr
+    assert "Dense: 1/1" in done.stderr
+    assert "Dense: 0/1" not in done.stderr, "what was done is shown as done"
+    assert "Baseline: 0/1" not in done.stderr
     searched = rows(out, "anchor", "search")
     assert len(searched) == 12
     assert before <= set(searched["trial_id"])

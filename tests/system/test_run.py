@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from search.searcher import SAMPLERS
-from tests.system.program import Program, measured, rows
+from tests.system.program import Program, measured, pasted, rows
 from trainables.records import TRIAL_SCHEMA
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
@@ -128,8 +128,15 @@ def test_a_finished_run_resumed_on_a_terminal_without_unicode_runs_nothing_again
     before = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
     done = program("--resume", smoke_run)
     assert done.returncode == 0, done.stderr
+    assert ": 0/" not in done.stderr, "finished stages are shown as finished"
     after = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
     assert repr(before.to_dict("records")) == repr(after.to_dict("records"))
+
+
+def test_the_recorded_command_can_be_pasted(smoke_run: Path) -> None:
+    done = pasted(f"{json.loads((smoke_run / 'config.json').read_text())['command']} --dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "4 trials" in done.stdout
 
 
 def test_a_dry_run_trains_nothing_and_writes_nothing(program: Program, tmp_path: Path) -> None:
