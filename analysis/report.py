@@ -13,6 +13,7 @@ from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
 from trainables.commandline import OneLineParser, as_command
 from trainables.config import InvalidInput, one_line
+from trainables.outcome import goal_of
 from trainables.storage import Place
 
 
@@ -48,6 +49,7 @@ def _values(run: Run) -> dict[str, Any]:
             "gap": None if theory.empty else pages.figure(figures.accuracy_gap(theory)),
         },
         "theory": None if theory.empty else _theory(theory),
+        "by_accuracy": goal_of(run.config["search"]).maximised,
         "said": said_of_the_run(run.config),
         "unpruned": tables.unpruned(run.config),
         "has_winner": best is not None,

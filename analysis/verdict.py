@@ -37,12 +37,13 @@ def verdict(run: Run) -> Verdict:
     broken = failures.deciding(run.trials, has_winner=best is not None)
     if broken is not None:
         found = _broken(broken, found, best)
-    return _of_smoke_run(found, best) if evidence.is_smoke(run) else found
+    ran_through = best is not None and broken is None
+    return _of_smoke_run(found, ran_through) if evidence.is_smoke(run) else found
 
 
-def _of_smoke_run(found: Verdict, best: pd.Series | None) -> Verdict:
+def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:
     meaningless = "Smoke run, figures without meaning"
-    if best is None or found.tone == "bad":
+    if not ran_through:
         title = f"{meaningless}: {found.title[0].lower()}{found.title[1:]}"
         return dataclasses.replace(found, title=title)
     return Verdict(

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import stat
 import uuid
 from collections.abc import Iterator
@@ -117,7 +118,8 @@ class RunFolder:
             if not closed and not path.is_symlink() and found.st_mode & others:
                 raise InvalidInput(
                     f"--resume {self.path}: others may write {path} and so run code as you: if you "
-                    f"trust what is there, `chmod -R go-w {self.path}` and resume again"
+                    f"trust what is there, `chmod -R go-w {shlex.quote(shown(self.path))}` and "
+                    f"`{resume(self.path)}`"
                 )
 
     def require_writable(self) -> None:

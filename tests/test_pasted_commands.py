@@ -22,6 +22,11 @@ def test_an_interpreter_below_the_working_directory_is_named_from_there(
     assert resume(tmp_path / "runs" / "a").split()[-1] == str(tmp_path / "runs" / "a")
 
 
+def test_from_the_root_nothing_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert shown("/shared/run") == "/shared/run"
+
+
 @pytest.mark.parametrize("word", ["a b", "$HOME", "it's", "x;y", "*", "s3://bucket/a run"])
 def test_every_word_reaches_the_program_as_it_is(word: str) -> None:
     assert shlex.split(program("search.run", "--out", word))[1:] == [

@@ -25,16 +25,16 @@ class OneLineParser(argparse.ArgumentParser):
 def shown(path: object) -> str:
     """A path as it is shortest from here: relative where it lies below the working directory.
 
-    What has another meaning elsewhere, as a URI, stays as it is.
+    What lies elsewhere, or is no path of this machine, as a URI, stays as it is; so does all where
+    the working directory is the root, as in a container: whoever reads it is seldom there.
 
     >>> shown("s3://bucket/run"), shown(Path.cwd() / "runs" / "a")
     ('s3://bucket/run', 'runs/a')
     """
-    text = str(path)
-    try:
-        return str(Path(text).relative_to(Path.cwd())) if Path(text).is_absolute() else text
-    except ValueError:
+    text, here = str(path), Path.cwd()
+    if here == here.parent or not Path(text).is_relative_to(here):
         return text
+    return str(Path(text).relative_to(here))
 
 
 def program(module: str, *words: object) -> str:

@@ -137,6 +137,9 @@ def test_a_smoke_run_is_called_one_and_claims_nothing(
         assert "times less" not in text
         assert "that leaks less" not in text
     assert verdict(run).tone == "warn"
+    worse = [make.dense(), make.trial("confirm", 0, excess=0.32, test_accuracy=0.94)]
+    worse_run = load_run(write_run(worse, settings=settings, name="worse"))
+    assert verdict(worse_run).title == verdict(run).title
     assert "smoke run, figures without meaning" in card(run).splitlines()[0]
 
 
@@ -320,6 +323,19 @@ def test_what_a_run_says_of_itself_stands_in_report_and_card(
     assert "recurrent &lt;layers&gt;" in page
     plain = load_run(write_run(make.full(), name="plain"))
     assert "Not pruned" not in card(plain)
+
+
+def test_a_report_says_by_what_its_winner_was_picked(
+    write_run: RunWriter, make: SimpleNamespace
+) -> None:
+    epsilon = {"low": 8.0, "high": 8.0, "default": 8.0, "searched": False}
+    given = make.config(defense="dp", parameters={"epsilon": epsilon})
+    for name, settings, words in (
+        ("leak", make.config(), "by its excess gain"),
+        ("accuracy", given, "by its validation accuracy"),
+    ):
+        folder = write_run(make.full(), settings=settings, name=name)
+        assert words in report.write_report(folder).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
