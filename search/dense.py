@@ -12,7 +12,8 @@ from ray import tune
 from search.context import Context
 from search.launch import StageFailed, kept_checkpoint, kept_logits, run_stage
 from trainables.baseline import dense_seed
-from trainables.records import COMPLETE, ROUNDING, EpochRecord
+from trainables.outcome import ROUNDING
+from trainables.records import COMPLETE, EpochRecord
 from trainables.seeding import derive_seed
 from trainables.storage import write
 from trainables.trial import MODEL_FILE, Job, Shared

@@ -143,8 +143,10 @@ def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
         say(warning)
 
 
-def _tell_of_network(context: Context) -> None:
-    """What a reader of the figures must know of a network that is not ours."""
+def _tell_beforehand(context: Context) -> None:
+    """What a reader of the figures must know of the data, the network and the attacks."""
+    for note in context.inputs.notes:
+        context.say(note)
     network = context.inputs.network
     if network.unpruned:
         left = "; ".join(f"{name} ({why})" for name, why in network.unpruned.items())
@@ -154,6 +156,10 @@ def _tell_of_network(context: Context) -> None:
         )
     if context.config.pretrained_start:
         context.say(PRETRAINED)
+    if not context.config.references:
+        context.say(
+            "Matched references are off (--references 0): the leak of pruned models is understated"
+        )
 
 
 def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:
@@ -192,14 +198,10 @@ def _require_same_data(
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
-    for note in context.inputs.notes:
-        say(note)
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
-    _tell_of_network(context)
-    if not config.references:
-        say("Matched references are off (--references 0): the leak of pruned models is understated")
+    _tell_beforehand(context)
     dense = train_dense(context)
     found = {"dense_val_accuracy": dense.val_accuracy, "chance_accuracy": _chance(context.inputs)}
     folder.write_config({**folder.read_config(), **found})

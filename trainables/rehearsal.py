@@ -129,9 +129,6 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
     shape = DATASETS[config.dataset].image_shape
     with said(what):
         run = new_run(config, cohort, start)
-        sizes = [weight.numel() for weight in prunable_layers(run.model).values()]
-    if config.defense != "stacking" and len(sizes) != len(config.n):
-        raise InvalidInput(f"{what}: it replaces layers, so that {{n_i}} would not be theirs")
     if config.defense == "dp":
         _require_guarantee(what, run, cohort)
     with said(what, run.model):

@@ -109,6 +109,8 @@ def test_a_stage_ends_with_the_first_of_its_jobs_that_failed_for_good(monkeypatc
     with pytest.raises(StageFailed, match="failed: the training loss became nan"):
         needed.on_trial_complete(1, [], trial(trial_error="the training loss became nan"))
     needed.on_trial_complete(1, [], trial(trial_error=None))
+
+
 RAYS = (
     "ray::Trial.train() (pid=7, ip=10.0.0.1)\n"
     '  File "trial.py", line 1, in step\n    raise\n'
