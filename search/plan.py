@@ -11,7 +11,7 @@ from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES
-from trainables.models import build_model, layer_macs, layer_sizes
+from trainables.models import build_model, count_macs, layer_sizes
 from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
 
@@ -100,7 +100,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     model = build_model(
         config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
     )
-    macs = sum(layer_macs(model, spec.image_shape).values())
+    macs = count_macs(model, spec.image_shape).total
     return float(2.0 * macs * PASSES * members * passes(config))
 
 

@@ -115,7 +115,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         wait_for_room(resources, nodes, say)
         if stored is None:
             folder.create()
-            data = {**inputs.describe(), "pretrained_start": config.pretrained_start and PRETRAINED}
+            start = PRETRAINED if config.pretrained_start else None
+            data = {**inputs.describe(), "pretrained_start": start}
             stored = describe(config, folder.path.name, _recorded(options), data)
             folder.write_config(stored)
         else:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
 from search.presets import recipe as settings_of
 from tests.grammar import Recipe, draw, factory
@@ -18,9 +19,12 @@ from trainables.data.cohort import Cohort
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import PARTS, Split
+from trainables.defenses.dp import quiet_hooks
+from trainables.defenses.registry import DEFENSES
 from trainables.measure import size
 from trainables.models import MODELS, prunable_layers
 from trainables.plugin import register_dataset, register_model
+from trainables.private_run import PrivateRun
 from trainables.pruning_run import PruningRun
 from trainables.rehearsal import rehearse
 from trainables.training import accuracy
@@ -108,6 +112,31 @@ def require_true_numbers(folder) -> None:
     assert zeros >= found["weights"] - sum(n)
 
 
+def clipped_sum(run: PrivateRun, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What DP-SGD adds its noise to, for a loss so large that every image is clipped."""
+    optimizer, module = run._private.optimizer, run._private.module
+    optimizer.zero_grad()
+    with torch.random.fork_rng(), quiet_hooks():  # the same dropout whichever images there are
+        torch.manual_seed(0)  # noqa: TID251 - as above
+        (len(labels) * 1e4 * functional.cross_entropy(module(images), labels)).backward()
+    optimizer.clip_and_accumulate()
+    return torch.cat([weight.summed_grad.flatten() for weight in optimizer.params])
+
+
+def require_sensitivity(config: TrialConfig, *, draws: bool) -> None:
+    """No image adds more than the clip: alone, and beside others where nothing is drawn."""
+    data = cohort()
+    run = PrivateRun(config, data)
+    run._private.module.train()
+    clip = config.parameters["clip"] * (1 + 1e-4)
+    images, labels = data.images.batch(data.members[:3]), data.images.labels[data.members[:3]]
+    assert float(clipped_sum(run, images[:1], labels[:1]).norm()) <= clip
+    if draws:
+        return
+    whole, rest = clipped_sum(run, images, labels), clipped_sum(run, images[1:], labels[1:])
+    assert float((whole - rest).norm()) <= clip
+
+
 def outcome(recipe: Recipe, folder) -> str:
     """Whether the network ran or was refused; whatever else it does is an error of ours."""
     MODELS.pop("drawn", None)
@@ -115,6 +144,13 @@ def outcome(recipe: Recipe, folder) -> str:
     said = refusal(trial(n=()))
     if said is None:
         require_true_numbers(folder)
+        numbers = DEFENSES["dp"].numbers(2, "adam")
+        private = trial(
+            defense="dp", parameters={name: number.default for name, number in numbers.items()}
+        )
+        if refusal(private) is not None:
+            return "ran, but not with dp"
+        require_sensitivity(private, draws=bool({"dropout", "layer_drop"} & {*recipe.blocks}))
         return "ran"
     assert "\n" not in said
     assert len(said) < 800
@@ -141,5 +177,8 @@ def test_every_network_runs_with_true_numbers_or_is_refused_beforehand(first, tm
             raise AssertionError(f"network {seed}, {recipe}") from error
         if recipe.fault is not None:
             assert ended == "refused", f"network {seed}, {recipe}"
+        if recipe.mixes_batch:
+            assert ended != "ran", f"network {seed}, {recipe}"
         seen[recipe.fault is not None, ended] += 1
-    assert seen[False, "ran"] > AT_A_TIME / 2
+    assert seen[False, "ran"] > 0
+    assert seen[False, "ran"] + seen[False, "ran, but not with dp"] > AT_A_TIME / 2

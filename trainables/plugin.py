@@ -190,7 +190,7 @@ def _are_numbers(values: object, count: int, *, positive: bool) -> bool:
     return (
         isinstance(values, tuple | list)
         and len(values) == count
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
         and (not positive or min(values) > 0)
     )
 

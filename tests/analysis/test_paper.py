@@ -466,7 +466,7 @@ def test_memguards_distortion_stands_where_epsilon_does_and_weights_are_not_prot
     line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "memguard")[0]]).rows[
         0
     ]
-    assert line[-1].split("\n")[1:] == ["distortion 0.314"]
+    assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "distortion 0.314"]
     page = text_of(page_of(folder, out=tmp_path / "p.html"))
     assert "MemGuard protects answers, not weights" in page
 

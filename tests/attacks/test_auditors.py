@@ -104,6 +104,7 @@ def test_calibrated_scores_gain_nothing_without_a_leak_and_all_of_a_full_one():
 
     class Seen:
         labels = np.zeros(n, dtype=np.int64)
+        copies = None
 
     Seen.is_member = is_member
     folds = stratified_folds(Seen, 5, generator)
@@ -124,6 +125,7 @@ def test_calibration_keeps_a_leak_that_shows_in_sure_non_members_only():
 
     class Seen:
         labels = np.zeros(n, dtype=np.int64)
+        copies = None
 
     Seen.is_member = is_member
     p = calibrated_score(scores, Seen, stratified_folds(Seen, 5, generator))

@@ -40,7 +40,7 @@ register_model("flat", lambda k, s: nn.Sequential(nn.Flatten(), nn.Linear(16, k)
 @pytest.fixture(autouse=True)
 def no_ray_and_no_network(monkeypatch: pytest.MonkeyPatch):
     @contextlib.contextmanager
-    def cluster(address):
+    def cluster(address, *_):
         yield [{"CPU": 2.0}]
 
     def refuse(*_args, **_kwargs):

@@ -55,7 +55,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k: Any) -> Stages:
     """Have the search write these rows, or raise; nothing is trained and nothing confirmed."""
 
     @contextlib.contextmanager
-    def cluster(_address: str) -> Iterator[list[dict[str, float]]]:
+    def cluster(_address: str, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
     def train_dense(context: Context) -> SimpleNamespace:

@@ -89,7 +89,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch, mnist5k) -> None:
     """Two cores without Ray, and the data set that comes with the program only."""
 
     @contextlib.contextmanager
-    def cluster(address: str | None) -> Iterator[list[dict[str, float]]]:
+    def cluster(address: str | None, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
     def load_images(name: str, data_dir: Path | None):

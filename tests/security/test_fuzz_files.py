@@ -230,7 +230,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two cores without Ray; what plugins registered is gone at the end."""
 
     @contextlib.contextmanager
-    def cluster(address: str | None) -> Iterator[list[dict[str, float]]]:
+    def cluster(address: str | None, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
     monkeypatch.setattr(search.run, "cluster", cluster)

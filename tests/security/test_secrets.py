@@ -48,7 +48,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k) -> dict[str, object]:
     asked: dict[str, object] = {"end": None}
 
     @contextlib.contextmanager
-    def cluster(address: str) -> Iterator[list[dict[str, float]]]:
+    def cluster(address: str, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
     def train_dense(context: Context) -> None:

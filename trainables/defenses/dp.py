@@ -5,6 +5,7 @@ defence, not for releasing a model to adversaries who could guess a seed.
 """
 
 import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def poisson(count: int, batch_size: int, generator: torch.Generator) -> Iterator
         yield torch.rand(count, generator=generator).lt(rate).nonzero()[:, 0]
 
 
+@functools.cache
 def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: int) -> float:
     """Noise in units of the clipping norm for (epsilon, delta_for(members)) after all epochs.
 
