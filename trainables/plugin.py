@@ -30,6 +30,9 @@ MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
 """Of a class list and an image: beyond these a typing error is likelier than a data set."""
 
+LARGEST = 1e6
+"""Of a mean or a standard deviation of pixels in [0, 1]."""
+
 _LOADED: set[str] = set()
 """Hashes of the texts that were run in this process."""
 
@@ -190,7 +193,7 @@ def _are_numbers(values: object, count: int, *, positive: bool) -> bool:
     return (
         isinstance(values, tuple | list)
         and len(values) == count
-        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+        and all(type(value) in (int, float) and abs(value) <= LARGEST for value in values)
         and (not positive or min(values) > 0)
     )
 
