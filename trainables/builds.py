@@ -123,7 +123,7 @@ def _require_fresh_starts(
             f"model {name!r}: {moved[0]!r} differs between two builds from the same seed: draw "
             "initial values from torch's, NumPy's or Python's global generator, which are seeded"
         )
-    drawn = [key for key, value in first.items() if not bool((value == value.flatten()[0]).all())]
+    drawn = [key for key, value in first.items() if not bool((value == value.flatten()[:1]).all())]
     fixed = [key for key in drawn if torch.equal(first[key], second[key])]
     if fixed and not pretrained_start:
         raise InvalidInput(

@@ -38,7 +38,9 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
     for prefix, module in model.named_modules():
         for name in weight_names(module):
             weight = dict(module.named_parameters(recurse=False)).get(name)
-            if weight is None or not weight.requires_grad or id(weight) in known:
+            if weight is None or id(weight) in known:
+                continue
+            if not weight.requires_grad or not weight.numel():
                 continue
             known.add(id(weight))
             found[_layer(prefix, name)] = weight
