@@ -369,12 +369,12 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
             changes[name] = known(value, choices[name], option) if name in choices else value
     config = _with_defense(dataclasses.replace(config, **changes), given)
     _require_reachable(config, network)
-    if plugin is not None:
-        rehearse(_any_trial(config), pretrained_start=config.pretrained_start)
-    elif config.pretrained_start:
+    if config.pretrained_start and not MODELS[model].foreign:
         raise InvalidInput(
             f"--pretrained-start is of a network of --plugin, and {model} is ours: leave it out"
         )
+    if plugin is not None:
+        rehearse(_any_trial(config), pretrained_start=config.pretrained_start)
     return config
 
 

@@ -124,8 +124,9 @@ def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
     said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
     if config.defense == "dp" and duplicates.most > 1:
         said.append(
-            f"Differential privacy counts each copy for itself: an image with {duplicates.most} "
-            f"copies among the members has {duplicates.most} times the epsilon that is reported"
+            "Differential privacy counts each copy for itself: the reported epsilon does not hold "
+            f"for an image that occurs up to {duplicates.most} times among the members, whose own "
+            "is far larger at this delta (--duplicates drop keeps one copy)"
         )
     return said
 

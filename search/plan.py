@@ -11,7 +11,7 @@ from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES
-from trainables.models import build_model, count_macs, layer_sizes
+from trainables.models import build_model, count_macs, outline
 from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
 
@@ -112,15 +112,18 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     compression = config.min_compression or "none"
     spec = DATASETS[config.dataset]
-    layers = layer_sizes(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape)
     return "\n".join(
         [
             *_data(config, inputs, sizes),
-            f"Network    {config.model}: {sum(layers.values()):,} prunable weights in "
-            f"{len(layers)} layers",
+            f"Network    {config.model}: {sum(network.layers.values()):,} prunable weights in "
+            f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
+            f"{network.parameters:,} parameters",
+            *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
-            f"Bounds     accuracy drop {drop}, compression >= {compression}",
+            f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
+            f"{compression}",
             f"Trainings  {counts['dense']} dense (1 target, {counts['dense'] - 1} references), "
             f"{counts['search']} search, {counts['references']} pruned references, "
             f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",
@@ -156,12 +159,13 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
     """What the data are, or would be."""
     parts = "" if sizes is None else ", ".join(f"{size} {part}" for part, size in sizes.items())
     if inputs is not None:
+        repeated = inputs.duplicates.in_words(config.duplicates)  # has a row of its own
         return [
             f"Data       {config.dataset}: {parts}",
             *_classes(config, inputs),
-            f"Duplicates {inputs.duplicates.in_words(config.duplicates)}",
+            f"Duplicates {repeated}",
             _sample(inputs.survey.sample, DATASETS[config.dataset]),
-            *(f"Note       {note}" for note in inputs.survey.notes),
+            *(f"Note       {note}" for note in inputs.notes if note != repeated),
         ]
     published = DATASETS[config.dataset].published
     if published is None:

@@ -183,6 +183,12 @@ def _require_same_data(
             f"--resume {folder.path}: the data are not those of the run (their split hashes "
             "differ); give the same --data-dir"
         )
+    if any(stored[key] != found[key] for key in ("layer_names", "layer_weights")):
+        raise InvalidInput(
+            f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
+            "release, or another network): resume it with the version that began it, or start a "
+            "new run"
+        )
     if "image_hashes" not in stored:
         say(
             "This run is of an older version, which did not write down what its images were: only "

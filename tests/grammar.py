@@ -249,7 +249,8 @@ class Block(nn.Module):
             dropped = self.training and float(torch.rand(())) < 0.5
             return hidden if dropped else hidden + torch.relu(layer(hidden))
         if kind == "experts":
-            return torch.relu(layer[int(hidden.detach().sum().abs() * 10) % 2](hidden))
+            chosen = int(hidden.detach().sum().abs() * 10) % 2 if self.training else 0
+            return torch.relu(layer[chosen](hidden))
         if kind == "functional":
             return torch.relu(functional.linear(hidden, layer.weight, layer.bias))
         if self.token is not None:

@@ -325,7 +325,7 @@ def layer_drop(k, _shape) -> nn.Module:
 
 def experts(k, _shape) -> nn.Module:
     def forward(m, x):
-        chosen = int(m.gate(flat(x)).sum(0).argmax()) % 2
+        chosen = int(m.gate(flat(x)).sum(0).argmax()) % 2 if m.training else 0
         return m.f(torch.relu(m.experts[chosen](flat(x))))
 
     return Built(
@@ -369,6 +369,56 @@ class IsALayer(nn.Linear):
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(flat(images))
+
+
+def input_changed_in_place(k, _shape) -> nn.Module:
+    return Built(lambda m, x: m.f(flat(x.mul_(0.5))), f=nn.Linear(64, k))
+
+
+class GradientInForward(nn.Module):
+    """As score networks do: the forward pass itself takes a gradient."""
+
+    def __init__(self, k, _shape) -> None:
+        super().__init__()
+        self.a, self.f = nn.Linear(64, 16), nn.Linear(64, k)
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            given = flat(images).requires_grad_()
+            energy = torch.tanh(self.a(given)).sum()
+            (score,) = torch.autograd.grad(energy, given, create_graph=self.training)
+        return self.f(score)
+
+
+class Versioned(Built):
+    """As torchvision's MNASNet: loading asks for the version that the weights were saved with."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state, prefix, metadata, *others):
+        if metadata.get("version") not in (1, 2):
+            raise ValueError("version should be set to 1 or 2")
+        super()._load_from_state_dict(state, prefix, metadata, *others)
+
+
+def versioned(k, _shape) -> nn.Module:
+    return Versioned(
+        lambda m, x: m.f(torch.relu(m.a(flat(x)))), a=nn.Linear(64, 16), f=nn.Linear(16, k)
+    )
+
+
+def weights_without_values(k, shape) -> nn.Module:
+    network = two_layers(k, shape)
+    network.empty = nn.Parameter(torch.zeros(0, 4))
+    return network
+
+
+def complex_parameter(k, _shape) -> nn.Module:
+    network = Built(
+        lambda m, x: m.f(torch.fft.fft(flat(x)).mul(m.filter[0]).abs()), f=nn.Linear(64, k)
+    )
+    network.filter = nn.Parameter(torch.randn(1, 64, dtype=torch.complex64))
+    return network
 
 
 def own_projection(k, _shape) -> nn.Module:
@@ -437,6 +487,11 @@ SOUND = {
         residual_in_place,
         log_softmax,
         IsALayer,
+        input_changed_in_place,
+        GradientInForward,
+        versioned,
+        weights_without_values,
+        complex_parameter,
         own_projection,
         drawn_by_numpy,
     )
@@ -537,6 +592,45 @@ def two_parameters_in_one_memory(k, shape) -> nn.Module:
     return network
 
 
+def layer_in_a_list(k, shape) -> nn.Module:
+    network = Built(lambda m, x: m.f(torch.relu(m.kept[0](flat(x)))), f=nn.Linear(16, k))
+    network.kept = [_BACKBONE]
+    return network
+
+
+def part_of_a_larger_tensor(k, shape) -> nn.Module:
+    network = two_layers(k, shape)
+    network.a.weight = nn.Parameter(torch.randn(32, 64)[:16])
+    return network
+
+
+def mean_of_the_batch_in_evaluation(k, _shape) -> nn.Module:
+    return Built(lambda m, x: m.f(flat(x) - flat(x).mean(0)), f=nn.Linear(64, k))
+
+
+def norm_without_statistics(k, _shape) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, k)
+    )
+
+
+def buffer_made_in_the_forward_pass(k, _shape) -> nn.Module:
+    def forward(m, x):
+        if not hasattr(m, "table"):
+            m.register_buffer("table", torch.ones(64))
+        return m.f(flat(x) * m.table)
+
+    return Built(forward, f=nn.Linear(64, k))
+
+
+def compiled(k, shape) -> nn.Module:
+    return torch.compile(two_layers(k, shape), backend="eager")
+
+
+def nothing_at_all(k, _shape) -> nn.Module:
+    return Built(lambda m, x: {}, f=nn.Linear(64, k))
+
+
 def masked_by_prune(k, shape) -> nn.Module:
     network = two_layers(k, shape)
     prune.l1_unstructured(network.a, "weight", amount=0.5)
@@ -619,6 +713,13 @@ REFUSED = {
     step_counter: "keeps state that the state dict does not hold",
     moving_average_outside: "keeps state outside of the module",
     two_parameters_in_one_memory: "'a.weight' and 'b.weight' are two tensors in the same memory",
+    layer_in_a_list: "'kept' holds layers or parameters in a list or dictionary",
+    part_of_a_larger_tensor: "'a.weight' is a part or a view of another tensor",
+    mean_of_the_batch_in_evaluation: "its answer to an image depends on the others of the batch",
+    norm_without_statistics: "its answer to an image depends on the others of the batch",
+    buffer_made_in_the_forward_pass: "a forward pass in evaluation mode changes 'table'",
+    compiled: "is made by torch.compile",
+    nothing_at_all: "it returns dict, not logits",
     masked_by_prune: "layer 'a' has a mask of torch.nn.utils.prune",
     all_frozen: "has no weight to prune (a.weight: it is frozen",
     only_computed_weights: "the layer's weight is computed from it at each call",

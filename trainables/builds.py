@@ -5,7 +5,7 @@ builds must share no memory, follow from their seeds, and be determined by their
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,8 @@ def require_sound_builds(config: TrialConfig, *, pretrained_start: bool) -> nn.M
     _require_logits(config, first, spec)
     if MODELS[config.model].foreign:
         second = _built(config, seed=1)
-        _require_own_tensors(config.model, first, second)
+        _require_two_builds(config.model, first, second)
+        _require_own_memory(config.model, first, second)
         _require_fresh_starts(config, (first, second), pretrained_start=pretrained_start)
         _require_determined(config.model, first, second, random_images(spec, ASKED))
     return first
@@ -48,9 +49,17 @@ def _built(config: TrialConfig, *, seed: int) -> nn.Module:
 
 def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) -> None:
     name, classes = config.model, spec.n_classes
+    before = _copied(network.state_dict())
     with said(f"model {name!r} fails on images of {spec.image_shape}"), torch.no_grad():
         network.eval()
         logits = network(random_images(spec, 2))
+    after = network.state_dict()
+    changed = [key for key in {*before, *after} if not _alike(before.get(key), after.get(key))]
+    if changed:
+        raise InvalidInput(
+            f"model {name!r}: a forward pass in evaluation mode changes {changed[0]!r}: make it in "
+            "__init__, and change it only if self.training"
+        )
     if tuple(logits.shape) != (2, classes):
         raise InvalidInput(
             f"model {name!r} gives {tuple(logits.shape)} for two images of {classes} classes: it "
@@ -69,8 +78,8 @@ def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) 
         )
 
 
-def _require_own_tensors(name: str, first: nn.Module, second: nn.Module) -> None:
-    """Refuse a module that is handed out twice, tensors of two builds, and two in one memory."""
+def _require_two_builds(name: str, first: nn.Module, second: nn.Module) -> None:
+    """Refuse a module that is handed out twice, builds that differ, and what no build holds."""
     if first is second:
         raise InvalidInput(
             f"model {name!r} is the same module every time it is asked for, so that one trial's "
@@ -88,8 +97,23 @@ def _require_own_tensors(name: str, first: nn.Module, second: nn.Module) -> None
             f"model {name!r} is another network each time it is built: let its layers follow from "
             "the classes and the image shape alone"
         )
+    outside = _kept_outside(first)
+    if outside is not None:
+        raise InvalidInput(
+            f"model {name!r}: {outside!r} holds layers or parameters in a list or dictionary, so "
+            "that they are no part of the network: use nn.ModuleList, nn.ModuleDict or "
+            "nn.ParameterList"
+        )
+
+
+def _require_own_memory(name: str, first: nn.Module, second: nn.Module) -> None:
+    """Refuse tensors that lie in the memory of others, in one network or in two."""
     places: dict[int, str] = {}
     for key, tensor in _tensors(first):
+        if tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size():
+            raise InvalidInput(
+                f"model {name!r}: {key!r} is a part or a view of another tensor: clone() it"
+            )
         other = places.setdefault(tensor.untyped_storage().data_ptr(), key)
         if other != key:
             raise InvalidInput(
@@ -102,6 +126,22 @@ def _require_own_tensors(name: str, first: nn.Module, second: nn.Module) -> None
                 f"model {name!r}: two networks share the memory of {key!r}, so that one trial "
                 "would change another: make it anew, or clone() it, at each call"
             )
+
+
+def _kept_outside(network: nn.Module) -> str | None:
+    """The attribute that holds modules or parameters which the network does not know of."""
+    known = {id(part) for part in (*network.modules(), *network.parameters())}
+    for prefix, module in network.named_modules():
+        for key, value in vars(module).items():
+            if key.startswith("_"):
+                continue
+            parts = value.values() if isinstance(value, dict) else value
+            if isinstance(parts, list | tuple | set | type({}.values())) and any(
+                isinstance(part, nn.Module | nn.Parameter) and id(part) not in known
+                for part in parts
+            ):
+                return f"{prefix}.{key}".lstrip(".")
+    return None
 
 
 def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -123,20 +163,26 @@ def _require_fresh_starts(
             f"model {name!r}: {moved[0]!r} differs between two builds from the same seed: draw "
             "initial values from torch's, NumPy's or Python's global generator, which are seeded"
         )
-    drawn = [key for key, value in first.items() if not bool((value == value.flatten()[:1]).all())]
+    drawn = [key for key, value in first.items() if _is_drawn(value)]
     fixed = [key for key in drawn if torch.equal(first[key], second[key])]
     if fixed and not pretrained_start:
         raise InvalidInput(
             f"model {name!r} starts from the same {fixed[0]!r} whatever the seed ({len(fixed)} of "
-            f"{len(drawn)} initialised parameters): a checkpoint, or a generator of its own. Had "
-            "such weights seen these images, members and non-members alike, no figure of the run "
-            "would be true: say with --pretrained-start that they never did, or start from scratch"
+            f"{len(drawn)} initialised parameters): a checkpoint, a generator of its own, or a "
+            "formula (a fixed table belongs in a buffer). Had such weights seen these images, "
+            "members and non-members alike, no figure of the run would be true: say with "
+            "--pretrained-start that they never did, or start from scratch"
         )
     if pretrained_start and not fixed:
         raise InvalidInput(
             f"--pretrained-start: all parameters of model {name!r} follow from the seed, so "
             "nothing in it is pretrained: leave the option out"
         )
+
+
+def _is_drawn(value: Tensor) -> bool:
+    """Whether its values look like draws: not whole numbers, and more than two different ones."""
+    return value.is_floating_point() and len(torch.unique(value.detach())) > 2
 
 
 def _require_determined(name: str, first: nn.Module, second: nn.Module, images: Tensor) -> None:
@@ -150,6 +196,14 @@ def _require_determined(name: str, first: nn.Module, second: nn.Module, images: 
         raise InvalidInput(
             f"model {name!r} answers differently when it is asked twice in evaluation mode: turn "
             "off what is random there (functional dropout needs training=self.training)"
+        )
+    whole, half = answers(first, images), answers(first, images[: ASKED // 2])
+    scale = float(whole.abs().max())
+    if not torch.allclose(whole[: ASKED // 2], half, rtol=1e-3, atol=1e-3 * scale):
+        raise InvalidInput(
+            f"model {name!r}: in evaluation mode its answer to an image depends on the others of "
+            "the batch, so that no accuracy or leak is its own: use running statistics, or norms "
+            "of single images"
         )
     with said(f"model {name!r}: its state dict cannot be loaded into a new build"):
         load_weights(second, first.state_dict())
@@ -172,8 +226,15 @@ def _loose(network: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _alike(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and one.shape == other.shape and bool(torch.equal(one, other))
+def _copied(state: Mapping[str, object]) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _alike(one: object, other: object) -> bool:
+    """Whether both are tensors of the same values; what is no tensor is not compared."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return isinstance(one, Tensor) == isinstance(other, Tensor)
+    return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
 
 
 def random_images(spec: DatasetSpec, count: int) -> Tensor:

@@ -221,6 +221,10 @@ def _build(
         raise InvalidInput(
             f"model {name!r} has a lazy layer, whose weights cannot be counted: give its sizes"
         )
+    if any(hasattr(module, "_orig_mod") for module in network.modules()):
+        raise InvalidInput(
+            f"model {name!r} is made by torch.compile, which hides its layers: register it without"
+        )
     masked = masked_layers(network)
     if masked:
         raise InvalidInput(

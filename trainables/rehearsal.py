@@ -39,8 +39,8 @@ HEAVY = 50_000_000
 """Multiply-accumulates of one image: above, a rehearsal with many batches takes a minute."""
 
 PRETRAINED = (
-    "The networks started from weights that were given, not from a seed, and whoever started the "
-    "run said (--pretrained-start) that these weights never saw any of its images"
+    "The networks started from weights that no seed moves, and whoever started the run said "
+    "(--pretrained-start) that these weights never saw any of its images"
 )
 """Stands in config.json, on the report and on the card of such a run."""
 

@@ -154,7 +154,7 @@ class Epoch:
         return mean if plain else float(entropy) / seen, float(correct) / seen
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: some networks take gradients in their forward pass
 def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()

@@ -1,7 +1,9 @@
 """A network's weights on disk and between processes: each tensor once, under one of its names."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +29,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
     Raises ValueError, one line, where the model has what `weights` lack, or lacks what they have.
     """
-    missing, unexpected = model.load_state_dict(weights, strict=False)
     own = model.state_dict()
+    named: Any = OrderedDict(weights)
+    named._metadata = own._metadata  # type: ignore[attr-defined]  # noqa: SLF001 - versions that modules look for
+    missing, unexpected = model.load_state_dict(named, strict=False)
     given = {own[name].data_ptr() for name in weights if name in own}
     lost = [name for name in missing if own[name].numel() and own[name].data_ptr() not in given]
     if lost or unexpected:

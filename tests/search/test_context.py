@@ -140,7 +140,10 @@ def test_an_image_with_two_labels_is_a_duplicate_too(own) -> None:
 
 def test_differential_privacy_of_an_image_with_copies_is_said(own) -> None:
     own.write(np.repeat(own.pixels[:150], 2, axis=0), np.repeat(np.arange(150) % 3, 2))
-    assert "2 times the epsilon" in own.inputs("--defense", "dp").notes[-1]
+    assert (
+        "epsilon does not hold for an image that occurs up to 2 times"
+        in own.inputs("--defense", "dp").notes[-1]
+    )
     notes = own.inputs("--defense", "dp", "--duplicates", "drop").notes
     assert not any("epsilon" in note for note in notes)
 

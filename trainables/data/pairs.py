@@ -61,7 +61,11 @@ def _made(name: str, make: Callable[[Path], Pairs], folder: Path) -> tuple[Pairs
     except (FileNotFoundError, ConnectionError, URLError) as error:
         raise DataAbsent(f"data set {name!r} failed: {_cause(error)}") from error
     except (Exception, SystemExit) as error:
-        raise InvalidInput(f"data set {name!r} failed: {_cause(error)}") from error
+        absent = isinstance(error, RuntimeError) and "not found" in str(
+            error
+        )  # as torchvision says
+        kind = DataAbsent if absent else InvalidInput
+        raise kind(f"data set {name!r} failed: {_cause(error)}") from error
 
 
 def _item(

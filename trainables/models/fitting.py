@@ -67,7 +67,7 @@ def logits_of(output: object) -> Tensor:
     """
     if isinstance(output, Tensor):
         return output
-    if isinstance(output, Mapping):
+    if isinstance(output, Mapping) and output:
         return logits_of(output["logits"] if "logits" in output else next(iter(output.values())))
     if isinstance(output, tuple | list) and output:
         return logits_of(output[0])
@@ -83,10 +83,9 @@ def _logits(_network: nn.Module, _images: tuple[Tensor, ...], output: object) ->
 
 def _prepared(fit: Fit, _network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     images, *others = inputs
-    images = images.to(fit.images)
-    if not fit.channels_last:  # a clone: of one channel, either order passes for the other
-        images = images.clone(memory_format=torch.contiguous_format)
-    return (images, *others)
+    order = torch.preserve_format if fit.channels_last else torch.contiguous_format
+    # always a clone: it may be written into, and of one channel either order passes for the other
+    return (images.to(fit.images).clone(memory_format=order), *others)
 
 
 def _precisions(network: nn.Module) -> list[Fit]:

@@ -40,7 +40,7 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
             weight = dict(module.named_parameters(recurse=False)).get(name)
             if weight is None or id(weight) in known:
                 continue
-            if not weight.requires_grad or not weight.numel():
+            if not weight.requires_grad or not weight.numel() or weight.is_complex():
                 continue
             known.add(id(weight))
             found[_layer(prefix, name)] = weight
@@ -50,22 +50,27 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
 def unpruned_weights(model: nn.Module) -> dict[str, str]:
     """Name -> why it is not pruned, of every other matrix, kernel and table of the network."""
     pruned = {id(weight) for weight in prunable_layers(model).values()}
-    reasons: dict[str, str] = {}
     owners = dict(model.named_modules())
+    reasons: dict[str, str] = {}
     for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or id(parameter) in pruned:
-            continue
         prefix, _, own = name.rpartition(".")
-        owner = owners[prefix]
-        if not parameter.requires_grad:
-            reasons[name] = "it is frozen"
-        elif own in weight_names(owner):  # pruned only as another name of the same parameter
-            continue
-        elif prefix.endswith(".parametrizations.weight") or _computed_from(owner, own):
-            reasons[name] = "the layer's weight is computed from it at each call"
-        else:
-            reasons[name] = f"{type(owner).__name__} is not a layer whose weights are pruned"
+        if parameter.dim() > 1 and id(parameter) not in pruned:
+            reasons[name] = _reason(parameter, own, prefix, owners[prefix])
+    kept = model.state_dict()
+    for name, buffer in model.named_buffers():
+        if name in kept and buffer.dim() > 1 and buffer.is_floating_point():
+            reasons[name] = "it is a buffer"
     return reasons
+
+
+def _reason(parameter: nn.Parameter, own: str, prefix: str, owner: nn.Module) -> str:
+    if not parameter.requires_grad:
+        return "it is frozen"
+    if parameter.is_complex():
+        return "it is complex"
+    if prefix.endswith(".parametrizations.weight") or _computed_from(owner, own):
+        return "the layer's weight is computed from it at each call"
+    return f"{type(owner).__name__} is not a layer whose weights are pruned"
 
 
 def masked_layers(model: nn.Module) -> list[str]:
