@@ -385,7 +385,7 @@ def _require_reachable(config: SearchConfig, network: Outline) -> None:
     if bound is not None and bound > most:
         left = [f"{name} ({why})" for name, why in network.unpruned.items()]
         raise InvalidInput(
-            f"--min-compression {bound:g} cannot be met: {share:.0%} of the {network.parameters:,} "
+            f"--min-compression {bound:g} cannot be met: {share:.1%} of the {network.parameters:,} "
             f"parameters of {config.model} can be pruned, so that it shrinks {most:.2g} times at "
             f"most; not pruned: {', '.join([*left[:3], 'biases and norms'])}"
         )

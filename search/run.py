@@ -183,7 +183,7 @@ def _require_same_data(
             f"--resume {folder.path}: the data are not those of the run (their split hashes "
             "differ); give the same --data-dir"
         )
-    if any(stored[key] != found[key] for key in ("layer_names", "layer_weights")):
+    if any(stored.get(key) != found[key] for key in ("layer_names", "layer_weights")):
         raise InvalidInput(
             f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
             "release, or another network): resume it with the version that began it, or start a "
