@@ -487,7 +487,7 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
 
 def _count_or_nan(cell: object) -> float:
     """NaN in tables of releases that did not count it."""
-    return math.nan if pd.isna(cell) else float(cell)  # type: ignore[arg-type, call-overload]
+    return math.nan if pd.isna(cell) else float(cell)  # type: ignore[arg-type, call-overload]  # a cell of a table is an object
 
 
 def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:

@@ -58,7 +58,7 @@ class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no t
         for weight in self._module.parameters():
             weight._forward_counter = 0  # noqa: SLF001 - Opacus's own bookkeeping
             if hasattr(weight, "_current_grad_sample"):
-                del weight._current_grad_sample  # noqa: SLF001
+                del weight._current_grad_sample  # noqa: SLF001 - what Opacus keeps there
         for layer in self.iterate_submodules(self._module):
             for name in ("activations", "max_batch_len"):
                 layer.__dict__.pop(name, None)

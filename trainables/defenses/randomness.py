@@ -1,14 +1,14 @@
 """A network's own randomness held still, so that two of its answers can be compared."""
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from trainables.seeding import seeded_globals
 
 NOISE = frozenset(
     f"aten::{name}"
@@ -23,22 +23,12 @@ MIDDLE = 0.5
 """Stands in for each of them."""
 
 
-@contextlib.contextmanager
-def same_draws(seed: int) -> Iterator[None]:
+def same_draws(seed: int) -> contextlib.AbstractContextManager[None]:
     """What torch (CPU), NumPy and Python draw globally follows from `seed`; their states return."""
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - networks draw from it
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        random.setstate(random.Random(seed).getstate())
-        np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(legacy)  # noqa: NPY002
+    return seeded_globals(seed, "dp-rehearsal")
 
 
-class _Still(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Still(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it without types
     """Random numbers are MIDDLE, whatever the size of the batch that they are drawn for."""
 
     def __torch_dispatch__(
@@ -47,7 +37,7 @@ class _Still(TorchDispatchMode):  # type: ignore[no-untyped-call]
         types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - what the operator gives
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))
         if func is torch.ops.aten.native_dropout.default:
@@ -61,5 +51,5 @@ class _Still(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @contextlib.contextmanager
 def no_draws() -> Iterator[None]:
     """Dropout and the like do the same to every element, so batches of two sizes compare."""
-    with same_draws(0), _Still():  # type: ignore[no-untyped-call]
+    with same_draws(0), _Still():  # type: ignore[no-untyped-call]  # as above
         yield

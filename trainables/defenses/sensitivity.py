@@ -123,7 +123,7 @@ def _require_nothing_kept(trial: _Trial) -> None:
         network = trial.copy()
         before = {name: value.clone() for name, value in _tensors(network).items()}
         with same_draws(0):
-            functional.cross_entropy(_logits(network, batch), trial.labels).backward()  # type: ignore[no-untyped-call]
+            functional.cross_entropy(_logits(network, batch), trial.labels).backward()  # type: ignore[no-untyped-call]  # torch annotates neither
         for name, value in _tensors(network).items():
             if not _equal(value.detach(), before[name]):
                 raise InvalidInput(
@@ -211,7 +211,7 @@ def _require_own_gradients(trial: _Trial) -> None:
     """What Opacus says is an image's gradient is autograd's of that image alone."""
     with no_draws():
         training = trial.private()
-        functional.cross_entropy(_logits(training.module, trial.images), trial.labels).backward()  # type: ignore[no-untyped-call]
+        functional.cross_entropy(_logits(training.module, trial.images), trial.labels).backward()  # type: ignore[no-untyped-call]  # torch annotates neither
         found = training.optimizer.rows()
         for index in range(len(trial.images)):
             exact = _gradient(trial, slice(index, index + 1))
@@ -264,7 +264,7 @@ def _clipped_sum(trial: _Trial, images: Tensor, losses: Tensor) -> Tensor:
     training = trial.private()
     logits = _logits(training.module, images)
     each = functional.cross_entropy(logits, trial.labels[: len(images)], reduction="none")
-    (each * losses.to(each)).mean().backward()  # type: ignore[no-untyped-call]
+    (each * losses.to(each)).mean().backward()  # type: ignore[no-untyped-call]  # torch annotates neither
     training.optimizer.clip_and_accumulate()
     return torch.cat([weight.summed_grad.flatten() for weight in training.optimizer.params])
 
