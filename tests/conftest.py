@@ -53,9 +53,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster(own_home: Path) -> Iterator[str]:
-    """The address of a real cluster: two nodes of one CPU, each a raylet and workers of its own."""
+    """The address of a real cluster: two nodes of one CPU, each a raylet and workers of its own.
+
+    Each file has its own: one file's tests take machines away, and the next would find the cluster
+    half an hour later as they left it.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
