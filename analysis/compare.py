@@ -8,9 +8,9 @@ from analysis import evidence, figures, pages, statistics, tables
 from analysis.load import Run, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
-from trainables.commandline import OneLineParser, as_command, program
-from trainables.config import InvalidInput, one_line
-from trainables.storage import Place
+from trainables.base.commandline import OneLineParser, as_command, program
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place
 
 
 def compare(paths: Sequence[Place | str]) -> tuple[str, str]:

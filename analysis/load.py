@@ -15,10 +15,10 @@ from analysis.validity import (
     damage_of_scores,
     damage_of_trials,
 )
-from trainables.commandline import program, resume
-from trainables.config import InvalidInput, one_line
+from trainables.base.commandline import program, resume
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place, children, place, read_json
 from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
-from trainables.storage import Place, children, place, read_json
 
 CONFIG_VERSION = 1
 """Newest version of config.json that is understood."""

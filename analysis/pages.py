@@ -7,9 +7,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from trainables import storage
-from trainables.config import InvalidInput
-from trainables.storage import Place
+from trainables.base import storage
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import Place
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

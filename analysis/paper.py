@@ -10,9 +10,9 @@ from analysis.evidence import Chosen, defended, ordinary
 from analysis.load import Run, load_distinct, run_name
 from analysis.matched import Task
 from analysis.paper_tables import PaperTable, paper_tables
-from trainables.commandline import OneLineParser, as_command
-from trainables.config import InvalidInput, one_line
-from trainables.storage import Place
+from trainables.base.commandline import OneLineParser, as_command
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place
 
 
 def paper(paths: Sequence[Place | str]) -> tuple[str, str]:

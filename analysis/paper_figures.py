@@ -11,8 +11,8 @@ from safetensors.numpy import load
 from analysis.evidence import Measured, measured_as, task_of
 from analysis.load import Run
 from analysis.published import SYSTEMS
-from trainables.config import InvalidInput, one_line
-from trainables.storage import Place
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place
 
 PAPERS = ("cifar10", "vgg16")
 """The data set and network of both figures."""

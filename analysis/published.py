@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from trainables.commandline import program
+from trainables.base.commandline import program
 
 SYSTEMS: dict[str, str] = {
     "none": "Baseline",

@@ -11,10 +11,10 @@ from analysis import figures, pages, roc, statistics, tables
 from analysis.load import Run, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
-from trainables.commandline import OneLineParser, as_command
-from trainables.config import InvalidInput, one_line
+from trainables.base.commandline import OneLineParser, as_command
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place
 from trainables.outcome import goal_of
-from trainables.storage import Place
 
 
 def write_report(run_path: Place | str) -> Place:

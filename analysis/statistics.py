@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.outcome import goal_of, violation
 from trainables.records import COMPARATOR, FAILED, WITH_REFERENCES
 

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import audited, evidence, failures, statistics, tables
 from analysis.load import Run
 from analysis.statistics import Interval
-from trainables.commandline import resume
+from trainables.base.commandline import resume
 
 MEASURABLE = 0.01
 """Nats. A dense network whose excess gain is surely below this is said not to leak measurably: it

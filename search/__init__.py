@@ -4,6 +4,6 @@ import sys
 
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and __path__ != [f"{sys.path[0]}/search"]:
     folder = sys.path.pop(0)  # a command, called in a folder whose files Python would import
-    from trainables.commandline import refuse_namesakes
+    from trainables.base.commandline import refuse_namesakes
 
     refuse_namesakes(folder, "analysis", "trainables")

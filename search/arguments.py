@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import datetime
-import difflib
 import math
 import re
 import sys
@@ -15,9 +14,12 @@ from search.config import NO_BOUND, SearchConfig
 from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
 from search.searcher import SAMPLERS
 from search.space import default_kind
+from trainables.base.commandline import OneLineParser
+from trainables.base.errors import InvalidInput
+from trainables.base.names import known
+from trainables.base.storage import Place, place
 from trainables.candidates import BUILDERS
-from trainables.commandline import OneLineParser
-from trainables.config import InvalidInput, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.duplicates import POLICIES
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
@@ -25,7 +27,6 @@ from trainables.models import MODELS, Outline, outline
 from trainables.plugin import Plugin
 from trainables.pruning.registry import PRUNERS
 from trainables.rehearsal import rehearse
-from trainables.storage import Place, place
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Audit -> how many shadow models it takes by default."""
@@ -57,17 +58,6 @@ class Options:
     dry_run: bool
     quiet: bool
     preset: str
-
-
-def known(value: str, choices: Sequence[str], option: str, shown: str | None = None) -> str:
-    """`value`, or InvalidInput that names the nearest of `choices` and all, or `shown` instead."""
-    if value in choices:
-        return value
-    near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]}?" if near else ";"
-    raise InvalidInput(
-        f"{option} {value!r} is unknown{hint} There are {shown or ', '.join(choices)}"
-    )
 
 
 def duration(text: str, option: str = "--time-budget") -> float:

@@ -20,11 +20,11 @@ from trainables.attacks.auditors import audit_scores, calibrated_score
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.rmia import Population
+from trainables.base.seeding import derive_seed, numpy_generator
+from trainables.base.storage import write
 from trainables.config import config_hash
 from trainables.data.cohort import copies_of_audited
 from trainables.records import AUDIT_SCHEMA
-from trainables.seeding import derive_seed, numpy_generator
-from trainables.storage import write
 from trainables.trial import POPULATION_FILE, Job
 
 SCORES = "scores.parquet"

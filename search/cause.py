@@ -1,6 +1,6 @@
 """What made a trial fail, on one line: its exception, or that its process is gone."""
 
-from trainables.config import final_exception
+from trainables.base.errors import final_exception
 
 PROCESS_ENDED = (
     "the trial's process ended every time it was tried: no epoch within --trial-timeout, or "

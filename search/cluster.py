@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from trainables.commandline import as_command
-from trainables.config import InvalidInput, one_line
+from trainables.base.commandline import as_command
+from trainables.base.errors import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
 

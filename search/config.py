@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any, Self
 
+from trainables.base.errors import InvalidInput
 from trainables.config import (
     MOST_EXACT,
     ADMMConfig,
     AttackConfig,
-    InvalidInput,
     TrainingConfig,
     config_hash,
     rebuilt,

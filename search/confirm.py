@@ -12,10 +12,10 @@ from ray import tune
 from search.config import SearchConfig
 from search.launch import Stage, kept_logits, run_stage
 from search.space import Candidate
+from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
 from trainables.outcome import Goal
 from trainables.records import COMPARATOR, COMPLETE, PRUNED
-from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
 log = logging.getLogger(__name__)

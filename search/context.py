@@ -15,7 +15,9 @@ from search.progress import LiveView
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder
 from search.space import Space
-from trainables.config import InvalidInput, TrialConfig
+from trainables.base.errors import InvalidInput
+from trainables.base.seeding import derive_seed
+from trainables.config import TrialConfig
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import copies_of_audited, for_population, reference_halves
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
@@ -26,7 +28,6 @@ from trainables.data.survey import Survey, survey
 from trainables.defenses.registry import DEFENSES
 from trainables.models import Outline, outline, published_weights
 from trainables.plugin import Plugin
-from trainables.seeding import derive_seed
 from trainables.trial import Job, Shared
 
 

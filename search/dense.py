@@ -11,11 +11,11 @@ from ray import tune
 
 from search.context import Context
 from search.launch import StageFailed, kept_checkpoint, kept_logits, run_stage
+from trainables.base.seeding import derive_seed
+from trainables.base.storage import write
 from trainables.baseline import dense_seed
 from trainables.outcome import ROUNDING
 from trainables.records import COMPLETE, EpochRecord
-from trainables.seeding import derive_seed
-from trainables.storage import write
 from trainables.trial import MODEL_FILE, Job, Shared
 from trainables.weights import as_arrays, read_weights
 

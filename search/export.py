@@ -7,7 +7,7 @@ from ray import tune
 
 from search.launch import kept_checkpoint
 from search.runfolder import RunFolder
-from trainables.storage import write
+from trainables.base.storage import write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
 

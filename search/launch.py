@@ -27,8 +27,8 @@ from ray.util import placement_group, remove_placement_group
 from search.cause import cause
 from search.notice import LeavesOnNotice, checkpoints_first
 from search.raystart import start_local
-from trainables.config import InvalidInput
-from trainables.storage import Place, RemotePath, children, unsealed
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import Place, RemotePath, children, unsealed
 from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """Writes what was measured to parquet: one part per trial, so a trial can only be there once.
 
 trials.parquet and epochs.parquet are folders of parts named by the trial. A part is written whole
-or not at all (trainables/storage.py). Writing a trial costs the same however many there are, and
-writing it again replaces it.
+or not at all (trainables/base/storage.py). Writing a trial costs the same however many there are,
+and writing it again replaces it.
 """
 
 import re
@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.config import InvalidInput, one_line
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place, children, is_temporary, place, write
 from trainables.records import (
     EPOCH_SCHEMA,
     KINDS,
@@ -22,7 +23,6 @@ from trainables.records import (
     TrialRecord,
     to_table,
 )
-from trainables.storage import Place, children, is_temporary, place, write
 
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
 

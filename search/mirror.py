@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.space import Candidate, Space
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.records import COMPLETE, FAILED, PRUNED
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from search.config import SearchConfig
-from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig
+from trainables.base.errors import InvalidInput
+from trainables.config import ADMMConfig, AttackConfig, TrainingConfig
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS, PUBLISHED
 

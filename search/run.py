@@ -41,13 +41,13 @@ from search.plan import plan
 from search.runfolder import RunFolder, describe, require_whole
 from search.searching import base_job, search
 from search.space import Candidate
-from trainables.commandline import as_command, resume, shown
-from trainables.config import InvalidInput, one_line
+from trainables.base.commandline import as_command, resume, shown
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place, RemotePath, write
 from trainables.data.images import DataAbsent
 from trainables.outcome import goal_of
 from trainables.records import FAILED
 from trainables.rehearsal import PRETRAINED
-from trainables.storage import Place, RemotePath, write
 from trainables.trial import Job
 
 log = logging.getLogger("search")

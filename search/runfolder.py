@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from search.config import SearchConfig
-from trainables.commandline import program, resume, shown
-from trainables.config import InvalidInput, one_line
-from trainables.storage import Place, RemotePath, children, is_temporary, read_json, write
+from trainables.base.commandline import program, resume, shown
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place, RemotePath, children, is_temporary, read_json, write
 
 log = logging.getLogger(__name__)
 

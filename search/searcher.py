@@ -23,12 +23,13 @@ from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from search.space import Candidate, Params, Space, require_name
-from trainables.config import InvalidInput
+from search.space import Candidate, Params, Space
+from trainables.base.errors import InvalidInput
+from trainables.base.names import known
+from trainables.base.seeding import derive_seed
+from trainables.base.storage import sealed, unsealed
 from trainables.outcome import Goal
 from trainables.records import COMPLETE, FAILED
-from trainables.seeding import derive_seed
-from trainables.storage import sealed, unsealed
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ SAMPLERS: dict[str, SamplerFactory] = {
 
 def require_sampler(name: str) -> None:
     """Raise InvalidInput, with the near match, unless `name` is a sampler."""
-    require_name(name, SAMPLERS, "sampler")
+    known(name, SAMPLERS, "sampler")
 
 
 # --- what a trial is worth ------------------------------------------------------------------------

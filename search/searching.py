@@ -11,11 +11,11 @@ from search.dense import BASELINE, Dense
 from search.launch import Stage, run_stage
 from search.searcher import FeasibleSearcher
 from search.stopping import InfeasibleStopper
+from trainables.base.seeding import derive_seed
 from trainables.data.registry import DATASETS
 from trainables.models import build_model, prunable_layers
 from trainables.outcome import goal_of
 from trainables.pruning.allocation import erk, lamp, uniform
-from trainables.seeding import derive_seed
 from trainables.trial import Job
 from trainables.weights import as_tensors, load_weights
 

@@ -6,14 +6,14 @@ the others are the defence's, by name.
 """
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
+from trainables.base.names import known
 from trainables.defenses.registry import Parameter
 
 Counts = tuple[int, ...]
@@ -24,15 +24,6 @@ MOST_LAYERS_ALONE = 8
 """Up to here a parameter per layer; beyond, few numbers beat many at the budgets of a search."""
 
 MOST_CLUSTERS = 6
-
-
-def require_name(name: str, known: Iterable[str], what: str) -> None:
-    """Raise InvalidInput, with the near match, unless `name` is one of `known`."""
-    options = tuple(known)
-    if name not in options:
-        near = difflib.get_close_matches(name, options, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(options)}"
-        raise InvalidInput(f"unknown {what} {name!r}: {hint}")
 
 
 def default_kind(n_layers: int) -> str:
@@ -108,7 +99,7 @@ class Space:
     """The defence's own numbers."""
 
     def __post_init__(self) -> None:
-        require_name(self.kind, KINDS, "space")
+        known(self.kind, KINDS, "space")
         object.__setattr__(self, "layer_names", tuple(self.layer_names))
         object.__setattr__(self, "layer_weights", tuple(self.layer_weights))
         if not self.layer_names or len(self.layer_names) != len(self.layer_weights):

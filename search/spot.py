@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 
 import ray
 
-from trainables.commandline import OneLineParser, as_command
-from trainables.config import InvalidInput, one_line
+from trainables.base.commandline import OneLineParser, as_command
+from trainables.base.errors import InvalidInput, one_line
 
 OK, FAULT, BAD_INPUT = 0, 1, 2
 

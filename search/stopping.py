@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.tune import Stopper
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 HALFWAY = 0.5
 

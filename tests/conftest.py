@@ -87,11 +87,11 @@ def mnist5k_cohort(mnist5k: "Images") -> "Cohort":
     """The five parts of mnist5k under run seed 0, on the CPU."""
     import torch
 
+    from trainables.base.seeding import derive_seed
     from trainables.data.cohort import Cohort
     from trainables.data.device import DeviceImages
     from trainables.data.registry import DATASETS
     from trainables.data.split import five_way_split
-    from trainables.seeding import derive_seed
 
     spec = DATASETS["mnist5k"]
     split = five_way_split(mnist5k.labels, spec.fractions, derive_seed(0, "split"))

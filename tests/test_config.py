@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.exceptions import RayTaskError
 
-from trainables.config import (
-    LONGEST_CAUSE,
-    ADMMConfig,
-    AttackConfig,
-    InvalidInput,
-    TrainingConfig,
-    TrialConfig,
-    config_hash,
-    final_exception,
-)
+from trainables.base.errors import LONGEST_CAUSE, InvalidInput, final_exception
+from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig, config_hash
 
 TRAINING = {"epochs": 3, "batch_size": 50}
 ADMM = {"iterations": 2, "epochs_per_iteration": 1, "rho": 0.01, "retrain_epochs": 4}

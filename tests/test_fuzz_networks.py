@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from search.presets import recipe as settings_of
 from tests.grammar import Recipe, draw, factory
+from trainables.base.errors import InvalidInput
 from trainables.baseline import DenseRun, LoadedDense
-from trainables.config import InvalidInput, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.images import Images

@@ -16,8 +16,9 @@ from search.arguments import parse
 from search.context import load_inputs
 from tests.test_documentation import read
 from trainables import plugin
+from trainables.base.errors import InvalidInput
 from trainables.beside import BesideLoader
-from trainables.config import InvalidInput, TrainingConfig
+from trainables.config import TrainingConfig
 from trainables.data.pairs import collected
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS

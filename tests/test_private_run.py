@@ -10,7 +10,8 @@ from opacus.accountants import RDPAccountant
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import ADMMConfig, AttackConfig, InvalidInput, TrainingConfig, TrialConfig
+from trainables.base.errors import InvalidInput
+from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.dp import ORDERS, delta_for
 from trainables.models import MODELS, ModelSpec

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from trainables.base.seeding import derive_seed
 from trainables.baseline import DenseRun
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
@@ -14,7 +15,6 @@ from trainables.data.registry import DATASETS
 from trainables.data.split import five_way_split
 from trainables.pruning_run import PruningRun
 from trainables.records import EpochRecord
-from trainables.seeding import derive_seed
 from trainables.training import accuracy
 
 N = (40, 600, 9000, 2000, 300)

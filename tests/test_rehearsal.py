@@ -7,7 +7,8 @@ import pytest
 
 from search.presets import recipe
 from tests import networks
-from trainables.config import InvalidInput, TrialConfig
+from trainables.base.errors import InvalidInput
+from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 from trainables.models import MODELS

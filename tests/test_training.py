@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from trainables.base.seeding import torch_generator
 from trainables.data.device import DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.models import build_model, prunable_layers
-from trainables.seeding import torch_generator
 from trainables.training import (
     DivergedError,
     Epoch,

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainables.base.seeding import derive_seed, torch_generator
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
 from trainables.network import new_network
 from trainables.records import EpochRecord
-from trainables.seeding import derive_seed, torch_generator
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
 from trainables.weights import load_weights
 

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 Files = tuple[tuple[str, str], ...]
 """(path relative to the folder of the plugin, with /; text), sorted by path."""

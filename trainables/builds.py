@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
 
-from trainables.config import InvalidInput, TrialConfig, one_line
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.seeding import seeded_globals
+from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.models import MODELS, build_model
-from trainables.seeding import seeded_globals
 from trainables.training import DivergedError
 from trainables.weights import load_weights
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from trainables.base.errors import InvalidInput
+from trainables.base.seeding import seeded_globals
 from trainables.beside import RULE, BesideLoader, Files, files_beside
-from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
+from trainables.config import ADMMConfig, TrainingConfig
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
 from trainables.models import MODELS, ModelSpec, prunable_layers, unpruned_weights
 from trainables.models.prunable import masked_layers
-from trainables.seeding import seeded_globals
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24

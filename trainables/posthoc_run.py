@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from trainables.base.seeding import torch_generator
 from trainables.baseline import LoadedDense
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.memguard import fit_attacker, released
-from trainables.seeding import torch_generator
 
 
 class MemGuardRun(LoadedDense):

@@ -12,9 +12,9 @@ from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.folds import Folds, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain, gain_of_terms, gain_terms
 from trainables.attacks.registry import ATTACKS, Setting
+from trainables.base.seeding import numpy_generator
 from trainables.config import AttackConfig
 from trainables.records import WITH_REFERENCES
-from trainables.seeding import numpy_generator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.base.seeding import torch_generator
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.dp import (
@@ -19,7 +20,6 @@ from trainables.defenses.sensitivity import require_bounded
 from trainables.defenses.unmixed import without_batch_norm
 from trainables.network import new_network
 from trainables.records import EpochRecord
-from trainables.seeding import torch_generator
 from trainables.training import Epoch, accuracy, cosine, predict
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.base.seeding import torch_generator
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
@@ -15,7 +16,6 @@ from trainables.pruning.admm import ADMM, Residuals
 from trainables.pruning.masks import Masks
 from trainables.pruning.registry import PRUNERS
 from trainables.records import EpochRecord
-from trainables.seeding import torch_generator
 from trainables.training import (
     Epoch,
     Hook,

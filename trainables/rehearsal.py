@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.base.errors import InvalidInput
+from trainables.base.seeding import numpy_generator
 from trainables.baseline import DenseRun, LoadedDense
 from trainables.builds import answers, require_sound_builds, said
 from trainables.candidates import Start, new_run
-from trainables.config import InvalidInput, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.images import Images
@@ -26,7 +28,6 @@ from trainables.data.split import PARTS, Split
 from trainables.measure import evidence, released_logits, size
 from trainables.models import MODELS, count_macs, prunable_layers
 from trainables.run import Run
-from trainables.seeding import numpy_generator
 from trainables.weights import read_weights, save_weights
 
 LARGEST_BATCH = 8

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainables.base.seeding import derive_seed, torch_generator
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.defenses.stacking import Stack, fit_join, three_parts
 from trainables.network import new_network
 from trainables.records import EpochRecord
-from trainables.seeding import derive_seed, torch_generator
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
 
 

@@ -17,9 +17,10 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
+from trainables.base.errors import one_line
 from trainables.baseline import DenseRun, LoadedDense, dense_seed
 from trainables.candidates import Start, new_run
-from trainables.config import TrialConfig, one_line
+from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.images import ImageFiles, Images

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.load import load_run
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.records import EPOCH_SCHEMA, TRIAL_SCHEMA, to_table
 
 RunWriter = Callable[..., Path]

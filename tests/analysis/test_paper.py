@@ -17,7 +17,7 @@ from analysis import compare, matched, paper, paper_figures, published, report
 from analysis.evidence import dense, measured_as, unlike
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
-from trainables.commandline import program
+from trainables.base.commandline import program
 from trainables.records import EpochRecord
 
 RunWriter = Callable[..., Path]

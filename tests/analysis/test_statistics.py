@@ -12,7 +12,7 @@ from scipy import stats
 
 from analysis import statistics
 from analysis.statistics import LOG4, Interval, accuracy_over_seeds, mean_over_seeds, ratio
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 NORMAL = stats.norm.ppf(0.975)
 

@@ -14,7 +14,7 @@ from analysis import compare, failures, report, tables
 from analysis.load import load_run
 from analysis.summary import card, headline
 from analysis.verdict import verdict
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.records import TrialRecord
 
 RunWriter = Callable[..., Path]

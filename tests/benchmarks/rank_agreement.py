@@ -28,8 +28,8 @@ from trainables.attacks.features import scaled_confidence
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.lira import online
+from trainables.base.seeding import numpy_generator
 from trainables.pruning.allocation import erk, lamp, uniform
-from trainables.seeding import numpy_generator
 
 REFERENCES, SEEDS = 16, 2
 LEVELS = (0.03, 0.06, 0.1, 0.2, 0.4, 0.7)

@@ -48,6 +48,7 @@ from trainables.attacks.folds import Folds, cross_fit, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.registry import ATTACKS, Setting
 from trainables.attacks.rmia import OFFSET, Population, rmia
+from trainables.base.seeding import derive_seed, numpy_generator
 from trainables.baseline import DenseRun, dense_seed
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort, reference_halves
@@ -56,7 +57,6 @@ from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import five_way_split
 from trainables.privacy_audit import balanced_accuracy, tpr_at
 from trainables.records import WITH_REFERENCES
-from trainables.seeding import derive_seed, numpy_generator
 
 REFERENCES = 16
 CLASSES = 10

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.contents import ENDS, Contents
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import EVEN

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainables.base.seeding import torch_generator
 from trainables.data.device import PADDING, DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
-from trainables.seeding import torch_generator
 
 
 def some(count: int, channels: int, side: int) -> Images:

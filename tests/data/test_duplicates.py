@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.cohort import (
     copies_of_audited,
     for_defences,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import ImageFolder
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.folders import class_folders, in_words
 from trainables.data.registry import load_images
 

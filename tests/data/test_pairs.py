@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import DataAbsent
 from trainables.data.pairs import collected
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data import sources
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, EVEN, LARGE
 from trainables.data.split import PARTS, Split, five_way_split, split_hashes

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
+from trainables.base.seeding import seeded_torch
 from trainables.data.batches import on_device
 from trainables.data.images import ImageFiles
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.streamed import LEAST_AREA, StreamedImages, random_box
-from trainables.seeding import seeded_torch
 from trainables.training import Epoch, predict
 
 SPEC = DATASETS["imagenet"]

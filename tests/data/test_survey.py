@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.survey import survey

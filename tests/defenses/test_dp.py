@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.defenses.dp import (
     ORDERS,
     PrivateTraining,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.defenses.dp import PrivateTraining
 from trainables.defenses.sensitivity import require_bounded
 from trainables.defenses.unmixed import without_batch_norm

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.device import DeviceImages
 from trainables.defenses import dp
 from trainables.defenses.dp import PrivateTraining, noise_multiplier, poisson

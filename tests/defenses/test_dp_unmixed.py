@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.defenses.unmixed import without_batch_norm
 
 

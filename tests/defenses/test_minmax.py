@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.base.seeding import torch_generator
 from trainables.candidates import Start, new_run
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
@@ -18,7 +19,6 @@ from trainables.defenses.minmax import LEARNING_RATE, Adversary
 from trainables.models import build_model
 from trainables.models.membership import NeuralAttack
 from trainables.run import Run
-from trainables.seeding import torch_generator
 
 N = (40, 600, 9000, 2000, 300)
 BATCH = 16

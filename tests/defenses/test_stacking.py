@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
+from trainables.base.seeding import seeded_torch
 from trainables.defenses.stacking import Stack, fit_join, three_parts
-from trainables.seeding import seeded_torch
 
 
 @given(

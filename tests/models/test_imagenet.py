@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision import models
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.models import PUBLISHED, build_model, published_weights
 
 FILES = {name: url.rpartition("/")[2] for name, url in PUBLISHED.items()}

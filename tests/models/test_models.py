@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.models import MODELS, build_model, layer_macs, layer_sizes, prunable_layers
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)

@@ -13,7 +13,7 @@ from search.arguments import build_parser, changed_parameter, duration, known, p
 from search.config import NO_BOUND, SearchConfig
 from search.presets import RECIPES, recipe
 from search.runfolder import command
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from search import cluster
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("local", "--head", "10.0.0.1", "--workers", "gpu-1,gpu-2.lab.example", "--user", "ada")

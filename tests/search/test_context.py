@@ -15,7 +15,7 @@ from search.context import Inputs, load_inputs
 from search.run import main
 from search.runfolder import RunFolder, describe
 from trainables import plugin
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS
 

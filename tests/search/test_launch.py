@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.launch import NoneMayFail, StageFailed, cluster, plan_resources, require_all
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 
 def plan(*nodes, cpus=None, gpus=None, concurrency=None):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from search.ledger import Ledger
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.records import (
     EPOCH_SCHEMA,
     SCHEMA_VERSION,

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from search import mirror as module
 from search.mirror import mirror, redacted, require_storage_url, shown_to_others
 from search.space import Space
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 SPACE = Space("layer", ("conv1", "fc"), (150, 1000))
 

@@ -7,7 +7,7 @@ import pytest
 from search import run
 from search.arguments import parse
 from trainables import plugin
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS
 

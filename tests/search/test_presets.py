@@ -9,8 +9,8 @@ from analysis import published
 from search import presets
 from search.arguments import parse
 from search.config import NO_BOUND, SearchConfig
+from trainables.base.errors import InvalidInput
 from trainables.candidates import BUILDERS
-from trainables.config import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS
 

@@ -12,7 +12,7 @@ from ray._raylet import AuthenticationTokenLoader
 
 from search import launch, raystart, run
 from search.raystart import RayNotStarted
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 LATE = Exception(  # word for word, and of this type
     "The current node timed out during startup. This could happen because some of the raylet "

@@ -9,8 +9,8 @@ import pytest
 
 from search.presets import recipe
 from search.runfolder import RunFolder, command, describe
-from trainables.config import InvalidInput
-from trainables.storage import write
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import write
 
 
 def test_a_folder_with_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:

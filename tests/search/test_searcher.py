@@ -25,7 +25,7 @@ from search.searcher import (
     require_sampler,
 )
 from search.space import Space
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.outcome import Goal, constraint_units
 from trainables.records import COMPLETE, FAILED, PRUNED, TrialRecord
 
@@ -90,9 +90,9 @@ def test_a_suggestion_is_plain_data_whose_n_follows_from_its_params():
 
 
 def test_an_unknown_sampler_is_refused_with_its_near_match():
-    with pytest.raises(InvalidInput, match="unknown sampler 'tpee': did you mean 'tpe'"):
+    with pytest.raises(InvalidInput, match="sampler 'tpee' is unknown: did you mean tpe"):
         require_sampler("tpee")
-    with pytest.raises(InvalidInput, match="unknown sampler"):
+    with pytest.raises(InvalidInput, match="'annealing' is unknown; there are tpe"):
         searcher_of("annealing")
     with pytest.raises(InvalidInput, match="at least 1 trial"):
         searcher_of(n_trials=0)

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from search.stopping import InfeasibleStopper
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 HOPELESS = {"phase": "retrain", "progress": 0.5, "val_accuracy": 0.80, "accuracy_bound": 0.92}
 

@@ -21,7 +21,7 @@ from analysis.load import load_run
 from search.ledger import Ledger
 from search.presets import recipe
 from search.runfolder import describe
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data import registry
 from trainables.defenses.registry import DEFENSES
 from trainables.records import EPOCH_SCHEMA, TRIAL_SCHEMA

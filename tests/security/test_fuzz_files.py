@@ -36,7 +36,7 @@ from tests.security.test_fuzz import (
 )
 from tests.test_trial import job, make, shared
 from trainables import plugin
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS, build_model
 from trainables.records import AUDIT_SCHEMA
@@ -414,7 +414,7 @@ BYTES = st.one_of(
             b"import no_such_module",
             b"from trainables.plugin import nothing",
             b"import sys; sys.exit('bye')",
-            b"from trainables.config import InvalidInput\nraise InvalidInput('a\\nb')",
+            b"from trainables.base.errors import InvalidInput\nraise InvalidInput('a\\nb')",
             b"# coding: no-such-coding\n",
         ]
     ),

@@ -24,7 +24,8 @@ from search.ledger import Ledger
 from search.presets import recipe
 from search.recorder import Recorder, RunIdentity
 from search.runfolder import RunFolder, describe
-from trainables.config import InvalidInput, TrialConfig
+from trainables.base.errors import InvalidInput
+from trainables.config import TrialConfig
 from trainables.records import EpochRecord
 from trainables.trial import MASKS_FILE, MODEL_FILE, Job
 

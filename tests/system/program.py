@@ -11,8 +11,8 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from search.mirror import opened
+from trainables.base.storage import Place, children
 from trainables.records import TRIAL_SCHEMA
-from trainables.storage import Place, children
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,8 +17,8 @@ from search.runfolder import RunFolder
 from tests.system.program import environment, holders
 from tests.system.servers import ObjectStore, Postgres, object_store, postgres
 from tests.system.test_interruption import PATIENCE_S, kill_with_children, start
-from trainables.config import InvalidInput
-from trainables.storage import place, write
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import place, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 

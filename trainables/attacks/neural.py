@@ -12,8 +12,8 @@ from torch.nn import functional
 from trainables.attacks.evidence import Evidence, Floats
 from trainables.attacks.features import log_probabilities
 from trainables.attacks.folds import Folds, cross_fit, inner_validation
+from trainables.base.seeding import numpy_generator, seeded_torch, torch_generator
 from trainables.models.membership import NeuralAttack
-from trainables.seeding import numpy_generator, seeded_torch, torch_generator
 
 BATCH = 128
 LEARNING_RATE = 1e-3

@@ -19,7 +19,7 @@ from trainables.attacks.calibrated import logistic_on
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import log_probabilities, tempered
 from trainables.attacks.folds import Folds
-from trainables.seeding import numpy_generator, seeded_torch, torch_generator
+from trainables.base.seeding import numpy_generator, seeded_torch, torch_generator
 
 MOST_TOKENS = 10
 """Classes that an image shows, the label's among them: attention costs their number squared."""

@@ -8,8 +8,8 @@ alike, so that a wrong label says nothing about membership.
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.base.seeding import numpy_generator
 from trainables.data.split import Indices, Split
-from trainables.seeding import numpy_generator
 
 
 def choose_canaries(split: Split, share: float, seed: int) -> NDArray[np.bool_]:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.base.seeding import numpy_generator
 from trainables.data.batches import ImageBatches
 from trainables.data.split import Indices, Split, filled, units_of
-from trainables.seeding import numpy_generator
 
 MOST_POPULATION = 2500
 """Images that RMIA compares with; its score is a mean over them."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import ImageFiles, Images
 from trainables.data.split import PARTS, Indices, Split
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 
 class DataAbsent(InvalidInput):

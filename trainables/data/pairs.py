@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.images import DataAbsent, Images
 
 Shape = tuple[int, int, int]

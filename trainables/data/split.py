@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.config import InvalidInput
-from trainables.seeding import numpy_generator
+from trainables.base.errors import InvalidInput
+from trainables.base.seeding import numpy_generator
 
 Indices = NDArray[np.int64]
 

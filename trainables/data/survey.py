@@ -6,7 +6,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.data.contents import Contents
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DatasetSpec

@@ -16,7 +16,7 @@ from opacus.accountants import RDPAccountant
 from opacus.accountants.utils import get_noise_multiplier
 from torch import Tensor, nn
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 from trainables.defenses.per_image import PerImageModule, PerImageOptimizer
 from trainables.defenses.registry import LEAST_EPSILON
 

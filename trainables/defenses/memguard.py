@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.seeding import seeded_torch, torch_generator
+from trainables.base.seeding import seeded_torch, torch_generator
 
 STEP = 0.1
 """Length of one step on e."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from trainables.base.seeding import seeded_torch, torch_generator
 from trainables.data.cohort import Cohort
 from trainables.models.membership import NeuralAttack
-from trainables.seeding import seeded_torch, torch_generator
 from trainables.training import predict
 
 LEARNING_RATE = 1e-3

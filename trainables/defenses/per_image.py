@@ -13,7 +13,7 @@ from opacus import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from torch import Tensor, nn
 
-from trainables.config import InvalidInput, one_line
+from trainables.base.errors import InvalidInput, one_line
 
 RESERVED = ("activations", "max_batch_len", "ft_compute_sample_grad")
 """Attributes that Opacus keeps in the layers it watches."""

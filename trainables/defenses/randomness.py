@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainables.seeding import seeded_globals
+from trainables.base.seeding import seeded_globals
 
 NOISE = frozenset(
     f"aten::{name}"

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import InvalidInput, one_line
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.seeding import torch_generator
 from trainables.defenses.dp import PrivateTraining, quiet_hooks
 from trainables.defenses.randomness import no_draws, same_draws
-from trainables.seeding import torch_generator
 
 IMAGES = 3
 """Of those given, as many are looked at."""

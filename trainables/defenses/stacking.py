@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from trainables.seeding import numpy_generator
+from trainables.base.seeding import numpy_generator
 
 
 class Stack(nn.Module):

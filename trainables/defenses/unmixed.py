@@ -6,7 +6,7 @@ import torch
 from opacus.validators import ModuleValidator
 from torch import nn
 
-from trainables.config import InvalidInput, one_line
+from trainables.base.errors import InvalidInput, one_line
 from trainables.defenses.attention import Attention
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

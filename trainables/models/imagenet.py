@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,18 @@
 """Networks by name: how each is built, and what it holds."""
 
 import dataclasses
-import difflib
 
 import torch
 from torch import nn
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
+from trainables.base.names import known
+from trainables.base.seeding import seeded_globals
 from trainables.models import cifar, imagenet
 from trainables.models.cnn4 import FourLayerCNN
 from trainables.models.fitting import Build, Shape, fit_of, fitted
 from trainables.models.lenet5 import LeNet5
 from trainables.models.prunable import parameter_count, prunable_layers, unpruned_weights
-from trainables.seeding import seeded_globals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +61,7 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def _build(name: str, n_classes: int, image_shape: Shape) -> nn.Module:
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(MODELS)}"
-        raise InvalidInput(f"model {name!r} is unknown: {hint}")
-    spec = MODELS[name]
+    spec = MODELS[known(name, MODELS, "model")]
     if not spec.takes(image_shape):
         fitting = [other for other, s in MODELS.items() if s.takes(image_shape)]
         raise InvalidInput(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec, cast
 
-from trainables.config import InvalidInput, one_line
+from trainables.base.errors import InvalidInput, one_line
 
 Words = ParamSpec("Words")
 

@@ -13,7 +13,7 @@ from analysis import compare, paper, report
 from search import cluster, run, spot
 from search.progress import LiveView
 from tests.analysis.conftest import *  # noqa: F403 - run folders, as analysis's own tests make them
-from trainables.commandline import as_command
+from trainables.base.commandline import as_command
 
 ENCODINGS = ("ascii", "cp1252")
 LOCAL = ("local", "--head", "a", "--workers", "b", "--user", "me")
@@ -164,7 +164,7 @@ def shell(line: str, folder: Path, **changed: str) -> subprocess.CompletedProces
     )
 
 
-HOUSE = Path(__file__).resolve().parents[1]
+HOUSE = Path(__file__).resolve().parents[2]
 
 
 BARE = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from trainables.config import InvalidInput
+from trainables.base.errors import InvalidInput
 
 log = logging.getLogger(__name__)
 

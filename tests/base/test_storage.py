@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from pyarrow import fs
 
-from trainables import storage
-from trainables.config import InvalidInput
-from trainables.storage import RemotePath, children, is_temporary, place, write
+from trainables.base import storage
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import RemotePath, children, is_temporary, place, write
 
 
 @pytest.mark.parametrize("text", ["runs/one", "/tmp/with space", "weird:name", ""])

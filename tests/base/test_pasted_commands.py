@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.commandline import program, resume, shown
+from trainables.base.commandline import program, resume, shown
 
 
 def test_an_interpreter_below_the_working_directory_is_named_from_there(

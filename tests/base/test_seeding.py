@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.seeding import derive_seed, numpy_generator, seeded_torch, torch_generator
+from trainables.base.seeding import derive_seed, numpy_generator, seeded_torch, torch_generator
 
 
 @pytest.mark.parametrize(

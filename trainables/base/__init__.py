@@ -1,0 +1,1 @@
+"""What every room stands on: errors, storage, seeds, names and command lines; knows no other."""

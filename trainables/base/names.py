@@ -1,0 +1,27 @@
+"""Names that a user may give: what is unknown is answered with the nearest that is known."""
+
+import difflib
+from collections.abc import Iterable
+
+from trainables.base.errors import InvalidInput
+
+SIMILAR = 0.5
+"""How alike two names are, in [0, 1], for one to be offered in place of the other."""
+
+
+def known(value: str, choices: Iterable[str], what: str, shown: str | None = None) -> str:
+    """Return `value`, which is one of `choices`.
+
+    what: an option or a kind of thing, in the words of the message.  shown: all choices in words,
+    where a list of them would be too long.
+    Raises InvalidInput that offers the nearest of `choices` and names all.
+
+    >>> known("tpe", ["gp", "tpe"], "--sampler")
+    'tpe'
+    """
+    names = tuple(choices)
+    if value in names:
+        return value
+    near = difflib.get_close_matches(value, names, n=1, cutoff=SIMILAR)
+    hint = f": did you mean {near[0]}? There" if near else "; there"
+    raise InvalidInput(f"{what} {value!r} is unknown{hint} are {shown or ', '.join(names)}")
