@@ -12,13 +12,12 @@ from typing import Any
 
 from search.config import NO_BOUND, SearchConfig
 from search.presets import paper, paper_presets, paper_presets_in_words, recipe, smoke
-from search.searcher import SAMPLERS
+from search.samplers import SAMPLERS
 from search.space import default_kind
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.base.storage import Place, place
-from trainables.candidates import BUILDERS
 from trainables.config import TrialConfig
 from trainables.data.duplicates import POLICIES
 from trainables.data.registry import DATASETS
@@ -27,6 +26,7 @@ from trainables.models import MODELS, Outline, outline
 from trainables.plugin import Plugin
 from trainables.pruning.registry import PRUNERS
 from trainables.rehearsal import rehearse
+from trainables.runs.registry import BUILDERS
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Audit -> how many shadow models it takes by default."""

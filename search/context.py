@@ -8,13 +8,14 @@ from ray import tune
 
 from search.arguments import Options, require_known
 from search.config import SearchConfig
-from search.launch import Resources, Stage
-from search.ledger import Ledger
-from search.mirror import remember
-from search.progress import LiveView
-from search.recorder import Recorder, RunIdentity
-from search.runfolder import RunFolder
+from search.record.ledger import Ledger
+from search.record.mirror import remember
+from search.record.runfolder import RunFolder
 from search.space import Space
+from search.tune.progress import LiveView
+from search.tune.recorder import Recorder, RunIdentity
+from search.tune.resources import Resources
+from search.tune.stage import Stage
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig

@@ -4,7 +4,7 @@ import numpy as np
 
 from search.config import SearchConfig
 from search.context import Inputs
-from search.launch import Resources
+from search.tune.resources import Resources
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
 from trainables.data.registry import DATASETS, DatasetSpec

@@ -25,22 +25,23 @@ from analysis.report import write_report
 from analysis.statistics import hardest_bound, searched, winner
 from analysis.summary import card, headline
 from search.arguments import Options, parse, words
-from search.audit import audit
-from search.cause import cause
-from search.comparators import confirm_comparators, measure_other_pruners
 from search.config import SearchConfig
-from search.confirm import Confirmation, best_candidates, confirm, nearest_candidates
 from search.context import Context, Inputs, load_inputs
-from search.dense import Dense, train_dense
-from search.export import export_winner, write_card
-from search.launch import cluster, plan_resources, wait_for_room
-from search.ledger import Ledger
-from search.mirror import redacted, require_storage_url, shown_to_others
-from search.notice import on_signal
 from search.plan import plan
-from search.runfolder import RunFolder, describe, require_whole
-from search.searching import base_job, search
+from search.record.ledger import Ledger
+from search.record.mirror import redacted, require_storage_url, shown_to_others
+from search.record.runfolder import RunFolder, describe, require_whole
 from search.space import Candidate
+from search.stages.audit import audit
+from search.stages.compare import confirm_comparators, measure_other_pruners
+from search.stages.confirm import Confirmation, best_candidates, confirm, nearest_candidates
+from search.stages.dense import Dense, train_dense
+from search.stages.export import export_winner, write_card
+from search.stages.search import base_job, search
+from search.tune.cause import cause
+from search.tune.join import cluster
+from search.tune.notice import on_signal
+from search.tune.resources import plan_resources, wait_for_room
 from trainables.base.commandline import as_command, resume, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, RemotePath, write

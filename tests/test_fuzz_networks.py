@@ -13,7 +13,6 @@ from torch.nn import functional
 from search.presets import recipe as settings_of
 from tests.grammar import Recipe, draw, factory
 from trainables.base.errors import InvalidInput
-from trainables.baseline import DenseRun, LoadedDense
 from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
@@ -24,12 +23,13 @@ from trainables.defenses.dp import quiet_hooks
 from trainables.defenses.registry import DEFENSES
 from trainables.measure import size
 from trainables.models import MODELS, prunable_layers
+from trainables.models.weights import read_weights, save_weights
 from trainables.plugin import register_dataset, register_model
-from trainables.private_run import PrivateRun
-from trainables.pruning_run import PruningRun
 from trainables.rehearsal import rehearse
+from trainables.runs.dense import DenseRun, LoadedDense
+from trainables.runs.dp import PrivateRun
+from trainables.runs.pruning import PruningRun
 from trainables.training import accuracy
-from trainables.weights import read_weights, save_weights
 
 NETWORKS, AT_A_TIME = 300, 30
 CLASSES, SHAPE = 4, (1, 8, 8)

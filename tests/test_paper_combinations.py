@@ -13,11 +13,11 @@ import pytest
 from analysis.published import STAND_IN, TABLE4, TABLES, command
 from search.arguments import parse
 from search.context import load_inputs
-from trainables.candidates import BUILDERS
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES
 from trainables.models import build_model
+from trainables.runs.registry import BUILDERS
 from trainables.trial import Job, Shared, Trial
 
 CLASSES, EACH = 3, 20

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from search.recorder import RunIdentity, to_record
-from search.searcher import judge
+from search.tune.recorder import RunIdentity, to_record
+from search.tune.searcher import judge
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.data.images import Images

@@ -16,8 +16,8 @@ from trainables.base.seeding import seeded_globals
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.models import MODELS, build_model
+from trainables.models.weights import load_weights
 from trainables.training import DivergedError
-from trainables.weights import load_weights
 
 ASKED = 8
 """Random images that two networks are compared on."""

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.attacks.strongest import audit
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.stacking import Stack
 from trainables.models import count_macs, parameter_count, prunable_layers
-from trainables.privacy_audit import audit
 from trainables.records import COMPARATOR
-from trainables.run import Run
+from trainables.runs.protocol import Run
 
 TEST_KINDS = ("baseline", "confirm", COMPARATOR)
 """Only these rows may look at the test part; a search that saw it would fit it."""

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import numpy_generator
-from trainables.baseline import DenseRun, LoadedDense
 from trainables.builds import answers, require_sound_builds, said
-from trainables.candidates import Start, new_run
 from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
@@ -27,8 +25,10 @@ from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
 from trainables.measure import evidence, released_logits, size
 from trainables.models import MODELS, count_macs, prunable_layers
-from trainables.run import Run
-from trainables.weights import read_weights, save_weights
+from trainables.models.weights import read_weights, save_weights
+from trainables.runs.dense import DenseRun, LoadedDense
+from trainables.runs.protocol import Run
+from trainables.runs.registry import Start, new_run
 
 LARGEST_BATCH = 8
 """Images in a step of the rehearsal; the last step has the least that a pass can have, two."""
@@ -146,7 +146,7 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
 
 
 def _require_guarantee(what: str, run: Run, cohort: Cohort) -> None:
-    from trainables.private_run import PrivateRun, require_bounded_sensitivity  # Opacus: a second
+    from trainables.runs.dp import PrivateRun, require_bounded_sensitivity  # Opacus: a second
 
     with said(what, run.model):
         if not isinstance(run, PrivateRun):

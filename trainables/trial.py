@@ -18,8 +18,6 @@ from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
 from trainables.base.errors import one_line
-from trainables.baseline import DenseRun, LoadedDense, dense_seed
-from trainables.candidates import Start, new_run
 from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
@@ -27,14 +25,16 @@ from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
+from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.outcome import violation
 from trainables.plugin import Plugin
-from trainables.pruning_run import PruningRun
 from trainables.records import COMPLETE, FAILED, EpochRecord
-from trainables.run import Run
+from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
+from trainables.runs.protocol import Run
+from trainables.runs.pruning import PruningRun
+from trainables.runs.registry import Start, new_run
 from trainables.training import DivergedError
-from trainables.weights import as_tensors, save_weights
 
 STATE_FILE = "state.pt"
 MODEL_FILE = "model.safetensors"

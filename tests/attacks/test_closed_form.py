@@ -32,8 +32,8 @@ from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.lira import offline, online
 from trainables.attacks.registry import ATTACKS, CONSTANT, Setting
 from trainables.attacks.rmia import OFFSET, Population, rmia
+from trainables.attacks.strongest import tpr_at
 from trainables.config import AttackConfig
-from trainables.privacy_audit import tpr_at
 from trainables.records import ADAPTIVE, REFERENCE, SAMIA
 
 SETTING = Setting(config=AttackConfig(folds=3), seed=0, device=torch.device("cpu"))

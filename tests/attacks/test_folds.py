@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from trainables.attacks.calibrated import boosted
+from trainables.attacks.calibration import boosted
 from trainables.attacks.evidence import Evidence
 from trainables.attacks.folds import cross_fit, inner_validation, splits, stratified_folds
 

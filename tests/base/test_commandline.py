@@ -11,7 +11,7 @@ import yaml
 
 from analysis import compare, paper, report
 from search import cluster, run, spot
-from search.progress import LiveView
+from search.tune.progress import LiveView
 from tests.analysis.conftest import *  # noqa: F403 - run folders, as analysis's own tests make them
 from trainables.base.commandline import as_command
 

@@ -14,14 +14,16 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from search.arguments import parse
-from search.confirm import Confirmation, _confirm_job, _with_references, vector_name
 from search.context import Context, load_inputs
-from search.dense import Dense, train_dense
-from search.launch import cluster, kept_logits, plan_resources, run_stage
-from search.ledger import Ledger
-from search.runfolder import RunFolder, describe
-from search.searching import base_job, dense_weights
+from search.record.ledger import Ledger
+from search.record.runfolder import RunFolder, describe
 from search.space import Candidate
+from search.stages.confirm import Confirmation, _confirm_job, _with_references, vector_name
+from search.stages.dense import Dense, train_dense
+from search.stages.search import base_job, dense_weights
+from search.tune.join import cluster
+from search.tune.resources import plan_resources
+from search.tune.stage import kept_logits, run_stage
 from trainables.attacks.auditors import calibrated_score
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence

@@ -41,22 +41,22 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from search.presets import recipe
 from trainables.attacks import lira
-from trainables.attacks.calibrated import INVERSE_PENALTY, logistic, own_features
+from trainables.attacks.calibration import INVERSE_PENALTY, logistic, own_features
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import correctness, modified_entropy, scaled_confidence
 from trainables.attacks.folds import Folds, cross_fit, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.registry import ATTACKS, Setting
 from trainables.attacks.rmia import OFFSET, Population, rmia
+from trainables.attacks.strongest import balanced_accuracy, tpr_at
 from trainables.base.seeding import derive_seed, numpy_generator
-from trainables.baseline import DenseRun, dense_seed
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort, reference_halves
 from trainables.data.device import DeviceImages
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import five_way_split
-from trainables.privacy_audit import balanced_accuracy, tpr_at
 from trainables.records import WITH_REFERENCES
+from trainables.runs.dense import DenseRun, dense_seed
 
 REFERENCES = 16
 CLASSES = 10

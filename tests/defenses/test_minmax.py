@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.base.seeding import torch_generator
-from trainables.candidates import Start, new_run
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.device import DeviceImages
@@ -18,7 +17,8 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.minmax import LEARNING_RATE, Adversary
 from trainables.models import build_model
 from trainables.models.membership import NeuralAttack
-from trainables.run import Run
+from trainables.runs.protocol import Run
+from trainables.runs.registry import Start, new_run
 
 N = (40, 600, 9000, 2000, 300)
 BATCH = 16

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from search.arguments import parse
 from search.space import Space
-from trainables.baseline import DenseRun
-from trainables.candidates import BUILDERS, Start, new_run
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.registry import DEFENSES
+from trainables.runs.dense import DenseRun
+from trainables.runs.registry import BUILDERS, Start, new_run
 
 EPOCHS = 3
 

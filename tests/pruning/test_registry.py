@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.baseline import DenseRun
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.models import build_model, prunable_layers
 from trainables.models.registry import MODELS, ModelSpec, Shape
 from trainables.pruning.registry import PRUNERS
-from trainables.pruning_run import PruningRun
 from trainables.records import EpochRecord
+from trainables.runs.dense import DenseRun
+from trainables.runs.pruning import PruningRun
 
 N = (30, 41, 17)
 DENSE_SEED = 5

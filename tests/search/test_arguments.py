@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import build_parser, changed_parameter, duration, known, parse
+from search.arguments import build_parser, changed_parameter, duration, parse
 from search.config import NO_BOUND, SearchConfig
 from search.presets import RECIPES, recipe
-from search.runfolder import command
+from search.record.runfolder import command
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
@@ -123,11 +123,6 @@ def test_durations_scale_with_their_unit(number: float, unit: str) -> None:
     assert seconds == pytest.approx(
         float(f"{number:.4f}") * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
     )
-
-
-def test_a_name_without_a_near_match_lists_the_choices() -> None:
-    with pytest.raises(InvalidInput, match="There are tpe, gp"):
-        known("xyz", ["tpe", "gp"], "--sampler")
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

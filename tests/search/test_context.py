@@ -12,8 +12,8 @@ import pytest
 import search.run
 from search.arguments import parse
 from search.context import Inputs, load_inputs
+from search.record.runfolder import RunFolder, describe
 from search.run import main
-from search.runfolder import RunFolder, describe
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS

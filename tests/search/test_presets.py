@@ -10,9 +10,9 @@ from search import presets
 from search.arguments import parse
 from search.config import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
-from trainables.candidates import BUILDERS
 from trainables.data.registry import DATASETS
 from trainables.models import MODELS
+from trainables.runs.registry import BUILDERS
 
 NAMES = [name for name in presets.paper_presets() if not name.endswith("-smoke")]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger import Ledger
 from search.presets import recipe
-from search.runfolder import RunFolder, describe
+from search.record.ledger import Ledger
+from search.record.runfolder import RunFolder, describe
 from trainables.records import EpochRecord, TrialRecord
 
 LAYERS, WEIGHTS = ["conv1", "fc1"], [150, 850]

@@ -18,9 +18,9 @@ import search.context
 import search.run
 from analysis import compare, paper, report
 from analysis.load import load_run
-from search.ledger import Ledger
 from search.presets import recipe
-from search.runfolder import describe
+from search.record.ledger import Ledger
+from search.record.runfolder import describe
 from trainables.base.errors import InvalidInput
 from trainables.data import registry
 from trainables.defenses.registry import DEFENSES

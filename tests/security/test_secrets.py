@@ -11,7 +11,7 @@ import search.run
 from analysis.report import write_report
 from search import mirror as module
 from search.context import Context
-from search.ledger import Ledger
+from search.record.ledger import Ledger
 from tests.security.conftest import record
 from tests.system.program import holders
 

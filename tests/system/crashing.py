@@ -18,12 +18,12 @@ from safetensors.numpy import save_file
 
 from analysis.load import load_run
 from analysis.report import write_report
-from search.dense import _keep_baseline
-from search.export import export_winner
-from search.ledger import Ledger
 from search.presets import recipe
-from search.recorder import Recorder, RunIdentity
-from search.runfolder import RunFolder, describe
+from search.record.ledger import Ledger
+from search.record.runfolder import RunFolder, describe
+from search.stages.dense import _keep_baseline
+from search.stages.export import export_winner
+from search.tune.recorder import Recorder, RunIdentity
 from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig
 from trainables.records import EpochRecord

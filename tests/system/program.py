@@ -10,7 +10,7 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 
-from search.mirror import opened
+from search.record.mirror import opened
 from trainables.base.storage import Place, children
 from trainables.records import TRIAL_SCHEMA
 

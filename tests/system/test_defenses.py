@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from search.confirm import best_candidates
-from search.ledger import Ledger
+from search.record.ledger import Ledger
+from search.stages.confirm import best_candidates
 from tests.system.program import Program, rows
 from trainables.defenses.registry import DEFENSES
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from search.searcher import SAMPLERS
+from search.samplers import SAMPLERS
 from tests.system.program import Program, measured, pasted, rows
 from trainables.records import TRIAL_SCHEMA
 

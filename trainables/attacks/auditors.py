@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from trainables.attacks import lira
-from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.calibration import logistic_on
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence
 from trainables.attacks.folds import Folds

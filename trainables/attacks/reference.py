@@ -8,7 +8,7 @@ over the others.  The references must be pruned like the target; dense ones miss
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.attacks.calibrated import logistic_on, own_features
+from trainables.attacks.calibration import logistic_on, own_features
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import scaled_confidence, tempered
 from trainables.attacks.folds import Folds

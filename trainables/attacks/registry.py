@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from trainables.attacks.calibrated import boosted, logistic
+from trainables.attacks.calibration import boosted, logistic
 from trainables.attacks.evidence import Evidence, Floats
 from trainables.attacks.folds import Folds
 from trainables.attacks.neural import neural

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.calibration import logistic_on
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import log_probabilities, tempered
 from trainables.attacks.folds import Folds

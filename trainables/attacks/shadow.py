@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from trainables.attacks.calibrated import logistic_on
+from trainables.attacks.calibration import logistic_on
 from trainables.attacks.evidence import Bools, Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import shared_features, tempered
 from trainables.attacks.folds import Folds

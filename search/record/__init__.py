@@ -1,0 +1,1 @@
+"""What a run leaves on disk: its folder, its parquet ledger, and the mirror of its study."""

@@ -1,0 +1,1 @@
+"""A run from top to bottom: dense, search, confirm, compare, export, audit."""

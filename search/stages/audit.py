@@ -1,0 +1,154 @@
+"""The audit stage: today's attacks on the dense model and the winner, each with its own shadows.
+
+A winner's shadows are made as it was made: same start, same {n_i}, same defence, on random halves
+of the audited images. Shadows of another kind would understate its leak.
+"""
+
+import dataclasses
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ray import tune
+
+from search.context import Context
+from search.space import Candidate
+from search.stages.dense import Dense
+from search.tune.stage import kept_logits, run_stage
+from trainables.attacks.auditors import audit_scores, calibrated_score
+from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
+from trainables.attacks.folds import stratified_folds
+from trainables.attacks.rmia import Population
+from trainables.base.seeding import derive_seed, numpy_generator
+from trainables.base.storage import write
+from trainables.config import config_hash
+from trainables.data.cohort import copies_of_audited
+from trainables.records import AUDIT_SCHEMA
+from trainables.trial import POPULATION_FILE, Job
+
+SCORES = "scores.parquet"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What one model, or each of several, says of the audited images and of the population."""
+
+    audited: np.ndarray
+    """(..., |D| + |D'|, k) logits."""
+
+    population: np.ndarray
+    """(..., z, k) logits."""
+
+    @classmethod
+    def of(cls, result: tune.Result) -> "Outputs":
+        """From the checkpoint of a job that kept its model."""
+        return cls(audited=kept_logits(result), population=kept_logits(result, POPULATION_FILE))
+
+    @classmethod
+    def stacked(cls, results: list[tune.Result]) -> "Outputs":
+        """(r, ...) from several jobs."""
+        each = [cls.of(result) for result in results]
+        return cls(
+            audited=np.stack([outputs.audited for outputs in each]),
+            population=np.stack([outputs.population for outputs in each]),
+        )
+
+
+def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> None:
+    """Score every audited image under every attack of `--audit`, into RUN/audit/scores.parquet.
+
+    base: the job of a search trial.  winner: the confirmed trial whose model was exported.
+    """
+    count = context.config.shadows
+    context.say(f"Audit: {context.config.audit} with {count} shadow models")
+    targets = {
+        "dense": (Outputs.of(dense.results[0]), Outputs.stacked(dense.results[1 : 1 + count])),
+        "winner": (Outputs.of(winner), _shadows(context, dense, base, winner)),
+    }
+    tables = [_table(context, name, *outputs) for name, outputs in targets.items()]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), sink)
+    write(context.folder.audit / SCORES, sink.getvalue().to_pybytes())
+
+
+def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Outputs:
+    """The winner's shadows, from the cache where this very candidate was audited before."""
+    values = winner.config or {}
+    trial = values["job"]["trial"]
+    candidate = Candidate.of(trial["n"], trial["parameters"])
+    jobs = [
+        _shadow_job(context, base, candidate, number) for number in range(context.config.shadows)
+    ]
+    key = config_hash({"jobs": [job.trial.to_dict() for job in jobs]})
+    cached = context.folder.audit / f"shadows-{key}.npz"
+    if cached.exists():
+        with np.load(io.BytesIO(cached.read_bytes()), allow_pickle=False) as arrays:
+            return Outputs(audited=arrays["audited"], population=arrays["population"])
+    stage = context.stage(f"audit-{key}", jobs, dense.shared, False)
+    results = run_stage(stage, needed="shadow model")
+    outputs = Outputs.stacked([results[job.trial.trial_id] for job in jobs])
+    content = io.BytesIO()
+    np.savez(content, audited=outputs.audited, population=outputs.population)
+    write(cached, content.getvalue())
+    return outputs
+
+
+def _shadow_job(context: Context, base: Job, candidate: Candidate, number: int) -> Job:
+    trial = dataclasses.replace(
+        base.trial,
+        kind="reference",
+        number=number,
+        seed=derive_seed(context.config.seed, f"reference-pruning-{number}"),
+        n=candidate.n,
+        parameters=dict(candidate.parameters),
+    )
+    return dataclasses.replace(
+        base, trial=trial, dense=f"reference-{number:02d}", reference=number, keep_model=True
+    )
+
+
+def _table(context: Context, model: str, target: Outputs, shadows: Outputs) -> pa.Table:
+    inputs = context.inputs
+    audited = np.concatenate([inputs.split.members, inputs.split.non_members])
+    is_member = np.arange(len(audited)) < len(inputs.split.members)
+    halves = context.halves[: len(shadows.audited)]
+    evidence = Evidence(
+        logits=target.audited,
+        labels=inputs.images.labels[audited],
+        is_member=is_member,
+        reference=ReferenceEvidence(logits=shadows.audited, trained_on=halves),
+        copies=copies_of_audited(inputs.split),
+    )
+    population = Population(
+        target=target.population,
+        reference=shadows.population,
+        labels=inputs.images.labels[inputs.population],
+    )
+    scores = audit_scores(context.config.audit, evidence, population)
+    generator = numpy_generator(context.config.seed, "audit-folds")
+    folds = stratified_folds(evidence, context.config.attack.folds, generator)
+    return pa.concat_tables(
+        [
+            _rows(model, attack, values, calibrated_score(values, evidence, folds), inputs.canary)
+            for attack, values in scores.items()
+        ]
+    )
+
+
+def _rows(
+    model: str, attack: str, scores: Floats, probabilities: Floats, canary: np.ndarray
+) -> pa.Table:
+    count = len(scores)
+    return pa.table(
+        {
+            "model": [model] * count,
+            "attack": [attack] * count,
+            "image": np.arange(count, dtype=np.int64),
+            "is_member": np.arange(count) < count // 2,
+            "canary": canary,
+            "score": scores,
+            "probability": probabilities,
+        },
+        schema=AUDIT_SCHEMA,
+    )

@@ -1,0 +1,136 @@
+"""The dense stage: the model that every trial starts from, its references, and its own record."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from search.context import Context
+from search.tune.stage import StageFailed, kept_checkpoint, kept_logits, run_stage
+from trainables.base.seeding import derive_seed
+from trainables.base.storage import write
+from trainables.models.weights import as_arrays, read_weights
+from trainables.outcome import ROUNDING
+from trainables.records import COMPLETE, EpochRecord
+from trainables.runs.dense import dense_seed
+from trainables.trial import MODEL_FILE, Job, Shared
+
+BASELINE = "baseline"
+
+OTHER_MACHINE = 0.005
+"""Accuracy by which another processor, or a GPU, may differ by rounding alone."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dense:
+    """What the dense stage leaves for the search and the confirmation."""
+
+    shared: Shared
+    """With the dense model and the references' dense models."""
+
+    val_accuracy: float
+    row: dict[str, Any]
+    """The baseline's row of trials.parquet."""
+
+    results: list[tune.Result]
+    """Of the dense model and its shadows; their checkpoints hold logits."""
+
+
+def train_dense(context: Context) -> Dense:
+    """Train and measure the dense model and its references, once per run."""
+    jobs = _dense_jobs(context)
+    if context.inputs.pretrained is not None:
+        context.say(
+            "Networks start from published weights and are fine-tuned on the members only: what is "
+            "measured is membership in the fine-tuning"
+        )
+    stage = context.stage("dense", jobs, context.shared({}), False)
+    results = run_stage(stage, needed="dense model")
+    states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}
+    shared = context.shared(states)
+    trained = results[jobs[0].trial.trial_id]
+    _keep_baseline(context, trained)
+    row = _measure(context, shared, jobs, results)
+    return Dense(
+        shared=shared,
+        val_accuracy=float(row["val_accuracy"]),
+        row=row,
+        results=[results[job.trial.trial_id] for job in jobs],
+    )
+
+
+def _dense_jobs(context: Context) -> list[Job]:
+    seed = context.config.seed
+    target = context.trial("baseline", 0, dense_seed(seed, None), ())
+    references = [
+        Job(
+            trial=context.trial("reference", index, dense_seed(seed, index), ()),
+            reference=index,
+            keep_model=True,
+        )
+        for index in range(max(context.config.references, context.config.shadows))
+    ]
+    return [Job(trial=target, keep_model=True), *references]
+
+
+def _dense_name(job: Job) -> str:
+    return BASELINE if job.reference is None else f"reference-{job.reference:02d}"
+
+
+def _weights(result: tune.Result) -> dict[str, np.ndarray]:
+    with kept_checkpoint(result).as_directory() as folder:
+        return as_arrays(read_weights(Path(folder) / MODEL_FILE))
+
+
+def _keep_baseline(context: Context, trained: tune.Result) -> None:
+    with kept_checkpoint(trained).as_directory() as folder:
+        write(context.folder.baseline / MODEL_FILE, (Path(folder) / MODEL_FILE).read_bytes())
+    history = [EpochRecord(**epoch) for epoch in (trained.metrics or {})["history"]]
+    context.ledger.write_epochs(history[0].trial_id, history)
+
+
+def _measure(
+    context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
+) -> dict[str, Any]:
+    """Attack the dense model, its references included, as confirmed trials are attacked."""
+    matched = jobs[1 : 1 + context.config.references]
+    references = [kept_logits(results[job.trial.trial_id]) for job in matched]
+    if references:
+        shared = dataclasses.replace(shared, references={BASELINE: np.stack(references)})
+    trained = results[jobs[0].trial.trial_id]
+    sizes = tuple(context.inputs.layers.values())
+    job = Job(
+        trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
+        dense=BASELINE,
+        vector=BASELINE if references else None,
+        before_s=float((trained.metrics or {})["duration_s"]),
+    )
+    run_stage(
+        context.stage("baseline", [job], shared, True), needed="the attack on the dense model"
+    )
+    row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
+    if row["state"] != COMPLETE:
+        raise StageFailed(f"the dense model could not be measured: {row['error']}")
+    require_as_trained(trained.metrics or {}, row)
+    write(context.folder.baseline / "record.json", json.dumps(row, default=str, indent=2) + "\n")
+    return row
+
+
+def require_as_trained(trained: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Raise StageFailed where the model that was measured is not the one that was trained.
+
+    trained: the last report of its training.  Weights are all that passed from one to the other, so
+    the accuracies differ where the network keeps anything beside them.
+    """
+    last, measured = float(trained["val_accuracy"]), float(row["val_accuracy"])
+    here = all(trained[key] == row[key] for key in ("node", "device")) and row["device"] == "cpu"
+    if abs(last - measured) > (ROUNDING if here else OTHER_MACHINE):
+        raise StageFailed(
+            f"the dense model had validation accuracy {last:.4f} at the end of its training, but "
+            f"its weights, loaded to be measured, have {measured:.4f}: the network is not "
+            "determined by its state dict; keep all it needs in parameters and buffers"
+        )

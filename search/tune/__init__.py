@@ -1,0 +1,1 @@
+"""Everything that touches Ray Tune and its cluster."""

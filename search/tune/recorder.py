@@ -1,0 +1,145 @@
+"""Tune callback: every trial that ends becomes one row of trials.parquet and its epochs."""
+
+import dataclasses
+import datetime
+import logging
+from typing import Any
+
+from ray.tune import Callback
+
+from search.record.ledger import Ledger
+from search.record.mirror import mirror, remembered
+from search.space import Space
+from search.tune.cause import cause
+from search.tune.stopping import reason
+from trainables.outcome import VIOLATIONS, keeps_bounds
+from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
+from trainables.trial import Job, job_of
+
+log = logging.getLogger(__name__)
+
+MEASURED = (
+    "nonzero",
+    "compression",
+    "flops_ratio",
+    "train_accuracy",
+    "val_accuracy",
+    "test_accuracy",
+    "attack_gain",
+    "attack_gain_se",
+    "excess_gain",
+    "js_divergence",
+    "attack_accuracy",
+    "attack_auc",
+    "tpr_at_1pct_fpr",
+    "tpr_at_01pct_fpr",
+    "strongest_attack",
+    "attack_gains",
+    "defense_spent",
+    "js_divergence_se",
+)
+"""Columns that only a trial with its full budget fills."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """The columns that every row of a run shares."""
+
+    run_id: str
+    sampler: str
+    layer_names: tuple[str, ...]
+    layer_weights: tuple[int, ...]
+
+
+def to_record(
+    identity: RunIdentity, job: Job, result: dict[str, Any], error: str | None = None
+) -> TrialRecord:
+    """The row of a trial that ended with `result`, its last report; empty if it never reported."""
+    trial = job.trial
+    error = error or result.get("trial_error")
+    state = FAILED if error else COMPLETE if result.get("finished") else PRUNED
+    measured: dict[str, Any] = {}
+    if state == COMPLETE:
+        measured = {key: result.get(key) for key in MEASURED}
+    if state == PRUNED:
+        measured["val_accuracy"] = result.get("val_accuracy")
+        error = result.get("error") or reason(result)  # a row that is on disk brings its own
+    bounds = [None if state == FAILED else result.get(name) for name in VIOLATIONS]
+    started = result.get("started_at")
+    return TrialRecord(
+        run_id=identity.run_id,
+        trial_id=trial.trial_id,
+        number=trial.number,
+        kind=trial.kind,
+        state=state,
+        feasible=state == COMPLETE and keeps_bounds(result),
+        seed=trial.seed,
+        dataset=trial.dataset,
+        model=trial.model,
+        defense=trial.defense,
+        sampler=identity.sampler,
+        started_at=(
+            datetime.datetime.fromisoformat(started)
+            if started
+            else datetime.datetime.now(datetime.UTC)
+        ),
+        duration_s=float(result.get("duration_s", 0.0)),
+        node=str(result.get("node", "")),
+        device=str(result.get("device", "")),
+        layer_names=list(identity.layer_names),
+        layer_weights=list(identity.layer_weights),
+        n=list(trial.n) or list(identity.layer_weights),
+        weights=sum(identity.layer_weights),
+        accuracy_violation=bounds[0],
+        compression_violation=bounds[1],
+        epochs=int(result.get("epochs", 0)),
+        images_seen=int(result.get("images_seen", 0)),
+        error=error,
+        pruner=trial.pruner,
+        defense_parameters=dict(trial.parameters),
+        parameters=result.get("parameters"),
+        **measured,
+    )
+
+
+class Recorder(Callback):
+    """Writes the ledger; holds only what pickles, since Tune saves its callbacks for a restore."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        identity: RunIdentity,
+        space: Space | None = None,
+        mirrored: bool = False,
+    ) -> None:
+        """mirrored: copy every row to the storage that this process remembers for the run."""
+        self._ledger = ledger
+        self._identity = identity
+        self._space = space
+        self._mirrored = mirrored
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial finished its budget or was stopped."""
+        self._write(trial, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A trial failed for good, all retries used."""
+        self._write(trial, cause(trial.get_error()))
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """A mirror that was away when the last trial ended gets its last chance."""
+        self._mirror()
+
+    def _write(self, trial: Any, error: str | None) -> None:
+        result = trial.last_result or {}
+        record = to_record(self._identity, job_of(trial.config), result, error)
+        history = [EpochRecord(**epoch) for epoch in result.get("history", [])]
+        if history:
+            self._ledger.write_epochs(record.trial_id, history)
+        self._ledger.write(record)
+        self._mirror()
+
+    def _mirror(self) -> None:
+        storage = remembered(self._identity.run_id) if self._mirrored else None
+        if storage is not None and self._space is not None:
+            mirror(storage, self._identity.run_id, self._ledger.rows(), self._space)

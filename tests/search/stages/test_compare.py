@@ -1,0 +1,146 @@
+"""What the pruner buys: the winner's own counts made otherwise, measured exactly as it was."""
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from search import confirm as confirmation_stage
+from search.presets import recipe, smoke
+from search.space import Candidate
+from search.stages.compare import measure_other_pruners
+from search.stages.confirm import Confirmation, measure
+from search.tune.recorder import RunIdentity, to_record
+from trainables.config import TrialConfig
+from trainables.measure import TEST_KINDS
+from trainables.pruning.registry import PRUNERS
+from trainables.trial import Job
+
+WHOLE, COUNTS = (100, 400), (30, 50)
+WINNER = pd.Series({"n": COUNTS, "defense_parameters": {"gamma": 2.0}})
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The stages that would run; every job leaves its own logits."""
+    asked: list[Any] = []
+
+    def run_stage(stage: Any, needed: str | None = None) -> dict[str, Job]:
+        asked.append(stage)
+        return {job.trial.trial_id: job for job in stage.jobs}
+
+    monkeypatch.setattr(confirmation_stage, "run_stage", run_stage)
+    monkeypatch.setattr(
+        confirmation_stage, "kept_logits", lambda job: np.full((4, 2), job.trial.number)
+    )
+    return asked
+
+
+def confirmation(pruner: str = "admm") -> Confirmation:
+    config = dataclasses.replace(
+        smoke(recipe("mnist5k", "lenet5")), pruner=pruner, references=4, confirm_seeds=2
+    )
+    trial = TrialConfig(
+        kind="search",
+        number=0,
+        run_seed=0,
+        seed=1,
+        dataset="mnist5k",
+        model="lenet5",
+        n=WHOLE,
+        defense="pruning+minmax",
+        pruner=pruner,
+        training=config.training,
+        admm=config.admm,
+        attack=config.attack,
+    )
+
+    @dataclasses.dataclass(frozen=True)
+    class Shared:
+        references: dict[str, Any]
+
+    def a_stage(name: str, jobs: Any, shared: Any, recorded: Any) -> Any:
+        return SimpleNamespace(name=name, jobs=jobs, shared=shared, recorded=recorded)
+
+    a_store: Any = Shared({})  # holds what is looked at
+    return Confirmation(
+        config=config,
+        base=Job(trial=trial, dense="baseline", accuracy_bound=0.9),
+        stage=a_stage,
+        shared=a_store,
+        say=lambda _: None,
+    )
+
+
+def context(asked: Confirmation) -> Any:
+    layers = dict(zip(("conv", "fc"), WHOLE, strict=True))
+    return SimpleNamespace(
+        config=asked.config, inputs=SimpleNamespace(layers=layers), say=lambda _: None
+    )
+
+
+@pytest.mark.parametrize("own", list(PRUNERS))
+def test_every_other_pruner_makes_the_winner_s_counts_and_its_own_keeps_all(
+    own: str, stages: list[Any]
+) -> None:
+    asked = confirmation(own)
+    measure_other_pruners(context(asked), asked, WINNER)
+    made = [job.trial for stage in stages if stage.recorded for job in stage.jobs]
+    others = [pruner for pruner in PRUNERS if pruner != own]
+    expected = [(pruner, COUNTS) for pruner in others for _ in range(2)] + [(own, WHOLE)] * 2
+    assert [(trial.pruner, trial.n) for trial in made] == expected
+    assert {trial.kind for trial in made} == {"comparator"}
+    assert all(trial.parameters == {"gamma": 2.0} for trial in made)
+    assert len({trial.trial_id for trial in made}) == len(made)
+    assert len({stage.name for stage in stages}) == len(stages)
+
+
+def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None:
+    asked = confirmation()
+    measure(asked, "0", 0, [Candidate.of(COUNTS, {"gamma": 2.0})])
+    references, confirmed = stages
+    stages.clear()
+    measure_other_pruners(context(asked), asked, WINNER)
+    for number, pruner in enumerate(("magnitude", "lottery")):
+        theirs, rows = stages[2 * number : 2 * number + 2]
+        assert not theirs.recorded
+        assert {job.trial.pruner for job in theirs.jobs} == {pruner}  # matched: pruned alike
+        assert [job.trial.seed for job in theirs.jobs] == [
+            job.trial.seed for job in references.jobs
+        ]
+        assert [job.dense for job in theirs.jobs] == [job.dense for job in references.jobs]
+        assert [job.trial.seed for job in rows.jobs] == [job.trial.seed for job in confirmed.jobs]
+        (name,) = rows.shared.references
+        assert {job.vector for job in rows.jobs} == {name}
+        assert rows.shared.references[name].shape == (4, 4, 2)
+        assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
+
+
+def test_a_winner_that_keeps_all_its_weights_is_not_measured_twice(stages: list[Any]) -> None:
+    asked = confirmation()
+    measure_other_pruners(context(asked), asked, WINNER)
+    several = len(stages)
+    stages.clear()
+    dense = pd.Series({"n": WHOLE, "defense_parameters": {"gamma": 2.0}})
+    measure_other_pruners(context(asked), asked, dense)
+    assert len(stages) == several - 2
+
+
+def test_the_row_of_a_comparator_names_its_pruner_and_holds_the_test_accuracy(
+    stages: list[Any],
+) -> None:
+    asked = confirmation()
+    measure_other_pruners(context(asked), asked, WINNER)
+    identity = RunIdentity(
+        run_id="run", sampler="tpe", layer_names=("conv", "fc"), layer_weights=WHOLE
+    )
+    record = to_record(identity, stages[1].jobs[0], {"finished": True})
+    assert (record.kind, record.pruner, record.trial_id) == (
+        "comparator",
+        "magnitude",
+        "comparator-0000",
+    )
+    assert record.kind in TEST_KINDS

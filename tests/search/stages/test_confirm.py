@@ -1,0 +1,139 @@
+"""Which candidates are measured again: the feasible ones by the run's goal, else the nearest."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search import run
+from search.arguments import parse
+from search.space import Candidate
+from search.stages.confirm import best_candidates, nearest_candidates
+from search.stages.search import base_job
+from trainables.config import TrialConfig
+from trainables.outcome import goal_of
+from trainables.trial import violations
+
+
+def config(words: str = "") -> Any:
+    return parse(words.split())[0]
+
+
+def row(number: int, state: str = "COMPLETE", **changes: Any) -> dict[str, Any]:
+    """One searched trial whose vector is its number; feasible unless said otherwise."""
+    values = {
+        "kind": "search",
+        "number": number,
+        "state": state,
+        "n": [number],
+        "defense_parameters": {},
+        "val_accuracy": 0.93,
+        "excess_gain": 0.02,
+        "accuracy_violation": -0.01,
+        "compression_violation": -1.0,
+        **changes,
+    }
+    bounds = [values["accuracy_violation"], values["compression_violation"]]
+    fits = state == "COMPLETE" and all(bound is None or bound <= 0 for bound in bounds)
+    return {**values, "feasible": fits}
+
+
+def numbers(candidates: list[Candidate]) -> list[int]:
+    return [candidate.n[0] for candidate in candidates]
+
+
+ROWS = [
+    row(0, excess_gain=0.05, val_accuracy=0.95),
+    row(1, excess_gain=0.01, val_accuracy=0.92),
+    row(2, excess_gain=0.03, val_accuracy=0.96),
+    row(3, excess_gain=0.00, val_accuracy=0.99, accuracy_violation=0.001),
+    row(4, "PRUNED"),
+    row(5, kind="confirm", excess_gain=0.0),
+]
+
+
+def test_the_least_leak_comes_first() -> None:
+    assert numbers(best_candidates(ROWS)) == [1, 2, 0]
+    assert numbers(best_candidates(ROWS, goal_of(config().to_dict()))) == [1, 2, 0]
+
+
+def test_at_a_given_epsilon_the_most_accurate_comes_first() -> None:
+    goal = goal_of(config("--defense dp --epsilon 8").to_dict())
+    assert numbers(best_candidates(ROWS, goal)) == [2, 0, 1]
+    assert numbers(best_candidates(ROWS, goal_of(config("--defense dp").to_dict()))) == [1, 2, 0]
+
+
+MISSED = [
+    row(0, accuracy_violation=0.03, excess_gain=0.0),  # three allowed drops
+    row(1, accuracy_violation=0.01, compression_violation=0.1),  # one, and half a tenth of 2
+    row(2, accuracy_violation=-0.5, compression_violation=0.2),  # one tenth of 2; no credit
+    row(3, accuracy_violation=0.02),
+    row(4, "PRUNED", accuracy_violation=0.001),
+    row(5, "FAILED", accuracy_violation=None, compression_violation=None),
+]
+
+
+def test_without_a_feasible_trial_the_nearest_to_the_bounds_come_first() -> None:
+    assert best_candidates(MISSED) == []
+    assert numbers(nearest_candidates(MISSED, goal_of(config().to_dict()))) == [2, 1, 3, 0]
+
+
+def test_stopped_trials_are_taken_where_none_had_its_full_budget_and_failed_ones_never() -> None:
+    stopped = [
+        row(0, "PRUNED", accuracy_violation=0.2),
+        row(1, "PRUNED", accuracy_violation=0.1),
+        row(2, "PRUNED", accuracy_violation=None),
+        row(3, "FAILED", accuracy_violation=0.0),
+    ]
+    assert numbers(nearest_candidates(stopped, goal_of(config().to_dict()))) == [1, 0]
+    assert nearest_candidates(stopped[3:], goal_of(config().to_dict())) == []
+
+
+def test_the_nearest_cost_no_more_than_a_confirmation() -> None:
+    said: list[str] = []
+    context: Any = SimpleNamespace(
+        config=config("--confirm-top 2"),
+        ledger=SimpleNamespace(rows=lambda: MISSED),
+        say=said.append,
+    )
+    assert numbers(run._to_confirm(context)) == [2, 1]
+    assert len(said) == 1
+    context.ledger = SimpleNamespace(rows=lambda: ROWS)
+    assert numbers(run._to_confirm(context)) == [1, 2, 0]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"), [("--defense none", True), ("--defense stacking", False), ("", False)]
+)
+def test_what_the_others_are_compared_with_is_feasible_at_any_accuracy(
+    words: str, fits: bool
+) -> None:
+    settings = config(words)
+
+    def trial(kind: str, number: int, seed: int, n: tuple[int, ...], defense: str) -> TrialConfig:
+        return TrialConfig(
+            kind=kind,
+            number=number,
+            run_seed=0,
+            seed=seed,
+            dataset="mnist5k",
+            model="lenet5",
+            n=n,
+            defense=defense,
+            training=settings.training,
+            admm=settings.admm,
+            attack=settings.attack,
+        )
+
+    context: Any = SimpleNamespace(
+        config=settings, inputs=SimpleNamespace(layers={"fc": 10}), trial=trial
+    )
+    dense: Any = SimpleNamespace(val_accuracy=0.93)
+    job = dataclasses.replace(base_job(context, dense), compression_bound=None)
+    missed = violations(job, 0.05, 10)["accuracy_violation"]
+    assert missed is not None
+    assert (missed <= 0) == fits
+    assert not math.isnan(missed)

@@ -1,0 +1,101 @@
+"""The winner's folder: never weights without a card, and the card that the audit allows."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ray import tune
+from safetensors.torch import save_file
+
+from search import run
+from search.arguments import parse
+from search.record.runfolder import RunFolder
+from trainables.trial import MODEL_FILE
+
+
+@dataclasses.dataclass
+class Made:
+    """A finished job: what the export reads of Tune's result."""
+
+    checkpoint: tune.Checkpoint
+    metrics: dict[str, Any]
+    path: str = ""
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> dict[str, Any]:
+    """Three seeds of the winner; the weight of each is its excess gain."""
+    made = {}
+    for name, excess in (("confirm-0000", 0.03), ("confirm-0001", 0.01), ("confirm-0002", 0.02)):
+        home = tmp_path / name
+        home.mkdir()
+        save_file({"weight": torch.tensor([excess])}, home / MODEL_FILE)
+        made[name] = Made(tune.Checkpoint(str(home)), {"excess_gain": excess})
+    return made
+
+
+def context(folder: Path, words: str) -> Any:
+    return SimpleNamespace(config=parse(words.split())[0], folder=RunFolder(folder))
+
+
+def export(where: Any, results: dict[str, Any]) -> None:
+    best = pd.Series({"trial_ids": tuple(results)})
+    run._export_and_audit(where, None, None, best, results)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens, in order; the card says what the run knows at the time."""
+    events: list[str] = []
+    monkeypatch.setattr(run, "load_run", lambda _: list(events))
+    monkeypatch.setattr(run, "card", lambda known: f"{{trial_id}} after {known}")
+    return events
+
+
+def test_the_card_is_written_again_after_the_audit(
+    tmp_path: Path, results: dict[str, Any], written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = tmp_path / "run/winner/card.md"
+
+    def audit(*arguments: Any) -> None:
+        assert arguments[3] is results["confirm-0002"]  # the median seed
+        assert card.read_text() == "confirm-0002 after []"  # the weights have one meanwhile
+        written.append("audit")
+
+    monkeypatch.setattr(run, "audit", audit)
+    where = context(tmp_path / "run", "--audit lira")
+    export(where, results)
+    assert card.read_text() == "confirm-0002 after ['audit']"
+    model = (tmp_path / "run/winner" / MODEL_FILE).read_bytes()
+    assert np.frombuffer(model[-4:], dtype="<f4")[0] == pytest.approx(0.02)
+
+
+def test_a_run_killed_in_its_audit_writes_the_card_when_it_is_resumed(
+    tmp_path: Path, results: dict[str, Any], written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    where = context(tmp_path / "run", "--audit rmia")
+    monkeypatch.setattr(run, "audit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export(where, results)
+    assert where.folder.winner.joinpath("card.md").exists()
+    monkeypatch.setattr(run, "audit", lambda *_: written.append("audit"))
+    export(where, results)
+    card = where.folder.winner.joinpath("card.md").read_text()
+    assert card == "confirm-0002 after ['audit']"
+
+
+def test_without_an_audit_there_is_one_card(
+    tmp_path: Path, results: dict[str, Any], written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "audit", lambda *_: written.append("audit"))
+    where = context(tmp_path / "run", "")
+    export(where, results)
+    assert where.folder.winner.joinpath("card.md").read_text() == "confirm-0002 after []"

@@ -1,0 +1,101 @@
+"""What a trial's last report becomes: its row, and why it has no figures."""
+
+from typing import Any
+
+import pytest
+
+from search.presets import recipe
+from search.record.ledger import Ledger
+from search.tune.cause import NOT_SAID, OUT_OF_MEMORY, PROCESS_ENDED, cause
+from search.tune.recorder import RunIdentity, to_record
+from search.tune.searcher import _judge_row
+from search.tune.stopping import InfeasibleStopper
+from trainables.config import TrialConfig
+from trainables.outcome import Goal
+from trainables.records import PRUNED, TRIAL_SCHEMA, to_table
+from trainables.trial import Job, known_result
+
+IDENTITY = RunIdentity(run_id="run", sampler="tpe", layer_names=("fc",), layer_weights=(100,))
+CONFIG = recipe("mnist5k", "lenet5")
+JOB = Job(
+    trial=TrialConfig(
+        kind="search",
+        number=3,
+        run_seed=0,
+        seed=1,
+        dataset="mnist5k",
+        model="lenet5",
+        n=(10,),
+        training=CONFIG.training,
+        admm=CONFIG.admm,
+        attack=CONFIG.attack,
+    )
+)
+STOPPED = {
+    "phase": "retrain",
+    "progress": 0.5,
+    "val_accuracy": 0.71,
+    "accuracy_bound": 0.87,
+    "accuracy_violation": 0.16,
+    "compression_violation": None,
+    "finished": False,
+    "started_at": "2026-01-01T00:00:00+00:00",
+    "epochs": 4,
+}
+"""The last report of a trial that the stopper ended."""
+
+
+def row_of(result: dict[str, Any], error: str | None = None) -> dict[str, Any]:
+    table = to_table([to_record(IDENTITY, JOB, result, error)], TRIAL_SCHEMA)
+    (row,) = table.to_pylist(maps_as_pydicts="strict")
+    return dict(row)
+
+
+@pytest.mark.parametrize(
+    ("progress", "when"), [(0.5, "halfway through"), (0.75, "after 75% of"), (1.0, "after 100% of")]
+)
+def test_a_stopped_trial_says_which_bound_stopped_it(progress: float, when: str) -> None:
+    result = {**STOPPED, "progress": progress}
+    assert InfeasibleStopper()("trial", result)
+    row = row_of(result)
+    assert (row["state"], row["feasible"]) == (PRUNED, False)
+    assert row["error"] == (
+        f"stopped: validation accuracy 0.710 is 0.160 below its bound 0.870 {when} the retraining"
+    )
+
+
+def test_a_stopped_trial_is_none_that_failed_to_whoever_reads_its_row() -> None:
+    """The search's study, and a resumed run, which answers with the row instead of the trial."""
+    row = row_of(STOPPED)
+    assert _judge_row(row, Goal(units={"accuracy_violation": 0.01})).state.name == "PRUNED"
+    assert row_of(known_result(row)) == row
+
+
+def test_a_stopped_row_of_an_earlier_release_stays_without_a_reason() -> None:
+    row = {**row_of(STOPPED), "error": None}
+    assert row_of(known_result(row))["error"] is None
+
+
+@pytest.mark.parametrize("ending", ["complete", "stopped", "failed", "told"])
+def test_the_count_of_all_parameters_is_kept_however_a_trial_ends(ending: str) -> None:
+    result = {**STOPPED, "parameters": 123, "finished": ending == "complete"}
+    if ending == "told":
+        result["trial_error"] = "the training loss became nan"
+    assert row_of(result, "it died" if ending == "failed" else None)["parameters"] == 123
+    assert row_of({}, "died before its first report")["parameters"] is None
+
+
+def test_a_reason_is_told_whole_and_rays_pages_in_words() -> None:
+    frames = '  File "x.py", line 1, in f\n    f()\n'
+    text = f"ray::Trial.train() (pid=7, ip=1.2.3.4)\n{frames}ValueError: a\n b"
+    assert cause(text) == "ValueError: a b"
+    assert cause(RuntimeError("The actor died unexpectedly before it ended")) == PROCESS_ENDED
+    assert cause("Task was killed since the node was running low on memory") == OUT_OF_MEMORY
+    assert cause(KeyError()) == "KeyError"
+    assert cause(None) == NOT_SAID
+
+
+def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.write(to_record(IDENTITY, JOB, {**STOPPED, "parameters": 123}))
+    assert ledger.rows()[0]["parameters"] == 123
