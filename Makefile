@@ -11,7 +11,7 @@ VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format audit report clean
+.PHONY: help install search test test-fast lint format options audit report clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,11 @@ lint: install  ## format, lint, types and import contracts, checked only
 format: install  ## rewrite the code in the house's format
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
+
+options: install  ## write the README's table of options again, from the fields that declare them
+	$(BIN)/python -c 'from pathlib import Path; from search.machine import all_options; \
+		from search.option import in_document; readme = Path("README.md"); \
+		readme.write_text(in_document(readme.read_text(), all_options()))'
 
 audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network
 	@test -x $(VENV)/audit/bin/pip-audit || \

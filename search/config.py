@@ -1,8 +1,10 @@
 """SearchConfig: everything that decides what a run finds, frozen and checked."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Self
 
+from search.option import CONFIRMATION, SEARCH, WHAT, Option, option
 from trainables.base.errors import InvalidInput
 from trainables.config import (
     MOST_EXACT,
@@ -32,13 +34,76 @@ MOST = 1_000_000
 
 _COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
 
+SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
+"""Audit -> how many shadow models it takes by default."""
+
+SPACES = ("layer", "cluster", "global")
+"""One keep ratio per layer, per group of layers, or for all layers."""
+
+
+def _datasets() -> Iterable[str]:
+    from trainables.data.registry import DATASETS
+
+    return DATASETS
+
+
+def _models() -> Iterable[str]:
+    from trainables.models import MODELS
+
+    return MODELS
+
+
+def _defenses() -> Iterable[str]:
+    from trainables.defenses.registry import DEFENSES
+
+    return DEFENSES
+
+
+def _pruners() -> Iterable[str]:
+    from trainables.pruning.registry import PRUNERS
+
+    return PRUNERS
+
+
+def _samplers() -> Iterable[str]:
+    from search.samplers import SAMPLERS
+
+    return SAMPLERS
+
+
+def _policies() -> Iterable[str]:
+    from trainables.data.duplicates import POLICIES
+
+    return POLICIES
+
+
+_SET = Option(
+    group=WHAT,
+    flag="--set",
+    metavar="NAME=VALUE",
+    help="fix a number of the defence, as gamma=2, or search it in another range, as "
+    "gamma=0.1:10; may be given several times",
+    read=str,
+    repeated=True,
+)
+_EPSILON = Option(
+    group=WHAT,
+    flag="--epsilon",
+    metavar="E",
+    help="the epsilon of --defense dp, short for --set epsilon=E",
+    read=float,
+    in_command=False,
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
     """One run. Two runs with equal values and `concurrency` 1 give equal rows on the CPU."""
 
-    dataset: str
-    model: str
+    dataset: str = option(group=WHAT, metavar="NAME", choices=_datasets, help="", without="mnist5k")
+    model: str = option(
+        group=WHAT, metavar="NAME", choices=_models, help="", without="the data set's own"
+    )
 
     training: TrainingConfig
     """The dense model and every reference; one recipe for all."""
@@ -52,60 +117,126 @@ class SearchConfig:
     pretrained: bool = False
     """Every network starts from published weights; membership is then of the fine-tuning."""
 
-    pretrained_start: bool = False
+    pretrained_start: bool = option(
+        False,
+        group=WHAT,
+        help="the network of --plugin starts from given weights, and these never saw any image of "
+        "the data set; the report repeats it",
+    )
     """Whether the user says that weights which no seed moves never saw the data set."""
 
-    defense: str = "pruning"
-    pruner: str = "admm"
-    audit: str = "none"
-
-    parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
+    defense: str = option("pruning", group=WHAT, metavar="NAME", choices=_defenses, help="")
+    parameters: dict[str, Parameter] = dataclasses.field(
+        default_factory=dict, metadata={"options": (_SET, _EPSILON)}
+    )
     """The defence's own numbers: searched, or fixed."""
 
-    sampler: str = "tpe"
-    """tpe | gp | random | grid | qmc | nsga2."""
+    pruner: str = option("admm", group=WHAT, metavar="NAME", choices=_pruners, help="")
+    duplicates: str = option(
+        "together",
+        group=WHAT,
+        metavar="NAME",
+        choices=_policies,
+        help="of an image that occurs more than once every copy is dealt for itself, only the "
+        "first takes part, or all go to one part of the split",
+    )
+    """What becomes of images that occur more than once."""
 
-    space: str = "layer"
-    """layer | cluster | global: how many numbers the search chooses."""
+    sampler: str = option("tpe", group=SEARCH, metavar="NAME", choices=_samplers, help="")
+    space: str = option(
+        "layer",
+        group=SEARCH,
+        metavar="KIND",
+        choices=lambda: SPACES,
+        help="one keep ratio per layer, per group of layers, or for all layers",
+        without="layer up to 8 layers, else cluster",
+    )
+    """How many numbers the search chooses."""
 
     minimum_keep: float = 0.02
     """Least keep ratio that is tried, in (0, 1)."""
 
-    trials: int = 40
-    """Anchors and suggested trials together."""
-
-    time_budget_s: float | None = None
+    trials: int = option(
+        40, group=SEARCH, metavar="N", help="anchors and suggested trials together"
+    )
+    time_budget_s: float | None = option(
+        None,
+        group=SEARCH,
+        flag="--time-budget",
+        metavar="TIME",
+        read=str,
+        help="start no trial after this long: 30m, 2h",
+        without="no limit",
+    )
     """No trial starts after this many seconds of searching; None is no limit."""
 
-    max_accuracy_drop: float = 0.01
+    max_accuracy_drop: float = option(
+        0.01,
+        group=SEARCH,
+        metavar="FRACTION",
+        help="feasible: validation accuracy >= dense - this, in [0, 1); --defense none, which the "
+        "others are compared with, has no bound",
+    )
     """Feasible: validation accuracy >= dense validation accuracy - this fraction, or NO_BOUND."""
 
-    min_compression: float | None = None
+    min_compression: float | None = option(
+        None,
+        group=SEARCH,
+        metavar="RATIO",
+        help="feasible: prunable weights / non-zero ones >= this",
+        without="2 for mnist5k, else no bound",
+    )
     """Feasible: prunable weights / non-zero prunable weights >= this; None is no bound."""
 
-    confirm_top: int = 3
-    """Feasible vectors that are measured again with fresh seeds."""
-
-    confirm_seeds: int = 3
-    """Fresh seeds per confirmed vector."""
-
-    references: int = 8
-    """Reference models of the matched attack; even, 0 turns it off."""
-
-    shadows: int = 0
-    """Shadow models of the audit; even; the references are the first of them."""
-
-    comparators: bool = False
-    """Confirm the published allocations at the winner's total count too."""
-
-    canaries: float = 0.0
-    """Share of members, and of non-members, whose label is wrong: they are memorised or not."""
-
-    duplicates: str = "together"
-    """keep | drop | together: what becomes of images that occur more than once."""
-
-    seed: int = 0
+    seed: int = option(0, group=SEARCH, metavar="N", help="seed of the whole run")
     """Fixes the split, the dense model and the order of suggestions."""
+
+    confirm_top: int = option(
+        3,
+        group=CONFIRMATION,
+        metavar="N",
+        help="feasible vectors that are measured again with fresh seeds",
+    )
+    confirm_seeds: int = option(
+        3, group=CONFIRMATION, metavar="N", help="fresh seeds of each confirmed vector"
+    )
+    references: int = option(
+        8,
+        group=CONFIRMATION,
+        metavar="N",
+        help="reference models of the matched attack, an even number; 0 turns it off",
+    )
+    comparators: bool = option(
+        False,
+        group=CONFIRMATION,
+        help="measure uniform, uniform+, ERK, LAMP and global magnitude at the winner's total "
+        "count just like the winner, its own counts by the other pruners, and the recipe with "
+        "nothing removed, to see what the search and the pruner buy",
+    )
+    audit: str = option(
+        "none",
+        group=CONFIRMATION,
+        metavar="NAME",
+        choices=lambda: SHADOWS,
+        help="attack the dense model and the winner with shadow models made the same way, and "
+        "report ROC curves",
+    )
+    shadows: int = option(
+        0,
+        group=CONFIRMATION,
+        metavar="N",
+        help="shadow models of the audit, an even number",
+        without="4 for rmia, 16 for lira",
+    )
+    """The references are the first of them."""
+
+    canaries: float = option(
+        0.0,
+        group=CONFIRMATION,
+        metavar="FRACTION",
+        help="share of members and of non-members that get a wrong label; audited apart",
+    )
+    """Whether they are memorised is what an audit of the worst-off images asks."""
 
     def __post_init__(self) -> None:
         for name in _COUNTS:

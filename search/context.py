@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from ray import tune
 
-from search.arguments import Options, require_known
+from search.arguments import require_known
 from search.config import SearchConfig
+from search.machine import Options
 from search.record.ledger import Ledger
 from search.record.mirror import remember
 from search.record.runfolder import RunFolder

@@ -24,9 +24,10 @@ from analysis.load import Run, load_run
 from analysis.report import write_report
 from analysis.statistics import hardest_bound, searched, winner
 from analysis.summary import card, headline
-from search.arguments import Options, parse, words
+from search.arguments import parse, words
 from search.config import SearchConfig
 from search.context import Context, Inputs, load_inputs
+from search.machine import Options
 from search.plan import plan
 from search.record.ledger import Ledger
 from search.record.mirror import redacted, require_storage_url, shown_to_others

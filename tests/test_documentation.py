@@ -93,3 +93,10 @@ def test_every_option_is_in_the_help_of_its_command(document):
         module, words = command_of(line) or (None, "")
         for option in OPTION.findall(words):
             assert option in options_of(module), f"{module} {option}"
+
+
+def test_the_readmes_table_of_options_is_made_from_the_fields():
+    from search.machine import all_options
+    from search.option import in_document
+
+    assert in_document(read("README.md"), all_options()) == read("README.md"), "run `make options`"

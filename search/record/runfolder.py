@@ -14,8 +14,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from search.command import command
 from search.config import SearchConfig
-from trainables.base.commandline import program, resume, shown
+from trainables.base.commandline import resume, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, RemotePath, children, is_temporary, read_json, write
 
@@ -218,49 +219,3 @@ def describe(
         "dense_val_accuracy": None,
         **data,
     }
-
-
-def command(config: SearchConfig, options: dict[str, Any]) -> str:
-    """The shell command that asks for the same run again."""
-    arguments = {
-        "dataset": config.dataset,
-        "model": config.model,
-        "plugin": options.get("plugin"),
-        "defense": config.defense,
-        "pruner": config.pruner,
-        "sampler": config.sampler,
-        "space": config.space,
-        "trials": config.trials,
-        "time-budget": None
-        if config.time_budget_s is None
-        else f"{_exactly(config.time_budget_s)}s",
-        "max-accuracy-drop": None if config.is_bare else config.max_accuracy_drop,
-        "min-compression": config.min_compression,
-        "confirm-top": config.confirm_top,
-        "confirm-seeds": config.confirm_seeds,
-        "references": config.references,
-        "audit": config.audit,
-        "shadows": config.shadows or None,
-        "canaries": config.canaries or None,
-        "duplicates": config.duplicates,
-        "seed": config.seed,
-        "preset": options.get("preset"),
-        "concurrency": options.get("concurrency"),
-        "data-dir": options.get("data_dir"),
-        "study-storage": options.get("study_storage"),
-    }
-    words = ["--comparators"] * config.comparators
-    words += ["--pretrained-start"] * config.pretrained_start
-    for name, value in arguments.items():
-        if value is not None:
-            words += [f"--{name}", str(value)]
-    for name, parameter in config.parameters.items():
-        low, high = _exactly(parameter.low), _exactly(parameter.high)
-        value = f"{low}:{high}" if parameter.searched else _exactly(parameter.default)
-        words += ["--set", f"{name}={value}"]
-    return program("search.run", *words)
-
-
-def _exactly(number: float) -> str:
-    """All digits of a number, or the settings that the command asks for would be others."""
-    return repr(float(number)).removesuffix(".0")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import build_parser, changed_parameter, duration, parse
+from search.arguments import build_parser, changed_parameter, parse
+from search.command import command
 from search.config import NO_BOUND, SearchConfig
+from search.option import duration
 from search.presets import RECIPES, recipe
-from search.record.runfolder import command
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
@@ -78,9 +79,9 @@ def test_options_reach_the_settings() -> None:
         ("--trials 0", "--trials must be at least 1, got 0"),
         ("--trials many", "invalid int value: 'many'"),
         ("--time-budget 0m", "longer than 0"),
-        ("--time-budget soon", "no duration"),
+        ("--time-budget soon", "not a duration"),
         ("--time-budget 1001d", "--time-budget '1001d' must be at most 1000d"),
-        ("--trial-timeout 1e10", "no duration"),
+        ("--trial-timeout 1e10", "not a duration"),
         ("--trial-timeout 10000000000", "--trial-timeout '10000000000' must be at most 1000d"),
         ("--max-accuracy-drop 1", "[0, 1), got 1"),
         ("--max-accuracy-drop -0.1", "[0, 1), got -0.1"),

@@ -9,8 +9,8 @@ import pytest
 
 import search.run
 from analysis.report import write_report
-from search import mirror as module
 from search.context import Context
+from search.record import mirror as module
 from search.record.ledger import Ledger
 from tests.security.conftest import record
 from tests.system.program import holders

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.search.test_mirror import SPACE, row
 
-from search import mirror as module
+from search.record import mirror as module
 from search.record.mirror import mirror
 from tests.system.servers import PASSWORD, Postgres, postgres
 

@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from search import mirror as module
+from search.record import mirror as module
 from search.record.mirror import mirror, redacted, require_storage_url, shown_to_others
 from search.space import Space
 from trainables.base.errors import InvalidInput

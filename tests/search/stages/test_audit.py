@@ -12,9 +12,9 @@ import pytest
 from ray import tune
 from sklearn.metrics import roc_auc_score
 
-from search import audit as stage
 from search.presets import recipe, smoke
 from search.record.runfolder import RunFolder
+from search.stages import audit as stage
 from trainables.attacks.evidence import Evidence
 from trainables.attacks.rmia import log_own
 from trainables.config import TrialConfig

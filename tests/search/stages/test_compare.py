@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search import confirm as confirmation_stage
 from search.presets import recipe, smoke
 from search.space import Candidate
+from search.stages import confirm as confirmation_stage
 from search.stages.compare import measure_other_pruners
 from search.stages.confirm import Confirmation, measure
 from search.tune.recorder import RunIdentity, to_record

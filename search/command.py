@@ -1,0 +1,51 @@
+"""The shell command that asks for the same run again; config.json repeats it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from search.config import SearchConfig
+from search.machine import all_options
+from search.option import Declared, exactly
+from trainables.base.commandline import program
+from trainables.defenses.registry import Parameter
+
+
+def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
+    """The shell command that asks for the same run again.
+
+    options: what was asked of the machine, by field of `Options`.
+    """
+    values = {
+        **options,
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
+    }
+    values["plugin"] = options.get("plugin")  # the settings hold its hash
+    words = [
+        word
+        for one in all_options()
+        if one.option.in_command
+        for word in _words(one, values.get(one.field), config)
+    ]
+    return program("search.run", *words)
+
+
+def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - of any field
+    """The words that ask for a field's value."""
+    if one.field == "parameters":
+        return [
+            word for name, number in value.items() for word in one.words(f"{name}={_given(number)}")
+        ]
+    if one.field == "time_budget_s":
+        return one.words(None if value is None else f"{exactly(value)}s")
+    unset = (one.field in ("shadows", "canaries") and not value) or (
+        one.field == "max_accuracy_drop" and config.is_bare
+    )
+    return [] if unset else one.words(value)
+
+
+def _given(parameter: Parameter) -> str:
+    """A defence's number as --set takes it."""
+    if parameter.searched:
+        return f"{exactly(parameter.low)}:{exactly(parameter.high)}"
+    return exactly(parameter.default)

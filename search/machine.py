@@ -1,0 +1,143 @@
+"""What is asked of the machine, where things lie, and with it every option of the command line."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from search.config import SearchConfig
+from search.option import GROUPS, MACHINE, WHAT, Declared, declared, option
+from trainables.base.storage import Place
+
+PRESETS = ("default", "smoke")
+
+
+def _presets() -> Iterable[str]:
+    from search.presets import paper_presets
+
+    return (*PRESETS, *paper_presets())
+
+
+def _presets_in_words() -> str:
+    from search.presets import paper_presets_in_words
+
+    return (
+        "default: the data set's full recipe; smoke: the same path with budgets of a minute, whose "
+        f"figures mean nothing; {paper_presets_in_words()}"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What is asked of the machine, and where things lie; none of it changes what a trial measures.
+
+    `preset` is here for the command in config.json: what it stands for is in `SearchConfig`.
+    """
+
+    plugin: Path | None = option(
+        None,
+        group=WHAT,
+        metavar="FILE",
+        help="a file of your own that registers networks and data sets for --dataset and --model",
+    )
+    preset: str = option(
+        "default", group=WHAT, metavar="NAME", choices=_presets, names=_presets_in_words, help=""
+    )
+    data_dir: Path | None = option(
+        None,
+        group=WHAT,
+        metavar="DIR",
+        help="where data sets lie or are downloaded",
+        without="data",
+        decides=False,
+    )
+    out: Place = option(
+        group=MACHINE,
+        metavar="DIR",
+        read=str,
+        help="the run's folder, or s3://BUCKET/RUN",
+        without="runs/DATASET-MODEL-TIME",
+        in_command=False,
+    )
+    resume: Place | None = option(
+        None,
+        group=MACHINE,
+        metavar="RUN",
+        read=str,
+        help="go on with an interrupted run; takes no other option that decides its results",
+        decides=False,
+        in_command=False,
+    )
+    address: str = option(
+        "local",
+        group=MACHINE,
+        metavar="ADDRESS",
+        help="the address of a Ray cluster, or local or auto",
+        decides=False,
+        in_command=False,
+    )
+    concurrency: int | None = option(
+        None,
+        group=MACHINE,
+        metavar="N",
+        help="trials at a time; with --address a cluster that has no room for so many yet is "
+        "asked to grow",
+        without="fills the cluster",
+        decides=False,
+    )
+    cpus_per_trial: float | None = option(
+        None,
+        group=MACHINE,
+        metavar="N",
+        help="CPU cores of each trial",
+        without="1",
+        decides=False,
+        in_command=False,
+    )
+    gpus_per_trial: float | None = option(
+        None,
+        group=MACHINE,
+        metavar="N",
+        help="GPUs of each trial; may be a fraction",
+        without="1 if there is any",
+        decides=False,
+        in_command=False,
+    )
+    trial_timeout_s: float = option(
+        3600.0,
+        group=MACHINE,
+        flag="--trial-timeout",
+        metavar="TIME",
+        read=str,
+        help="end a trial's process, and try it again, when no epoch and no measurement is done "
+        "for this long",
+        without="1h",
+        decides=False,
+        in_command=False,
+    )
+    """Far longer than an epoch of any trial that this program is made for."""
+
+    study_storage: str | None = option(
+        None,
+        group=MACHINE,
+        metavar="URL",
+        help="mirror finished trials to an Optuna storage for optuna-dashboard: "
+        "sqlite:///study.db or postgresql://USER@HOST/DATABASE, whose password is taken from "
+        "PGPASSWORD or ~/.pgpass",
+        decides=False,
+    )
+    dry_run: bool = option(
+        False,
+        group=MACHINE,
+        help="print plan, cost and resources; train nothing",
+        decides=False,
+        in_command=False,
+    )
+    quiet: bool = option(
+        False, group=MACHINE, help="print only the result", decides=False, in_command=False
+    )
+
+
+def all_options() -> list[Declared]:
+    """Every option, in the order of the help."""
+    found = declared(SearchConfig, Options)
+    return sorted(found, key=lambda one: GROUPS.index(one.option.group))

@@ -1,0 +1,193 @@
+"""An option of the command line, declared with the field of the settings that it fills.
+
+The parser, the command in config.json and the README's table are all made from these fields, so an
+option's flag, default and help are written once.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from trainables.base.errors import InvalidInput
+
+WHAT, SEARCH, CONFIRMATION, MACHINE = GROUPS = (
+    "what is pruned",
+    "the search",
+    "the confirmation",
+    "the run and the machine",
+)
+"""Headings of the help, in its order."""
+
+LONGEST_S = 1000 * 86_400.0
+"""The longest duration in seconds; the clocks that watch trials take no more than 300 years."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """How the command line asks for one field."""
+
+    group: str
+    """One of GROUPS."""
+
+    help: str
+    """What it does; the names to choose from stand before it, the default in brackets behind it."""
+
+    metavar: str | None = None
+    """What stands for its value in the help; None for a flag without a value."""
+
+    flag: str | None = None
+    """Its name where that is not the field's, such as --time-budget of `time_budget_s`."""
+
+    choices: Callable[[], Iterable[str]] | None = None
+    """The names that it takes; asked only when needed, since a plugin may add some."""
+
+    names: Callable[[], str] | None = None
+    """All choices in words, where a list of them would be too long."""
+
+    without: str | None = None
+    """What happens without it, in words, where the field's own default does not say it."""
+
+    read: Callable[[str], Any] | None = None
+    """Text -> value; None reads the field's own type."""
+
+    repeated: bool = False
+    """Whether it may be given several times."""
+
+    decides: bool = True
+    """Whether it decides the results of a run; a resumed run then takes it from config.json."""
+
+    in_command: bool = True
+    """Whether the command in config.json repeats it."""
+
+
+def option(default: Any = dataclasses.MISSING, **words: Any) -> Any:  # noqa: ANN401 - a dataclass field
+    """Declare a field that an option fills; `words` are those of `Option`."""
+    return dataclasses.field(default=default, metadata={"options": (Option(**words),)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Declared:
+    """An option together with the field that declares it."""
+
+    field: str
+    option: Option
+    kind: Callable[[str], Any]
+    """Text -> value, as argparse calls it."""
+
+    default: Any
+    """The field's; MISSING or None where it has none."""
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return self.option.flag or "--" + self.field.replace("_", "-")
+
+    @property
+    def name(self) -> str:
+        """Its name among the parsed arguments."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names that it takes; empty where it takes any value."""
+        return tuple(self.option.choices()) if self.option.choices else ()
+
+    @property
+    def help(self) -> str:
+        """Names to choose from, what it does, and the default in brackets."""
+        names = self.option.names() if self.option.names else " | ".join(self.choices)
+        what = ": ".join(part for part in (names, self.option.help) if part)
+        return f"{what} [{self.shown_default}]" if self.shown_default else what
+
+    @property
+    def shown_default(self) -> str | None:
+        """What happens without it, in words."""
+        if self.option.without is not None:
+            return self.option.without
+        if self.option.metavar is None or self.default in (None, dataclasses.MISSING):
+            return None
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+    def words(self, value: object) -> list[str]:
+        """The words of a command that ask for this value; none for what is not set."""
+        if value is None or value is False:
+            return []
+        return [self.flag] if value is True else [self.flag, str(value)]
+
+
+def declared(*settings: type) -> list[Declared]:
+    """Every option of these dataclasses, in the order of their fields."""
+    found = []
+    for kind in settings:
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            for one in field.metadata.get("options", ()):
+                value_type = one.read or _plain(hints[field.name])
+                found.append(
+                    Declared(field=field.name, option=one, kind=value_type, default=field.default)
+                )
+    return found
+
+
+def _plain(hint: Any) -> type:  # noqa: ANN401 - any annotation
+    """The type in `type | None`."""
+    if isinstance(hint, types.UnionType):
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return typing.cast("type", hint)
+
+
+def exactly(number: float) -> str:
+    """All digits of a number: fewer would ask for other settings.
+
+    >>> exactly(8.0), exactly(0.1 + 0.2)
+    ('8', '0.30000000000000004')
+    """
+    return repr(float(number)).removesuffix(".0")
+
+
+def duration(text: str, flag: str = "--time-budget") -> float:
+    """Seconds in `90s`, `30m`, `1.5h`, `2d` or a plain number of seconds.
+
+    Raises InvalidInput for any other text, for nothing and for more than LONGEST_S.
+
+    >>> duration("30m")
+    1800.0
+    """
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if match is None:
+        raise InvalidInput(f"{flag} {text!r} is not a duration: write 90s, 30m, 1.5h or 2d")
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+    if not seconds > 0:
+        raise InvalidInput(f"{flag} {text!r} must be longer than 0")
+    if seconds > LONGEST_S:
+        raise InvalidInput(f"{flag} {text!r} must be at most {LONGEST_S / 86_400:.0f}d")
+    return seconds
+
+
+def table(options: Sequence[Declared]) -> str:
+    """All options as one Markdown table."""
+    rows = [
+        f"| `{one.flag} {one.option.metavar or ''}".rstrip() + f"` | {_cell(one.help)} |"
+        for one in options
+    ]
+    return "\n".join(["| option | what it does, and its default |", "|---|---|", *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+BEGIN, END = "<!-- options: written by `make options` -->", "<!-- end of options -->"
+"""What stands before and behind the table of options in a document."""
+
+
+def in_document(text: str, options: Sequence[Declared]) -> str:
+    """A document with its table of options written anew. Raises ValueError where it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no place for a table of options: {BEGIN} ... {END}")
+    return f"{before}{BEGIN}\n\n{table(options)}\n\n{END}{after}"
