@@ -255,6 +255,6 @@ def test_comparators_are_for_defences_that_prune() -> None:
     config, _ = parse(["--comparators"])
     assert config is not None
     assert config.comparators
-    assert shlex.split(command(config, {}))[3] == "--comparators"
+    assert "--comparators" in shlex.split(command(config, {}))
     with pytest.raises(InvalidInput, match="removes none"):
         parse(["--comparators", "--defense", "minmax"])
