@@ -1,72 +1,40 @@
-"""`python -m search.run`: arguments -> settings -> dense, search, confirm -> report; thin."""
+"""`python -m search.run`: words -> settings -> a run, and its exit status; quick to answer.
 
-import contextlib
-import dataclasses
-import functools
+Nothing heavy is imported before the words are known to make sense.
+"""
+
 import logging
-import os
-import signal
 import sys
-import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-from ray import tune
 from rich.console import Console
 
-from analysis import evidence, failures
-from analysis.load import Run, load_run
-from analysis.report import write_report
-from analysis.statistics import hardest_bound, searched, winner
-from analysis.summary import card, headline
 from search.arguments import parse, words
-from search.config import SearchConfig
-from search.context import Context, Inputs, load_inputs
-from search.machine import Options
-from search.plan import plan
-from search.record.ledger import Ledger
-from search.record.mirror import redacted, require_storage_url, shown_to_others
-from search.record.runfolder import RunFolder, describe, require_whole
-from search.space import Candidate
-from search.stages.audit import audit
-from search.stages.compare import confirm_comparators, measure_other_pruners
-from search.stages.confirm import Confirmation, best_candidates, confirm, nearest_candidates
-from search.stages.dense import Dense, train_dense
-from search.stages.export import export_winner, write_card
-from search.stages.search import base_job, search
+from search.record.log import quiet_root_logger, write_fault
+from search.record.redaction import redacted
+from search.record.runfolder import RunFolder
 from search.tune.cause import cause
-from search.tune.join import cluster
-from search.tune.notice import on_signal
-from search.tune.resources import plan_resources, wait_for_room
-from trainables.base.commandline import as_command, resume, shown
+from trainables.base.commandline import BAD_INPUT, FAULT, INTERRUPTED, as_command, resume
 from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import Place, RemotePath, write
-from trainables.data.images import DataAbsent
-from trainables.outcome import goal_of
-from trainables.records import FAILED
-from trainables.rehearsal import PRETRAINED
-from trainables.trial import Job
-
-log = logging.getLogger("search")
-
-OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @as_command
 def main(arguments: Sequence[str]) -> int:
     """Run the program; returns the exit status of DESIGN: 0, 1, 2, 3 or 130."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    _quiet_root_logger()
+    quiet_root_logger()
     logging.raiseExceptions = False  # a full disk is said once, not by every line of the log
     folder: RunFolder | None = None
     try:
         config, options = parse(arguments)
         folder = RunFolder(options.resume or options.out)
+        from search.pipeline import (
+            run,  # Ray, torch and pandas: seconds that a mistake need not wait
+        )
+
+        quiet_root_logger()
         return run(config, options, folder)
     except InvalidInput as error:
         console.print(f"error: {redacted(one_line(error))}", markup=False)
@@ -78,356 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         # a RuntimeError is in words, of any other the type says most; Tune's hold whole tracebacks
         whole = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
         said = redacted(cause(whole) if whole else type(error).__name__)
-        console.print(f"fault: {said}; the log is {_write_fault(folder)}", markup=False)
+        console.print(f"fault: {said}; the log is {write_fault(folder)}", markup=False)
         return FAULT
-
-
-def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int:
-    """One run from its settings to its report; raises InvalidInput before anything is written."""
-    say = _speaker(options)
-    stored = folder.read_config() if options.resume else None
-    if stored is not None:
-        folder.require_own()
-        require_whole(stored)
-        config = SearchConfig.from_dict(stored["search"])
-        options = _as_before(options, stored["options"], say)
-    if config is None:
-        raise InvalidInput("there is nothing to run")
-    if options.study_storage is not None:
-        require_storage_url(options.study_storage)
-    if stored is None and not options.dry_run:
-        folder.check()
-    inputs = _inputs(config, options, say)
-    if stored is not None and inputs is not None:
-        _require_same_data(folder, stored, inputs, say)
-    with cluster(options.address, say) as nodes:
-        signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
-        resources = plan_resources(
-            nodes,
-            cpus_per_trial=options.cpus_per_trial,
-            gpus_per_trial=options.gpus_per_trial,
-            concurrency=options.concurrency,
-            may_grow=options.address not in (None, "local"),
-        )
-        if options.dry_run or inputs is None:
-            Console().print(
-                plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True
-            )
-            return OK
-        wait_for_room(resources, nodes, say)
-        if stored is None:
-            folder.create()
-            start = PRETRAINED if config.pretrained_start else None
-            data = {**inputs.describe(), "pretrained_start": start}
-            stored = describe(config, folder.path.name, _recorded(options), data)
-            folder.write_config(stored)
-        else:
-            folder.require_writable()
-        with folder.held(), _logging_to(folder.log):
-            context = Context(
-                config=config,
-                options=options,
-                folder=folder,
-                run_id=stored["run_id"],
-                inputs=inputs,
-                resources=resources,
-                ledger=Ledger(folder.path),
-                say=say,
-            )
-            status = _stages(context)
-            context.recorder(mirrored=True).on_experiment_end([])  # a mirror that is back only now
-            return status
-
-
-def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
-    url = options.study_storage
-    warning = None if url is None else shown_to_others(url, options.address)
-    if warning is not None:
-        say(warning)
-
-
-def _tell_beforehand(context: Context) -> None:
-    """What a reader of the figures must know of the data, the network and the attacks."""
-    for note in context.inputs.notes:
-        context.say(note)
-    network = context.inputs.network
-    if network.unpruned:
-        left = "; ".join(f"{name} ({why})" for name, why in network.unpruned.items())
-        context.say(
-            f"Not pruned: {left}. {network.prunable_share:.0%} of the {network.parameters:,} "
-            "parameters can be pruned"
-        )
-    if context.config.pretrained_start:
-        context.say(PRETRAINED)
-    if not context.config.references:
-        context.say(
-            "Matched references are off (--references 0): the leak of pruned models is understated"
-        )
-
-
-def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:
-    """The data; None where a dry run has none to look at, and plans without."""
-    try:
-        return load_inputs(config, options)
-    except DataAbsent as error:
-        if not options.dry_run:
-            raise
-        say(f"The data were not looked at: {one_line(error)}")
-        return None
-
-
-def _require_same_data(
-    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
-) -> None:
-    found = inputs.describe()
-    if stored["split_hashes"] != found["split_hashes"]:
-        raise InvalidInput(
-            f"--resume {folder.path}: the data are not those of the run (their split hashes "
-            "differ); give the same --data-dir"
-        )
-    if any(stored.get(key) != found[key] for key in ("layer_names", "layer_weights")):
-        raise InvalidInput(
-            f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
-            "release, or another network): resume it with the version that began it, or start a "
-            "new run"
-        )
-    if "image_hashes" not in stored:
-        say(
-            "This run is of an older version, which did not write down what its images were: only "
-            "that they are split alike could be checked"
-        )
-    elif stored["image_hashes"] != found["image_hashes"]:
-        raise InvalidInput(
-            f"--resume {folder.path}: the images, their labels or their order are not those of the "
-            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
-            "run"
-        )
-
-
-def _stages(context: Context) -> int:
-    config, say, folder = context.config, context.say, context.folder
-    say(f"Run {folder.path}")
-    _warn_of_password(context.options, say)
-    folder.remove_leftovers()
-    context.ledger.remove_leftovers()
-    _tell_beforehand(context)
-    dense = train_dense(context)
-    found = {"dense_val_accuracy": dense.val_accuracy, "chance_accuracy": _chance(context.inputs)}
-    folder.write_config({**folder.read_config(), **found})
-    say(f"Dense model: validation accuracy {dense.val_accuracy:.4f}")
-    if config.guarantee_is_fixed:
-        say(
-            "Epsilon is given, and with it the guarantee: the search looks for the best validation "
-            "accuracy under it, not for the least leak"
-        )
-    search(context, dense)
-    candidates = _to_confirm(context)
-    base = base_job(context, dense)
-    confirmation = Confirmation(
-        config=config,
-        base=base,
-        stage=context.stage,
-        shared=dense.shared,
-        say=say,
-    )
-    results = confirm(confirmation, candidates, lambda: _winner(folder) is not None)
-    best = _winner(folder)
-    if best is not None and config.comparators:
-        results |= confirm_comparators(context, dense, confirmation, best)
-        best = _winner(folder)
-    if best is None:
-        feasible = best_candidates(context.ledger.rows())
-        what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
-        return _nothing_feasible(context, what)
-    if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
-        better = "is more accurate" if goal_of(config.to_dict()).maximised else "leaks less"
-        say(f"The search's own favourite was dropped: another {better} when measured again")
-    _export_and_audit(context, dense, base, best, results)
-    if config.comparators:
-        measure_other_pruners(context, confirmation, best)
-    report, found_run = write_report(folder.path), load_run(folder.path)
-    for line in (headline(found_run), f"Report: {shown(report)}"):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
-    return OK if failures.deciding(found_run.trials, has_winner=True) is None else FAULT
-
-
-def _chance(inputs: Inputs) -> float:
-    """Test accuracy of always guessing the commonest class: a winner has to be better than that."""
-    counts = np.bincount(inputs.images.labels[inputs.split.test])
-    return float(counts.max() / counts.sum())
-
-
-def _export_and_audit(
-    context: Context,
-    dense: Dense,
-    base: Job,
-    best: pd.Series,
-    results: dict[str, tune.Result],
-) -> None:
-    """The winner's folder; its card again after an audit, which may find more than it says.
-
-    The weights are never without a card, and a resumed run writes both again.
-    """
-    folder = context.folder
-    chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
-    if context.config.audit != "none":
-        audit(context, dense, base, results[chosen])
-        write_card(folder, card(load_run(folder.path)), chosen)
-
-
-def _to_confirm(context: Context) -> list[Candidate]:
-    """The feasible candidates, the best first; without one a single round of the nearest."""
-    rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
-    candidates = best_candidates(rows, goal)
-    tried = [row["state"] for row in rows if row["kind"] in ("anchor", "search")]
-    if candidates or 2 * tried.count(FAILED) > len(tried):
-        return candidates  # where most trials failed, the nearest of the rest say nothing
-    nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]
-    if nearest:
-        context.say(
-            f"No trial was feasible: the {len(nearest)} nearest to the bounds are measured again, "
-            "for comparisons with other runs"
-        )
-    return nearest
-
-
-def _winner(folder: RunFolder) -> pd.Series | None:
-    found = load_run(folder.path)
-    return winner(found.trials, found.config)
-
-
-def _nothing_feasible(context: Context, what: str) -> int:
-    """Say why there is no winner: most trials failed, which is a fault, or missed a bound."""
-    found = load_run(context.folder.path)
-    report = write_report(context.folder.path)
-    broken = failures.deciding(found.trials, has_winner=False)
-    words = [f"{what}.", *_bounds(found)]
-    if broken is not None:
-        words = [f"{broken.sentence()}{broken.others()}"]
-    if evidence.is_smoke(found):
-        words.append(f"This was a {evidence.SMOKE}.")
-    Console(stderr=True).print(
-        f"{' '.join(words)} Report: {shown(report)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    return NOTHING_FEASIBLE if broken is None else FAULT
-
-
-def _bounds(found: Run) -> list[str]:
-    """Sentences on the bounds, and on the trials that failed; advice only where bounds decided."""
-    failed = failures.of(searched(found.trials))
-    confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
-    words = [one.sentence() for one in (failed, confirm) if one.failed]
-    if not failed.missed and not confirm.missed:
-        return words
-    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
-    return [
-        f"The bound hardest to meet: {hardest}.",
-        *words,
-        "Allow a larger --max-accuracy-drop, a smaller --min-compression or more --trials.",
-    ]
-
-
-def _speaker(options: Options) -> Callable[[str], None]:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def say(text: str) -> None:
-        log.info(text)
-        if not options.quiet:
-            console.print(text, markup=False)
-
-    return say
-
-
-def _recorded(options: Options) -> dict[str, object]:
-    """Options for config.json; the password in a storage's URL stays out."""
-    values = dataclasses.asdict(options)
-    if options.study_storage is not None:
-        values["study_storage"] = redacted(options.study_storage)
-    return {
-        name: str(value) if isinstance(value, Path | RemotePath) else value
-        for name, value in values.items()
-        if name not in ("resume", "dry_run", "quiet")
-    }
-
-
-def _as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
-    """A resumed run reads its plugin and, unless told otherwise, its data where it did."""
-    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
-    if isinstance(plugin, str):
-        options = dataclasses.replace(options, plugin=Path(plugin))
-    if options.data_dir is None and isinstance(data_dir, str):
-        options = dataclasses.replace(options, data_dir=Path(data_dir))
-    if options.study_storage is None and isinstance(storage, str):
-        if "***" in storage:
-            say(
-                f"The mirror {storage} stays as it is: its password was not written down, so give "
-                "--study-storage again to go on with it"
-            )
-        else:
-            options = dataclasses.replace(options, study_storage=storage)
-    return options
-
-
-def _quiet_root_logger() -> None:
-    """Undo Opacus, which sends every logger's INFO to stderr when it is imported."""
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
-    root.setLevel(logging.WARNING)
-
-
-@contextlib.contextmanager
-def _logging_to(place: Place) -> Iterator[None]:
-    """Log to `place`; a store gets the log at the end, since nothing can be added to an object."""
-    path = place if isinstance(place, Path) else _local_log()
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root, rays = logging.getLogger(), logging.getLogger("ray")
-    root.addHandler(handler)
-    rays.handlers.clear()  # it writes every failed trial's traceback to the terminal
-    rays.propagate = True
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-        if isinstance(place, RemotePath):
-            _append(place, path)
-
-
-def _append(place: RemotePath, path: Path) -> None:
-    """Add a local log to the store's; where that is away, the log stays here."""
-    try:
-        before = place.read_bytes() if place.exists() else b""
-        write(place, before + path.read_bytes())
-    except OSError as error:
-        sys.stderr.write(f"The log could not be added to {place} ({one_line(error)}): {path}\n")
-    else:
-        path.unlink()
-
-
-def _write_fault(folder: RunFolder | None) -> Path:
-    """Add the traceback to the run's log, or to a file of its own where that cannot be written."""
-    if folder is not None and isinstance(folder.log, Path) and folder.log.exists():
-        with contextlib.suppress(OSError), folder.log.open("a", encoding="utf-8") as log_file:
-            log_file.write(redacted(traceback.format_exc()))
-            return folder.log
-    path = _local_log()
-    path.write_text(redacted(traceback.format_exc()), encoding="utf-8")
-    return path
-
-
-@functools.cache
-def _local_log() -> Path:
-    """A new file that only its owner can read."""
-    descriptor, name = tempfile.mkstemp(prefix="search-run-", suffix=".log")
-    os.close(descriptor)
-    return Path(name)
 
 
 def _how_to_resume(folder: RunFolder | None) -> str:

@@ -12,7 +12,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -22,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from search.record.redaction import redacted
 from search.space import Candidate, Space
 from trainables.base.errors import InvalidInput
 from trainables.records import COMPLETE, FAILED, PRUNED
@@ -36,9 +36,6 @@ SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compres
 """Columns that a viewer gets as user attributes."""
 
 _JOURNAL = "journal://"
-_PASSWORD = re.compile(
-    r"://[^:/@\s]*:(?P<user>[^\s'\"]+)@|[?&]\w*(?:pass|secret|token)\w*=(?P<query>[^&\s'\"]+)", re.I
-)
 _given: dict[str, str] = {}  # run id -> URL; Tune pickles callbacks, and a password is not to be
 _warned: set[str] = set()  # storages that were warned of in this process
 _STATES = {
@@ -118,36 +115,6 @@ def require_storage_url(url: str) -> None:
         raise InvalidInput(
             f"--study-storage {redacted(url)} needs a driver: pip install 'prune-privacy[postgres]'"
         )
-
-
-def redacted(text: str, url: str | None = None) -> str:
-    """`text` without the passwords of the URLs in it, nor that of `url` wherever it stands.
-
-    >>> redacted("postgresql://ada:s3cret@db.example/runs")
-    'postgresql://ada:***@db.example/runs'
-    """
-    for found in _PASSWORD.finditer(url or ""):
-        password = found["user"] or found["query"]
-        for form in {password, unquote(password)}:
-            text = text.replace(form, "***")
-    return _PASSWORD.sub(_starred, text)
-
-
-def shown_to_others(url: str, address: str) -> str | None:
-    """A warning when `url` holds a password and the program runs on a cluster, else None."""
-    if redacted(url) == url or address == "local":
-        return None
-    return (
-        f"warning: the password of --study-storage {redacted(url)} is part of a command, which Ray "
-        "shows in the dashboard and writes to the logs of a job: leave it out, and put it into "
-        "~/.pgpass on the cluster's head"
-    )
-
-
-def _starred(found: re.Match[str]) -> str:
-    whole, secret = found[0], found["user"] or found["query"]
-    start = found.start("user" if found["user"] else "query") - found.start()
-    return f"{whole[:start]}***{whole[start + len(secret) :]}"
 
 
 @contextlib.contextmanager

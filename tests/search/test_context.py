@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import search.pipeline
 import search.run
 from search.arguments import parse
 from search.context import Inputs, load_inputs
@@ -48,8 +49,8 @@ def no_ray_and_no_network(monkeypatch: pytest.MonkeyPatch):
 
     saved = {**MODELS}, {**DATASETS}
     monkeypatch.setattr(plugin, "_LOADED", set())
-    monkeypatch.setattr(search.run, "cluster", cluster)
-    monkeypatch.setattr(search.run.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(search.pipeline, "cluster", cluster)
+    monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     yield
     for registry, before in zip((MODELS, DATASETS), saved, strict=True):
@@ -161,8 +162,8 @@ def test_what_is_odd_about_the_data_reaches_the_terminal_and_the_runs_folder(
     def interrupted(context):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search.run, "train_dense", interrupted)
-    monkeypatch.setattr(search.run, "wait_for_room", lambda *_: None)
+    monkeypatch.setattr(search.pipeline, "train_dense", interrupted)
+    monkeypatch.setattr(search.pipeline, "wait_for_room", lambda *_: None)
     pixels = own.pixels.copy()
     pixels[0], pixels[200] = 77, pixels[201]
     own.write(pixels, own.labels % 2)

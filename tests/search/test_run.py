@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from search import run
+from search import pipeline, run
 from search.context import Context
 from search.record.ledger import Ledger
 from trainables.records import TrialRecord
@@ -69,12 +69,12 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k: Any) -> Stages:
             if not rows:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(run, "search", search)
+        monkeypatch.setattr(pipeline, "search", search)
 
-    monkeypatch.setattr(run, "cluster", cluster)
-    monkeypatch.setattr(run.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(run, "train_dense", train_dense)
-    monkeypatch.setattr(run, "confirm", lambda *_: {})
+    monkeypatch.setattr(pipeline, "cluster", cluster)
+    monkeypatch.setattr(pipeline.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(pipeline, "train_dense", train_dense)
+    monkeypatch.setattr(pipeline, "confirm", lambda *_: {})
     return set_up
 
 
@@ -155,7 +155,7 @@ def test_a_fault_says_its_cause(
     def fails(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(run, "train_dense", fails)
+    monkeypatch.setattr(pipeline, "train_dense", fails)
     status, told = ends(tmp_path / "run", capfd)
     assert status == 1
     assert said in told

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import search.context
+import search.pipeline
 import search.run
 from analysis import compare, paper, report
 from analysis.load import load_run
@@ -97,9 +98,9 @@ def no_ray(monkeypatch: pytest.MonkeyPatch, mnist5k) -> None:
             raise InvalidInput(f"{name} is not here")
         return mnist5k
 
-    monkeypatch.setattr(search.run, "cluster", cluster)
+    monkeypatch.setattr(search.pipeline, "cluster", cluster)
     monkeypatch.setattr(search.context, "load_images", load_images)
-    monkeypatch.setattr(search.run.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
 
 
 ARGUMENT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)

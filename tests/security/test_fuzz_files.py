@@ -21,6 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+import search.pipeline
 import search.run
 from analysis import paper_figures, report
 from analysis.load import load_run
@@ -233,8 +234,8 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def cluster(address: str | None, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
-    monkeypatch.setattr(search.run, "cluster", cluster)
-    monkeypatch.setattr(search.run.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(search.pipeline, "cluster", cluster)
+    monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
     yield
     forget()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import search.pipeline
 import search.run
 from analysis.report import write_report
 from search.context import Context
@@ -59,9 +60,9 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k) -> dict[str, object]:
             raise asked["end"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search.run, "cluster", cluster)
-    monkeypatch.setattr(search.run.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(search.run, "train_dense", train_dense)
+    monkeypatch.setattr(search.pipeline, "cluster", cluster)
+    monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(search.pipeline, "train_dense", train_dense)
     return asked
 
 

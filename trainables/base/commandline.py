@@ -14,6 +14,10 @@ from trainables.base.errors import InvalidInput, one_line
 
 Words = ParamSpec("Words")
 
+OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit statuses of every command: done; a fault of ours or of the machine; what the user gave
+cannot be used; a search without a feasible, confirmed winner; interrupted, and can be resumed."""
+
 
 class OneLineParser(argparse.ArgumentParser):
     """Raises InvalidInput where argparse would print its usage and leave."""

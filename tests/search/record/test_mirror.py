@@ -12,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search.record import mirror as module
-from search.record.mirror import mirror, redacted, require_storage_url, shown_to_others
+from search.record.mirror import mirror, require_storage_url
+from search.record.redaction import redacted, shown_to_others
 from search.space import Space
 from trainables.base.errors import InvalidInput
 

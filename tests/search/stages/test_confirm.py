@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search import run
+from search import pipeline
 from search.arguments import parse
 from search.space import Candidate
 from search.stages.confirm import best_candidates, nearest_candidates
@@ -98,10 +98,10 @@ def test_the_nearest_cost_no_more_than_a_confirmation() -> None:
         ledger=SimpleNamespace(rows=lambda: MISSED),
         say=said.append,
     )
-    assert numbers(run._to_confirm(context)) == [2, 1]
+    assert numbers(pipeline._to_confirm(context)) == [2, 1]
     assert len(said) == 1
     context.ledger = SimpleNamespace(rows=lambda: ROWS)
-    assert numbers(run._to_confirm(context)) == [1, 2, 0]
+    assert numbers(pipeline._to_confirm(context)) == [1, 2, 0]
     assert len(said) == 1
 
 

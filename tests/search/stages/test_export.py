@@ -12,7 +12,7 @@ import torch
 from ray import tune
 from safetensors.torch import save_file
 
-from search import run
+from search import pipeline
 from search.arguments import parse
 from search.record.runfolder import RunFolder
 from trainables.trial import MODEL_FILE
@@ -45,15 +45,15 @@ def context(folder: Path, words: str) -> Any:
 
 def export(where: Any, results: dict[str, Any]) -> None:
     best = pd.Series({"trial_ids": tuple(results)})
-    run._export_and_audit(where, None, None, best, results)  # type: ignore[arg-type]
+    pipeline._export_and_audit(where, None, None, best, results)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in order; the card says what the run knows at the time."""
     events: list[str] = []
-    monkeypatch.setattr(run, "load_run", lambda _: list(events))
-    monkeypatch.setattr(run, "card", lambda known: f"{{trial_id}} after {known}")
+    monkeypatch.setattr(pipeline, "load_run", lambda _: list(events))
+    monkeypatch.setattr(pipeline, "card", lambda known: f"{{trial_id}} after {known}")
     return events
 
 
@@ -67,7 +67,7 @@ def test_the_card_is_written_again_after_the_audit(
         assert card.read_text() == "confirm-0002 after []"  # the weights have one meanwhile
         written.append("audit")
 
-    monkeypatch.setattr(run, "audit", audit)
+    monkeypatch.setattr(pipeline, "audit", audit)
     where = context(tmp_path / "run", "--audit lira")
     export(where, results)
     assert card.read_text() == "confirm-0002 after ['audit']"
@@ -82,11 +82,11 @@ def test_a_run_killed_in_its_audit_writes_the_card_when_it_is_resumed(
         raise KeyboardInterrupt
 
     where = context(tmp_path / "run", "--audit rmia")
-    monkeypatch.setattr(run, "audit", killed)
+    monkeypatch.setattr(pipeline, "audit", killed)
     with pytest.raises(KeyboardInterrupt):
         export(where, results)
     assert where.folder.winner.joinpath("card.md").exists()
-    monkeypatch.setattr(run, "audit", lambda *_: written.append("audit"))
+    monkeypatch.setattr(pipeline, "audit", lambda *_: written.append("audit"))
     export(where, results)
     card = where.folder.winner.joinpath("card.md").read_text()
     assert card == "confirm-0002 after ['audit']"
@@ -95,7 +95,7 @@ def test_a_run_killed_in_its_audit_writes_the_card_when_it_is_resumed(
 def test_without_an_audit_there_is_one_card(
     tmp_path: Path, results: dict[str, Any], written: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "audit", lambda *_: written.append("audit"))
+    monkeypatch.setattr(pipeline, "audit", lambda *_: written.append("audit"))
     where = context(tmp_path / "run", "")
     export(where, results)
     assert where.folder.winner.joinpath("card.md").read_text() == "confirm-0002 after []"
