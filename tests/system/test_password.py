@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.search.test_mirror import SPACE, row
+from tests.search.record.test_mirror import SPACE, row
 
 from search.record import mirror as module
 from search.record.mirror import mirror
