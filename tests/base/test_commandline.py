@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from analysis import compare, paper, report
-from search import cluster, run, spot
+from search import run, spot
+from search.cluster import hosts as cluster
 from search.tune.progress import LiveView
 from tests.analysis.conftest import *  # noqa: F403 - run folders, as analysis's own tests make them
 from trainables.base.commandline import as_command

@@ -68,7 +68,7 @@ SOURCES = (
 )
 """What of a checkout travels to the hosts."""
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 PROTECT_TOKEN = (f"chmod 600 {TOKEN}",)
 
@@ -632,7 +632,3 @@ def main(words: Sequence[str]) -> int:
     except InvalidInput as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

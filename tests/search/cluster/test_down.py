@@ -15,10 +15,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from search import cluster
+from search.cluster import hosts as cluster
 from trainables.base.errors import InvalidInput
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LOCAL = ("local", "--head", "10.0.0.1", "--workers", "gpu-1,gpu-2.lab.example", "--user", "ada")
 GCP = (
     *("gcp", "--project", "my-project", "--zone", "us-central1-a", "--subnet", "closed"),
