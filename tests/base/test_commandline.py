@@ -11,7 +11,8 @@ import yaml
 
 from analysis import compare, paper, report
 from search import run, spot
-from search.cluster import hosts as cluster
+from search.cluster import commands, hosts
+from search.cluster.__main__ import main as cluster
 from search.tune.progress import LiveView
 from tests.analysis.conftest import *  # noqa: F403 - run folders, as analysis's own tests make them
 from trainables.base.commandline import as_command
@@ -42,7 +43,7 @@ def call(runs, tmp_path, monkeypatch):
         "report": lambda: report.main(runs[:1]),
         "compare": lambda: compare.main([*runs, "--out", str(tmp_path / "c-\udcfc.html")]),
         "paper": lambda: paper.main([*runs, "--out", str(tmp_path / "→.html")]),
-        "cluster": lambda: cluster.main(LOCAL),
+        "cluster": lambda: cluster(LOCAL),
         "spot": lambda: spot.main([]),
         "run": helped,
     }
@@ -125,13 +126,13 @@ def test_a_mistake_with_its_reader_gone_is_still_status_2(monkeypatch):
 
 def test_a_file_for_ray_keeps_every_path_whole_in_ascii(tmp_path, monkeypatch):
     home = tmp_path / "Größe"
-    for name in cluster.SOURCES:
+    for name in commands.SOURCES:
         (home / name).mkdir(parents=True)
-    found = cluster.sources(home)
+    found = commands.sources(home)
     out = strict("ascii")
     monkeypatch.setattr(sys, "stdout", out)
-    monkeypatch.setattr(cluster, "sources", lambda: found)
-    assert cluster.main(LOCAL) == 0
+    monkeypatch.setattr(hosts, "sources", lambda: found)
+    assert cluster(LOCAL) == 0
     mounts = yaml.safe_load(held_by(out))["file_mounts"]
     assert mounts["~/prune-privacy/search"] == str(home / "search")
 
