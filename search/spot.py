@@ -14,8 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 
-import ray
-
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
@@ -57,6 +55,8 @@ def is_reclaimed(server: str) -> bool:
 
 def drain() -> bool:
     """Tell the cluster of this machine that it ends; raises what Ray raises."""
+    import ray  # here, so that help and refused options need not wait for it
+
     ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     try:
         context = ray.get_runtime_context()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -214,6 +215,19 @@ def test_a_file_with_the_name_of_our_own_is_named_in_one_line(command, file, tmp
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert f"{tmp_path / file} has the name of this program's own" in line
+
+
+HEAVY = {"matplotlib", "optuna", "pandas", "ray", "scipy", "sklearn", "torch"}
+
+
+@pytest.mark.parametrize("command", ["search.cluster", "search.spot"])
+@pytest.mark.parametrize(("word", "status"), [("--help", 0), ("--no-such-option", 2)])
+def test_help_and_a_wrong_option_wait_for_no_large_package(command, word, status, tmp_path):
+    line = f'"$PYTHON" -X importtime -m {command} {word}'
+    done = shell(line, tmp_path, PYTHONPATH=str(HOUSE))
+    imported = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
+    assert "argparse" in imported
+    assert (done.returncode, imported & HEAVY) == (status, set())
 
 
 @pytest.mark.parametrize("command", ["search.cluster", "analysis.paper"])
