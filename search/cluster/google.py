@@ -84,24 +84,18 @@ class GoogleCloud:
         if self.max_workers < 1:
             raise InvalidInput(f"--max-workers {self.max_workers} must be at least 1")
 
+    @property
+    def region(self) -> str:
+        """The region that the zone belongs to."""
+        return self.zone.rpartition("-")[0]
+
 
 def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
-    """The content of the file for `ray up` with provider `gcp`."""
-    region = cloud.zone.rpartition("-")[0]
-    subnet = f"projects/{cloud.project}/regions/{region}/subnetworks/{cloud.subnet}"
+    """Return the content of the cluster file.
 
-    def machine(kind: str, image: str, gigabytes: int) -> dict[str, Any]:
-        drive = f"zones/{cloud.zone}/diskTypes/pd-balanced"  # G2 takes no pd-standard
-        disk = {"diskSizeGb": gigabytes, "sourceImage": image, "diskType": drive}
-        boot = {"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}
-        outside = {"name": "External NAT", "type": "ONE_TO_ONE_NAT"}
-        network = {"subnetwork": subnet, "accessConfigs": [outside]}
-        return {"machineType": kind, "disks": [boot], "networkInterfaces": [network]}
-
-    ubuntu = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"
-    spot = {"scheduling": [{"preemptible": True}, {"onHostMaintenance": "TERMINATE"}]}
-    account = {"email": f"{RAYS_ACCOUNT}@{cloud.project}.iam.gserviceaccount.com"}
-    bucket = {"serviceAccounts": [{**account, "scopes": [STORAGE_SCOPE]}]}
+    Raises InvalidInput when the source of the project is not on this machine.
+    """
+    launcher = ("google-api-python-client", "google-auth", "cryptography")
     return {
         "cluster_name": cloud.name,
         "max_workers": cloud.max_workers,
@@ -110,41 +104,57 @@ def google_cloud(cloud: GoogleCloud, ray_version: str) -> dict[str, Any]:
         "provider": {
             "type": "gcp",
             "project_id": cloud.project,
-            "region": region,
+            "region": cloud.region,
             "availability_zone": cloud.zone,
             "cache_stopped_nodes": False,
         },
         "auth": {"ssh_user": "ubuntu"},
-        "available_node_types": {
-            "head": {
-                "resources": {"CPU": 0, "GPU": 0},
-                "node_config": machine("n2-standard-2", ubuntu, 60),
-            },
-            "gpu_worker": {
-                "min_workers": 0,
-                "max_workers": cloud.max_workers,
-                "resources": google_machine(cloud.machine),
-                "node_config": {
-                    **machine(cloud.machine, cloud.worker_image, 100),
-                    **bucket,
-                    **spot,
-                },
-            },
-        },
+        "available_node_types": _node_types(cloud),
         "head_node_type": "head",
         "file_mounts": {**sources(), TOKEN: TOKEN},
         "rsync_exclude": ["**/__pycache__"],
         "setup_commands": [
             *PROTECT_TOKEN,
             *SYSTEM_PACKAGES,
-            *install_commands(
-                ray_version, "google-api-python-client", "google-auth", "cryptography"
-            ),
+            *install_commands(ray_version, *launcher),
             *ACTIVATE,
         ],
         "head_start_ray_commands": head_commands(INSTALLED),
         "worker_start_ray_commands": worker_commands(INSTALLED),
     }
+
+
+def _node_types(cloud: GoogleCloud) -> dict[str, Any]:
+    """Return the two kinds of machine: the head and the spot workers."""
+    ubuntu = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"
+    account = f"{RAYS_ACCOUNT}@{cloud.project}.iam.gserviceaccount.com"
+    return {
+        "head": {
+            "resources": {"CPU": 0, "GPU": 0},
+            "node_config": _node_config(cloud, "n2-standard-2", ubuntu, 60),
+        },
+        "gpu_worker": {
+            "min_workers": 0,
+            "max_workers": cloud.max_workers,
+            "resources": google_machine(cloud.machine),
+            "node_config": {
+                **_node_config(cloud, cloud.machine, cloud.worker_image, 100),
+                "serviceAccounts": [{"email": account, "scopes": [STORAGE_SCOPE]}],
+                "scheduling": [{"preemptible": True}, {"onHostMaintenance": "TERMINATE"}],
+            },
+        },
+    }
+
+
+def _node_config(cloud: GoogleCloud, kind: str, image: str, disk_gb: int) -> dict[str, Any]:
+    """Return what Google's API needs to create one machine.  kind: its machine type."""
+    drive = f"zones/{cloud.zone}/diskTypes/pd-balanced"  # G2 machines do not support pd-standard
+    disk = {"diskSizeGb": disk_gb, "sourceImage": image, "diskType": drive}
+    boot = {"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": disk}
+    outside = {"name": "External NAT", "type": "ONE_TO_ONE_NAT"}
+    subnet = f"projects/{cloud.project}/regions/{cloud.region}/subnetworks/{cloud.subnet}"
+    network = {"subnetwork": subnet, "accessConfigs": [outside]}
+    return {"machineType": kind, "disks": [boot], "networkInterfaces": [network]}
 
 
 _GOOGLE_CLOUD = """\
@@ -178,9 +188,8 @@ _GOOGLE_CLOUD = """\
 def write_google_cloud(cloud: GoogleCloud) -> str:
     """The whole file for Google Cloud."""
     version = importlib.metadata.version("ray")
-    region = cloud.zone.rpartition("-")[0]
     comment = _GOOGLE_CLOUD.format(
-        subnet=cloud.subnet, region=region, ray=version, token=TOKEN, account=RAYS_ACCOUNT
+        subnet=cloud.subnet, region=cloud.region, ray=version, token=TOKEN, account=RAYS_ACCOUNT
     )
     return render(google_cloud(cloud, version), comment)
 
