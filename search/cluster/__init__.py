@@ -1,1 +1,1 @@
-"""Files for `ray up` on own hosts or Google Cloud, and the end of a cluster of own hosts."""
+"""Writes cluster files for `ray up`, and stops Ray on hosts of your own."""

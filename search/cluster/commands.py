@@ -1,6 +1,6 @@
-"""What the files of all clusters share: the commands that install the project and start Ray.
+"""What all cluster files share: the commands that install the project and start and stop Ray.
 
-cluster.yaml, for AWS, has the same commands; a test compares them word for word.
+cluster.yaml, the file for AWS, contains the same commands; a test compares them word for word.
 """
 
 import re
@@ -12,16 +12,22 @@ import yaml
 from trainables.base.errors import InvalidInput
 
 INSTALLED = "~/ray-env"
-"""Where the set-up commands make the environment on every host."""
+"""The Python environment that the set-up commands create on every host."""
 
 TOKEN = "~/.ray/auth_token"
+"""The file that holds the cluster's token, here and on every host."""
+
 WITH_TOKEN = "export RAY_AUTH_MODE=token;"
-"""Every command is a shell of its own, so each turns on token authentication itself."""
+"""Turns on token authentication. Every command runs in its own shell and so begins with this."""
 
 PORT = 6379
+"""The head's port, which workers connect to; Ray's default."""
 
 JOB_STOP_S = 40
-"""`ray job stop` kills after this; by default after 3 s, before trials could write checkpoints."""
+"""Seconds that `ray job stop` waits before it kills the job.
+
+Ray's default of 3 s leaves running trials too little time to write their checkpoints.
+"""
 
 SOURCES = (
     "analysis",
@@ -32,28 +38,38 @@ SOURCES = (
     "README.md",
     "LICENSE",
 )
-"""What of a checkout travels to the hosts."""
+"""The files and folders of a checkout that `ray up` copies to the hosts."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+"""The folder that holds this project's packages."""
 
 PROTECT_TOKEN = (f"chmod 600 {TOKEN}",)
+"""Lets nobody but its owner read the token's copy on a host."""
 
 _APT_GET = "apt-get -o DPkg::Lock::Timeout=300"
 SYSTEM_PACKAGES = (
     f"sudo {_APT_GET} update",
     f"sudo DEBIAN_FRONTEND=noninteractive {_APT_GET} install -y python3-venv",
 )
-"""For machines that a cloud has just made."""
+"""Installs what a newly created cloud machine lacks."""
 
 ACTIVATE = (
     "grep -q ray-env ~/.bashrc || "
     f"echo '{WITH_TOKEN} source {INSTALLED}/bin/activate' >> ~/.bashrc",
 )
-"""For `ray exec` and `ray attach` on machines that belong to the cluster alone."""
+"""Activates the environment in every shell that `ray exec` or `ray attach` opens.
+
+It edits ~/.bashrc, so it is only for machines that serve nothing but the cluster.
+"""
 
 
 def install_commands(ray_version: str, *extras: str) -> tuple[str, ...]:
-    """The environment, the project and the whole Ray; the second time they find all done."""
+    """Return the commands that create the environment and install the project and all of Ray.
+
+    Running them again on the same host is safe: they keep what is already in place.
+
+    ray_version: the exact version of Ray.  extras: further packages to install beside it.
+    """
     ray = f'"ray[default]=={ray_version}"'
     return (
         f"test -x {INSTALLED}/bin/python || python3 -m venv {INSTALLED}",
@@ -63,19 +79,19 @@ def install_commands(ray_version: str, *extras: str) -> tuple[str, ...]:
 
 
 def stop_command(environment: str) -> str:
-    """Stop every Ray process of the user on a host."""
+    """Return the command that stops all of the user's Ray processes on a host."""
     return f"{WITH_TOKEN} {environment}/bin/ray stop"
 
 
 def start_command(environment: str, *options: str) -> str:
-    """Start Ray on a host."""
+    """Return the command that starts Ray on a host, with `options` for `ray start`."""
     return " ".join(
         [WITH_TOKEN, "ulimit -n 65536;", f"{environment}/bin/ray start", *options],
     )
 
 
 def head_commands(environment: str, *options: str) -> list[str]:
-    """Stop and start the head; its dashboard listens on its own loopback only."""
+    """Return the commands that restart Ray on the head, with its dashboard on loopback only."""
     head = ("--head", f"--port={PORT}", "--autoscaling-config=~/ray_bootstrap_config.yaml")
     start = start_command(environment, *head, "--dashboard-host=127.0.0.1", *options)
     patience = f"RAY_JOB_STOP_WAIT_TIME_S={JOB_STOP_S}"
@@ -83,7 +99,10 @@ def head_commands(environment: str, *options: str) -> list[str]:
 
 
 def worker_commands(environment: str, *options: str, spot: bool = False) -> list[str]:
-    """Stop and start a worker.  spot: it is one of AWS's, which give notice."""
+    """Return the commands that restart Ray on a worker.
+
+    spot: the worker is an AWS spot machine, so `search.spot` watches for its interruption notice.
+    """
     start = start_command(environment, f"--address=$RAY_HEAD_IP:{PORT}", *options)
     commands = [stop_command(environment), start]
     if spot:
@@ -93,23 +112,26 @@ def worker_commands(environment: str, *options: str, spot: bool = False) -> list
 
 
 def sources(root: Path = CHECKOUT) -> dict[str, str]:
-    """Path on a host -> path here of the project's code, and nothing else of its folder."""
+    """Return the project's code as a map from the path on a host to the path on this machine.
+
+    Raises InvalidInput when `root` is not a whole checkout.
+    """
     absent = [name for name in SOURCES if not (root / name).exists()]
     if absent:
         raise InvalidInput(
-            f"{root} has no {absent[0]}, so it cannot be copied to the hosts: run this from a "
-            "checkout of the project, or give --environment with one that all hosts see"
+            f"{root} lacks {absent[0]}, which has to be copied to the hosts: run this from a "
+            "checkout of the project, or give an --environment that every host sees"
         )
     return {f"~/prune-privacy/{name}": str(root / name) for name in SOURCES}
 
 
 def render(cluster: dict[str, Any], comment: str) -> str:
-    """The file's text: the comment, then the content in its own order."""
+    """Return the text of a cluster file: the comment, then the content as YAML in its own order."""
     body: str = yaml.safe_dump(cluster, sort_keys=False, width=100)
     return f"{comment}\n{body}"
 
 
 def require_word(option: str, value: str, pattern: str, what: str) -> None:
-    """Raise InvalidInput, with `what` is expected, unless `value` matches the whole pattern."""
+    """Raise InvalidInput, saying what `value` must be, unless all of it matches `pattern`."""
     if re.fullmatch(pattern, value) is None:
-        raise InvalidInput(f"{option} {value!r} is not {what}")
+        raise InvalidInput(f"{option} {value!r} must be {what}")

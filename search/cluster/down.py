@@ -1,4 +1,4 @@
-"""The end of Ray on every host of a file for hosts of one's own."""
+"""Stops Ray on every host of a cluster file that `python -m search.cluster local` printed."""
 
 import concurrent.futures
 import dataclasses
@@ -16,29 +16,39 @@ from trainables.base.errors import InvalidInput
 OK, FAULT = 0, 1
 
 SSH_S = 20
-"""A host that lives answers ssh within this."""
+"""Seconds that ssh waits for a host to accept the connection."""
 
 SSH_AT_ONCE = 16
+"""The number of workers that are stopped at the same time."""
 
 STOP_S = 180
-"""`ray stop` waits for each kind of process before it kills; it is asked twice."""
+"""Seconds that stopping one host may take.
+
+Each host runs `ray stop` twice, and each time it waits for the processes before it kills them.
+"""
 
 NONE_LEFT = "Did not find any active Ray processes"
-"""What `ray stop` says when there is nothing to stop."""
+"""What `ray stop` prints when it finds nothing to stop."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
-    """What ends Ray on one host."""
+    """How to stop Ray on one host."""
 
     host: str
+    """The host name or IPv4 address."""
+
     user: str
+    """The login name on the host."""
+
     key: str | None
+    """The private SSH key to use; None leaves the choice to SSH."""
+
     command: str
-    """Of the cluster's file, which `ray up` runs too."""
+    """The `ray stop` command from the cluster file, which `ray up` runs there too."""
 
     def words(self) -> list[str]:
-        """The ssh command; it asks nothing, and refuses a host whose key has changed."""
+        """Return the ssh command; it asks no questions and refuses a host whose key changed."""
         options = ["BatchMode=yes", "StrictHostKeyChecking=accept-new", f"ConnectTimeout={SSH_S}"]
         key = []
         if self.key is not None:
@@ -48,7 +58,10 @@ class Stop:
         return ["ssh", *flags, *key, "--", f"{self.user}@{self.host}", twice]
 
     def run(self) -> str | None:
-        """Stop Ray there, then ask again what is left; None when nothing is, else the reason."""
+        """Stop Ray on the host and check that nothing is left of it.
+
+        Returns None when nothing is left, and otherwise why Ray may still be running.
+        """
         try:
             done = subprocess.run(
                 self.words(),
@@ -63,19 +76,21 @@ class Stop:
         if done.returncode == 0 and NONE_LEFT in done.stdout:
             return None
         lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
-        return lines[-1] if lines else f"ssh ended with status {done.returncode}"
+        return lines[-1] if lines else f"ssh exited with status {done.returncode}"
 
 
 def stops(path: Path) -> list[Stop]:
-    """How to end the cluster of a file, its head first: that one starts lost workers again.
+    """Return how to stop each host of a cluster file, the head first: it would restart its workers.
 
-    Raises InvalidInput when the file is not one for hosts of one's own.
+    Raises InvalidInput when `path` is not a cluster file for your own hosts.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         provider, auth = values["provider"], dict(values["auth"])
         if provider["type"] != "local":
-            raise InvalidInput(f"{path} is for {provider['type']}: end it with `ray down {path}`")
+            raise InvalidInput(
+                f"{path} is for provider {provider['type']}: use `ray down {path}` to stop it"
+            )
         user = _text(auth["ssh_user"], "ssh_user")
         key = auth.get("ssh_private_key")
         key = None if key is None else _text(key, "ssh_private_key")
@@ -89,13 +104,15 @@ def stops(path: Path) -> list[Stop]:
     except _UNREADABLE as error:
         if isinstance(error, InvalidInput):
             raise
+        if isinstance(error, OSError):
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
         cause = f"{type(error).__name__}: {error}"
-        raise InvalidInput(f"{path} is no file of `search.cluster local`: {cause}") from error
+        raise InvalidInput(f"{path} is not a cluster file for your own hosts: {cause}") from error
     pairs = [(head, first), *((worker, then) for worker in workers)]
     return [Stop(host=host, user=user, key=key, command=command) for host, command in pairs]
 
 
-_UNREADABLE = (  # what PyYAML raises for values that contradict their tags, and we for others
+_UNREADABLE = (
     OSError,
     ValueError,
     LookupError,
@@ -105,29 +122,30 @@ _UNREADABLE = (  # what PyYAML raises for values that contradict their tags, and
     RecursionError,
     yaml.YAMLError,
 )
+"""What reading any file can raise; PyYAML raises some of these for a value unlike its tag."""
 
 
 def _text(value: object, name: str) -> str:
-    """`value`, which a command line can hold. Raises TypeError, ValueError otherwise."""
+    """Return `value` if a command line can hold it; raise TypeError or ValueError otherwise."""
     if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"{name} is no text")
+        raise TypeError(f"{name} must be text")
     if "\0" in value:
-        raise ValueError(f"{name} holds a zero byte")
-    value.encode()  # half a surrogate pair
+        raise ValueError(f"{name} contains a zero byte")
+    value.encode()  # fails at half a surrogate pair
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{name} is no list")
+        raise TypeError(f"{name} must be a list")
     return value
 
 
 def down(path: Path) -> int:
-    """Stop Ray on every host of the file; 1 when that cannot be said of one."""
+    """Stop Ray on every host of the file; return 1 unless every one of them has stopped."""
     head, *workers = stops(path)
     if shutil.which("ssh") is None:
-        raise InvalidInput("there is no ssh here: install an SSH client")
+        raise InvalidInput("ssh was not found: install an SSH client")
     reasons = [head.run()]
     with concurrent.futures.ThreadPoolExecutor(max_workers=SSH_AT_ONCE) as pool:
         reasons += pool.map(Stop.run, workers)

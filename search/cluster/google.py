@@ -1,4 +1,4 @@
-"""The file for `ray up` on Google Cloud."""
+"""Writes the cluster file for Google Cloud."""
 
 import argparse
 import dataclasses
@@ -22,64 +22,79 @@ from search.cluster.commands import (
 from trainables.base.errors import InvalidInput
 
 RAYS_ACCOUNT = "ray-autoscaler-sa-v1"
-"""The service account that `ray up` makes in a project and gives to the head alone."""
+"""The service account that `ray up` creates in a project; Ray itself gives it to the head only."""
 
 STORAGE_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-"""Of a worker: it reads and writes buckets, and cannot start machines as the head can."""
+"""The access scope of workers: they use buckets but, unlike the head, cannot start machines."""
 
 _G2_GPUS = {4: 1, 8: 1, 12: 1, 16: 1, 24: 2, 32: 1, 48: 4, 96: 8}
-"""Cores of a g2-standard machine -> its L4."""
+"""Maps the cores of a g2-standard machine to its L4 GPUs."""
 
 _A_CORES = {"a2-highgpu": 12, "a2-ultragpu": 12, "a3-highgpu": 26}
-"""Cores for each A100 or H100."""
+"""Maps a machine family to its CPU cores per GPU, an A100 or H100."""
 
 
 def google_machine(kind: str) -> dict[str, int]:
-    """CPUs and GPUs of a machine type of Google Cloud; Ray's launcher looks up neither there.
+    """Return the CPUs and GPUs of a machine type, which Ray's launcher cannot look up by itself.
 
     >>> google_machine("g2-standard-24")
     {'CPU': 24, 'GPU': 2}
 
-    Raises InvalidInput for a type that is not known here.
+    Raises InvalidInput for a machine type without a known number of cores and GPUs.
     """
     family, _, size = kind.rpartition("-")
     number = re.fullmatch(r"(\d{1,2})(g?)", size)
     if number is not None:
-        count, shared_out = int(number[1]), number[2] == "g"
-        if family == "g2-standard" and not shared_out and count in _G2_GPUS:
+        count, counts_gpus = int(number[1]), number[2] == "g"
+        if family == "g2-standard" and not counts_gpus and count in _G2_GPUS:
             return {"CPU": count, "GPU": _G2_GPUS[count]}
-        if family in _A_CORES and shared_out and count in (1, 2, 4, 8):
+        if family in _A_CORES and counts_gpus and count in (1, 2, 4, 8):
             return {"CPU": _A_CORES[family] * count, "GPU": count}
     raise InvalidInput(
-        f"--machine {kind!r} is no type whose cores and GPUs are known here: choose g2-standard-N "
-        f"or one of {', '.join(f'{name}-Ng' for name in _A_CORES)}"
+        f"--machine {kind!r} has no known number of cores and GPUs: choose g2-standard-N or one of "
+        f"{', '.join(f'{name}-Ng' for name in _A_CORES)}"
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GoogleCloud:
-    """A head without a GPU and spot workers with one each, on Google Cloud."""
+    """A cluster on Google Cloud: a head without a GPU, and spot workers with GPUs."""
 
     name: str
+    """The name of the cluster."""
+
     project: str
+    """The id of the Google Cloud project that pays for the machines."""
+
     zone: str
+    """The zone of all machines, such as us-central1-a."""
+
     subnet: str
+    """The name of the subnet that all machines join."""
+
     worker_image: str
+    """The disk image of the workers, with an NVIDIA driver."""
+
     machine: str
+    """The machine type of the workers; `google_machine` lists its CPUs and GPUs."""
+
     max_workers: int
+    """The largest number of workers at any time."""
 
     def __post_init__(self) -> None:
         word = r"[a-z][a-z0-9-]{0,62}"
-        require_word("--name", self.name, word, "small letters, digits and -")
+        require_word(
+            "--name", self.name, word, "lowercase letters, digits and hyphens, a letter first"
+        )
         require_word("--project", self.project, word, "a project id")
-        require_word("--zone", self.zone, r"[a-z]+-[a-z]+\d+-[a-z]", "as us-central1-a")
+        require_word("--zone", self.zone, r"[a-z]+-[a-z]+\d+-[a-z]", "a zone such as us-central1-a")
         require_word("--subnet", self.subnet, word, "the name of a subnet")
         google_machine(self.machine)
         require_word(
             "--worker-image",
             self.worker_image,
             r"projects/[a-z0-9./-]+",
-            "as projects/P/global/images/I",
+            "an image such as projects/P/global/images/I",
         )
         if self.max_workers < 1:
             raise InvalidInput(f"--max-workers {self.max_workers} must be at least 1")
@@ -158,13 +173,13 @@ def _node_config(cloud: GoogleCloud, kind: str, image: str, disk_gb: int) -> dic
 
 
 _GOOGLE_CLOUD = """\
-# Ray on Google Cloud, written by `python -m search.cluster gcp`: a small head without a GPU, spot
-# GPU workers that come and go with the search.
+# Ray on Google Cloud, written by `python -m search.cluster gcp`: a small head without a GPU, and
+# spot workers with GPUs that come and go with the search.
 #
-# NOT YET RUN ON GOOGLE CLOUD. It fits Ray's schema, and its commands are those of cluster.yaml; no
-# one has started these machines with it yet.
+# NOT YET RUN ON GOOGLE CLOUD. The file fits Ray's schema and its commands are those of
+# cluster.yaml, but nobody has started these machines with it yet.
 #
-# The subnet is a closed one of your own: Google's default network lets the world in by SSH.
+# Create a closed subnet of your own: Google's default network lets the whole world in by SSH.
 #   gcloud compute networks create {subnet} --subnet-mode custom
 #   gcloud compute networks subnets create {subnet} --network {subnet} --region {region} \\
 #     --range 10.10.0.0/20
@@ -176,17 +191,18 @@ _GOOGLE_CLOUD = """\
 #   pip install "ray[default]=={ray}" google-api-python-client google-auth cryptography
 #   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; machines get a copy
 #   ray up my-cluster.yaml
-#   ray down my-cluster.yaml            # the machines cost money until this
+#   ray down my-cluster.yaml            # until you run this, the machines cost money
 #
-# --out gs://BUCKET/RUN is storage that all machines can write: `ray up` makes the service account
-# {account}, which may use the project's buckets, and the workers get it for that alone.
-# `resources` of gpu_worker are those of its machineType: Ray looks up neither, and starts no worker
-# that it takes to have no GPU. Change both together.
+# Every machine can write to --out gs://BUCKET/RUN: `ray up` creates the service account
+# {account}, which may use the project's buckets, and workers may use it for nothing else.
+#
+# `resources` of gpu_worker must match its machineType, so change both together. Ray cannot look the
+# resources up, and it never starts a worker that, by this file, has no GPU.
 """
 
 
 def write_google_cloud(cloud: GoogleCloud) -> str:
-    """The whole file for Google Cloud."""
+    """Return the text of the whole cluster file, with instructions at its top."""
     version = importlib.metadata.version("ray")
     comment = _GOOGLE_CLOUD.format(
         subnet=cloud.subnet, region=cloud.region, ray=version, token=TOKEN, account=RAYS_ACCOUNT
@@ -197,23 +213,37 @@ def write_google_cloud(cloud: GoogleCloud) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `python -m search.cluster gcp`."""
     add = parser.add_argument
-    add("--project", required=True, metavar="ID", help="of Google Cloud")
-    add("--zone", required=True, metavar="ZONE", help="with the GPUs, as us-central1-a")
+    add("--project", required=True, metavar="ID", help="id of the Google Cloud project")
     add(
-        "--subnet", required=True, metavar="NAME", help="a closed one; the file says how to make it"
+        "--zone",
+        required=True,
+        metavar="ZONE",
+        help="zone that has the GPUs, such as us-central1-a",
+    )
+    add(
+        "--subnet",
+        required=True,
+        metavar="NAME",
+        help="subnet closed to strangers; the file explains how to create it",
     )
     add(
         "--worker-image",
         required=True,
         metavar="IMAGE",
-        help="Ubuntu 24.04 with an NVIDIA driver for CUDA 13, as projects/P/global/images/family/F",
+        help="image of the workers: Ubuntu 24.04 with an NVIDIA driver for CUDA 13, such as "
+        "projects/P/global/images/family/F",
     )
     add(
         "--machine",
         default="g2-standard-4",
         metavar="TYPE",
-        help="of a worker: g2-standard-N, a2-highgpu-Ng, a2-ultragpu-Ng or a3-highgpu-Ng "
-        "[g2-standard-4, one L4]",
+        help="machine type of the workers: g2-standard-N, a2-highgpu-Ng, a2-ultragpu-Ng or "
+        "a3-highgpu-Ng [g2-standard-4, one L4]",
     )
-    add("--max-workers", type=int, default=4, metavar="N", help="[4]")
-    add("--name", default="prune-privacy", metavar="NAME", help="of the cluster [prune-privacy]")
+    add("--max-workers", type=int, default=4, metavar="N", help="most workers at any time [4]")
+    add(
+        "--name",
+        default="prune-privacy",
+        metavar="NAME",
+        help="name of the cluster [prune-privacy]",
+    )

@@ -1,4 +1,4 @@
-"""The file for `ray up` on hosts of one's own."""
+"""Writes the cluster file for hosts of your own, which Ray calls provider `local`."""
 
 import argparse
 import dataclasses
@@ -21,42 +21,63 @@ from search.cluster.commands import (
 )
 from trainables.base.errors import InvalidInput
 
-V1 = "RAY_UP_enable_autoscaler_v2=0"
-"""Ray 2.60's second autoscaler starts the head only when the hosts are one's own (ray#59905)."""
+FIRST_AUTOSCALER = "RAY_UP_enable_autoscaler_v2=0"
+"""Makes `ray up` use Ray's first autoscaler.
+
+The second one, the default of Ray 2.60, starts only the head of your own hosts (ray#59905).
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OnPremises:
-    """Hosts that run already and let `user` in by SSH."""
+    """A cluster of hosts that are already running and that `user` can log in to by SSH."""
 
     name: str
+    """The name of the cluster."""
+
     head: str
+    """The host name or IPv4 address of the head, which runs trials too."""
+
     workers: tuple[str, ...]
+    """The host names or IPv4 addresses of the other hosts."""
+
     user: str
+    """The login name on every host."""
 
     key: str | None
-    """A private key that opens every host; Ray copies it to the head, which starts the workers."""
+    """A private SSH key that every host accepts; None leaves the choice to SSH.
+
+    Ray copies it to the head, which logs in to the workers to start them.
+    """
 
     environment: str | None
-    """A Python environment that every host sees at this path; None installs one on each."""
+    """A Python environment that every host sees at this path; None installs one on each host."""
 
     cpus: int | None
-    """CPU cores that Ray may use on each host; None is all."""
+    """The number of CPU cores that Ray may use on each host; None means all of them."""
 
     def __post_init__(self) -> None:
-        require_word("--name", self.name, r"[A-Za-z][A-Za-z0-9-]{0,62}", "letters, digits and -")
+        require_word(
+            "--name",
+            self.name,
+            r"[A-Za-z][A-Za-z0-9-]{0,62}",
+            "letters, digits and hyphens, a letter first",
+        )
         for host in (self.head, *self.workers):
             require_host(host)
         twice = {host for host in self.workers if (self.head, *self.workers).count(host) > 1}
         if twice:
             raise InvalidInput(
-                f"--workers names {min(twice)} twice, or it is the head: once is enough"
+                f"--workers names {min(twice)} twice, or names the head: list each host once"
             )
         require_word("--user", self.user, r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "a login name")
         for option, path in (("--key", self.key), ("--environment", self.environment)):
             if path is not None:
                 require_word(
-                    option, path, r"[~/][A-Za-z0-9_.~+@/-]*", "an absolute path in plain letters"
+                    option,
+                    path,
+                    r"[~/][A-Za-z0-9_.~+@/-]*",
+                    "a path that begins with / or ~, without spaces or quotes",
                 )
         if self.cpus is not None and self.cpus < 1:
             raise InvalidInput(f"--cpus {self.cpus} must be at least 1")
@@ -67,19 +88,20 @@ def require_host(host: str) -> None:
     label = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     if len(host) > 253 or re.fullmatch(rf"{label}(\.{label})*", host) is None:
         raise InvalidInput(
-            f"{host!r} is no host: give a name or an IPv4 address, without user, port or spaces"
+            f"{host!r} is not a host: give a host name or an IPv4 address, without user, port or "
+            "spaces"
         )
     if re.fullmatch(r"[\d.]+", host):
         try:
             ipaddress.IPv4Address(host)
         except ValueError as error:
-            raise InvalidInput(f"{host!r} is no IPv4 address: {error}") from error
+            raise InvalidInput(f"{host!r} is not an IPv4 address: {error}") from error
 
 
 def on_premises(hosts: OnPremises, ray_version: str) -> dict[str, Any]:
-    """The content of the file for `ray up` with provider `local`.
+    """Return the content of the cluster file.
 
-    Raises InvalidInput when the project has to be installed and its source is not here.
+    Raises InvalidInput when the project has to be installed but its source is not on this machine.
     """
     environment = hosts.environment or INSTALLED
     given = hosts.environment is not None
@@ -105,39 +127,41 @@ def on_premises(hosts: OnPremises, ray_version: str) -> dict[str, Any]:
 _ON_PREMISES = """\
 # Ray on hosts of your own, written by `python -m search.cluster local`.
 #
-# Every host needs Linux, rsync, {needs},
-# and lets the user below in by SSH, from here and from the head. Keep strangers out of the hosts'
-# network: the token keeps them out of Ray, but travels between the hosts unencrypted.
+# Every host needs Linux, rsync and {needs}.
+# The user below must be able to log in to it by SSH, from this machine and from the head.
+# Keep strangers out of the hosts' network: the token keeps them out of Ray, but it travels between
+# the hosts unencrypted.
 #
 #   ray get-auth-token --generate > /dev/null && chmod 600 {token}   # once; hosts get a copy
-#   {v1} ray up my-cluster.yaml     # without this only the head starts
-#   ray exec my-cluster.yaml '{with_token} {environment}/bin/ray status'   # until all are there
-#   ray dashboard my-cluster.yaml       # leave it open: http://localhost:8265, through SSH
+#   {first_autoscaler} ray up my-cluster.yaml     # without the variable only the head starts
+#   ray exec my-cluster.yaml '{with_token} {environment}/bin/ray status'   # until all are listed
+#   ray dashboard my-cluster.yaml       # keep it running: http://localhost:8265, through SSH
 #   export RAY_AUTH_MODE=token
 #   ray job submit --address http://localhost:8265 --submission-id first --no-wait -- bash -c \\
 #     '{environment}/bin/python -m search.run --address auto --out SHARED-FOLDER/first'
 #   ray job logs --address http://localhost:8265 --follow first
 #   python -m search.cluster down my-cluster.yaml     # `ray down` leaves the workers running
 #
-# Instead of SHARED-FOLDER, a bucket: every host needs its keys. Add to the lists below, before
-# `ray up`, your own file with them, which S3 clients find by themselves:
+# SHARED-FOLDER is a folder that every host sees at the same path. A bucket works too, if every host
+# has its keys. To copy your own key file to where S3 clients look for it, add this to the lists
+# below before `ray up`:
 #   file_mounts:
 #     ~/.aws/credentials: ~/.aws/credentials
 #   setup_commands:
 #     - chmod 600 ~/.aws/credentials
-# and give --out s3://BUCKET/first; for a server of your own, with the query
-# '?endpoint_override=HOST:PORT&scheme=https' behind it, in quotes.
+# and use --out s3://BUCKET/first. For an S3 server of your own, append
+# '?endpoint_override=HOST:PORT&scheme=https' to it, in quotes.
 """
 
 
 def write_on_premises(hosts: OnPremises) -> str:
-    """The whole file for hosts of one's own."""
+    """Return the text of the whole cluster file, with instructions at its top."""
     version = importlib.metadata.version("ray")
     given = hosts.environment is not None
     comment = _ON_PREMISES.format(
-        needs="the environment below" if given else "Python 3.11 or newer with venv",
+        needs="the Python environment below" if given else "Python 3.11 or newer with venv",
         token=TOKEN,
-        v1=V1,
+        first_autoscaler=FIRST_AUTOSCALER,
         with_token=WITH_TOKEN,
         environment=hosts.environment or INSTALLED,
     )
@@ -147,20 +171,32 @@ def write_on_premises(hosts: OnPremises) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `python -m search.cluster local`."""
     add = parser.add_argument
-    add("--head", required=True, metavar="HOST", help="name or IPv4 address; it runs trials too")
-    add("--workers", required=True, metavar="HOST,HOST", help="the other hosts, by commas")
-    add("--user", metavar="NAME", help="who may log in by SSH [you]")
+    add(
+        "--head",
+        required=True,
+        metavar="HOST",
+        help="the head's name or IPv4 address; it runs trials too",
+    )
+    add(
+        "--workers", required=True, metavar="HOST,HOST", help="the other hosts, separated by commas"
+    )
+    add("--user", metavar="NAME", help="login name on the hosts [your own]")
     add(
         "--key",
         metavar="FILE",
-        help="private SSH key for all hosts; Ray copies it to the head, which starts the workers "
-        "with it [the keys that SSH finds, here and on the head]",
+        help="private SSH key that every host accepts; Ray copies it to the head, which uses it to "
+        "start the workers [the keys that SSH finds by itself, here and on the head]",
     )
     add(
         "--environment",
         metavar="DIR",
-        help="a Python environment with this project and ray[default] that all hosts see at this "
-        f"path; then nothing is installed [installs {INSTALLED} on each]",
+        help="existing Python environment with this project and ray[default], which every host "
+        f"sees at this path [install one on each host, at {INSTALLED}]",
     )
-    add("--cpus", type=int, metavar="N", help="cores that Ray may use on each host [all]")
-    add("--name", default="prune-privacy", metavar="NAME", help="of the cluster [prune-privacy]")
+    add("--cpus", type=int, metavar="N", help="CPU cores that Ray may use on each host [all]")
+    add(
+        "--name",
+        default="prune-privacy",
+        metavar="NAME",
+        help="name of the cluster [prune-privacy]",
+    )

@@ -35,7 +35,7 @@ def test_a_machine_is_drained_only_once_aws_says_that_it_takes_it_back(monkeypat
         watch.join(60)
     assert statuses == [0]
     assert drained == [True]
-    assert capsys.readouterr().out == "AWS takes this spot machine back: Ray drains it\n"
+    assert capsys.readouterr().out == "AWS is reclaiming this spot machine: Ray drains it\n"
 
 
 def test_a_server_that_is_away_or_talks_nonsense_is_asked_again(monkeypatch, capsys):
@@ -73,7 +73,7 @@ def test_a_cluster_that_cannot_be_told_is_told_again_until_the_machine_ends(monk
         assert spot.main(("--metadata", address(server))) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 1
-    assert all(line.startswith("Ray could not be told: ") for line in lines)
+    assert all(line.startswith("could not tell Ray: ") for line in lines)
 
 
 @pytest.mark.parametrize(

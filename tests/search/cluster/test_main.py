@@ -1,4 +1,4 @@
-"""`python -m search.cluster`: the file on one stream, how to start it on both."""
+"""`python -m search.cluster`: it prints the file, and how to start the cluster with it."""
 
 from search.cluster.__main__ import main
 from tests.search.cluster.conftest import LOCAL
