@@ -3,11 +3,12 @@
 import argparse
 import dataclasses
 import datetime
+import importlib.metadata
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.config import NO_BOUND, SHADOWS, SearchConfig
 from search.machine import PRESETS, Options, all_options
@@ -21,9 +22,11 @@ from trainables.base.storage import place
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES, Parameter
-from trainables.models import MODELS, Outline, outline
-from trainables.plugin import Plugin
-from trainables.rehearsal import rehearse
+from trainables.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from trainables.models.building import Outline
+    from trainables.plugin import Plugin
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,6 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 a feasible, confirmed winner; 2 bad input; 3 no feasible trial; "
         "130 interrupted (the resume command is printed); 1 a fault, with the place of its log.",
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"prune-privacy {importlib.metadata.version('prune-privacy')}",
+        help="print the version and leave",
     )
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     for one in all_options():
@@ -57,6 +66,8 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
     _take_task_of_preset(given)
     plugin = None
     if given["plugin"] is not None and given["resume"] is None:
+        from trainables.plugin import Plugin
+
         plugin = Plugin.read(given["plugin"].absolute())
         plugin.load()
     options = _options(given)
@@ -90,7 +101,7 @@ _SETTLED = ("dataset", "model", "plugin", "preset", "parameters", "out")
 """Fields that `_config` does not take over word by word."""
 
 
-def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
+def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
     """Names and limits first, which import nothing heavy; then what the network must say."""
     for one in all_options():
         value = given[one.name]
@@ -101,6 +112,18 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
     config = _with_defense(
         dataclasses.replace(config, plugin=None if plugin is None else plugin.sha256), given
     )
+    return _fitting_network(config, given, with_plugin=plugin is not None)
+
+
+def _fitting_network(
+    config: SearchConfig, given: dict[str, Any], *, with_plugin: bool
+) -> SearchConfig:
+    """The settings with what only the network itself can say, which is built for it.
+
+    Raises InvalidInput where the two do not go together, or a user's network cannot be used.
+    """
+    from trainables.models.building import outline
+
     spec = DATASETS[config.dataset]
     network = outline(config.model, spec.n_classes, spec.image_shape)
     if given["space"] is None:
@@ -111,7 +134,9 @@ def _config(given: dict[str, Any], plugin: Plugin | None) -> SearchConfig:
             f"--pretrained-start is of a network of --plugin, and {config.model} is ours: leave it "
             "out"
         )
-    if plugin is not None:
+    if with_plugin:
+        from trainables.rehearsal import rehearse
+
         rehearse(_any_trial(config), pretrained_start=config.pretrained_start)
     return config
 
@@ -140,7 +165,7 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _require_reachable(config: SearchConfig, network: Outline) -> None:
+def _require_reachable(config: SearchConfig, network: "Outline") -> None:
     """Refuse a bound on the size that the network cannot meet, however much is pruned of it."""
     bound, share = config.min_compression, network.prunable_share
     most = 1 / (1 - share * (1 - config.minimum_keep))

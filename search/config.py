@@ -48,7 +48,7 @@ def _datasets() -> Iterable[str]:
 
 
 def _models() -> Iterable[str]:
-    from trainables.models import MODELS
+    from trainables.models.registry import MODELS
 
     return MODELS
 

@@ -28,7 +28,8 @@ from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, Split, split_hashes
 from trainables.data.survey import Survey, survey
 from trainables.defenses.registry import DEFENSES
-from trainables.models import Outline, outline, published_weights
+from trainables.models.building import Outline, outline
+from trainables.models.imagenet import published_weights
 from trainables.plugin import Plugin
 from trainables.trial import Job, Shared
 

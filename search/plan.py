@@ -11,7 +11,8 @@ from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES
-from trainables.models import build_model, count_macs, outline
+from trainables.models.building import build_model, outline
+from trainables.models.macs import count_macs
 from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
 

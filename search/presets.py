@@ -7,7 +7,7 @@ from search.config import SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS, PUBLISHED
+from trainables.models.registry import MODELS, PUBLISHED
 
 
 def mnist5k(model: str) -> SearchConfig:

@@ -14,10 +14,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 
-from trainables.base.commandline import OneLineParser, as_command
+from trainables.base.commandline import BAD_INPUT, FAULT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
-
-OK, FAULT, BAD_INPUT = 0, 1, 2
 
 METADATA = "http://169.254.169.254"
 """The metadata server of every AWS machine, which announces that a spot machine will be reclaimed.

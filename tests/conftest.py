@@ -204,7 +204,8 @@ def imagenet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A --data-dir with 40 images of each of two classes, and weights under the published names."""
     import torch
 
-    from trainables.models import PUBLISHED, build_model
+    from trainables.models.building import build_model
+    from trainables.models.registry import PUBLISHED
 
     folder = write_imagenet(tmp_path_factory.mktemp("imagenet"), 40)
     for name, url in PUBLISHED.items():

@@ -22,7 +22,8 @@ from trainables.data.split import PARTS, Split
 from trainables.defenses.dp import quiet_hooks
 from trainables.defenses.registry import DEFENSES
 from trainables.measure import size
-from trainables.models import MODELS, prunable_layers
+from trainables.models.prunable import prunable_layers
+from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
 from trainables.plugin import register_dataset, register_model
 from trainables.rehearsal import rehearse

@@ -16,7 +16,7 @@ from search.context import load_inputs
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES
-from trainables.models import build_model
+from trainables.models.building import build_model
 from trainables.runs.registry import BUILDERS
 from trainables.trial import Job, Shared, Trial
 

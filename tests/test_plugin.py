@@ -21,7 +21,7 @@ from trainables.beside import BesideLoader
 from trainables.config import TrainingConfig
 from trainables.data.pairs import collected
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 from trainables.plugin import Plugin
 
 IMPORTS = """
@@ -298,7 +298,7 @@ def test_it_runs_on_a_machine_without_the_files_and_its_classes_can_be_pickled(h
     elsewhere = """
 import pickle, sys, torch
 from pathlib import Path
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 pickle.loads(Path(sys.argv[1]).read_bytes()).load()
 network = MODELS["mine"].build(10, (1, 28, 28))
 again = pickle.loads(pickle.dumps(network))

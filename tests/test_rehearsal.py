@@ -11,7 +11,7 @@ from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 from trainables.plugin import register_dataset, register_model
 from trainables.rehearsal import rehearse
 

@@ -14,7 +14,8 @@ from trainables.base.seeding import torch_generator
 from trainables.data.device import DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
-from trainables.models import build_model, prunable_layers
+from trainables.models.building import build_model
+from trainables.models.prunable import prunable_layers
 from trainables.training import (
     DivergedError,
     Epoch,

@@ -15,7 +15,8 @@ from trainables.base.errors import InvalidInput, one_line
 from trainables.base.seeding import seeded_globals
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS, DatasetSpec
-from trainables.models import MODELS, build_model
+from trainables.models.building import build_model
+from trainables.models.registry import MODELS
 from trainables.models.weights import load_weights
 from trainables.training import DivergedError
 

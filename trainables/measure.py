@@ -12,7 +12,8 @@ from trainables.attacks.strongest import audit
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.stacking import Stack
-from trainables.models import count_macs, parameter_count, prunable_layers
+from trainables.models.macs import count_macs
+from trainables.models.prunable import parameter_count, prunable_layers
 from trainables.records import COMPARATOR
 from trainables.runs.protocol import Run
 

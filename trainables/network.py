@@ -5,7 +5,7 @@ from torch import nn
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
-from trainables.models import build_model, memory_format
+from trainables.models.building import build_model, memory_format
 
 
 def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None) -> nn.Module:

@@ -24,8 +24,8 @@ from trainables.beside import RULE, BesideLoader, Files, files_beside
 from trainables.config import ADMMConfig, TrainingConfig
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
-from trainables.models import MODELS, ModelSpec, prunable_layers, unpruned_weights
-from trainables.models.prunable import masked_layers
+from trainables.models.prunable import masked_layers, prunable_layers, unpruned_weights
+from trainables.models.registry import MODELS, ModelSpec
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24

@@ -24,7 +24,9 @@ from trainables.data.images import Images
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
 from trainables.measure import evidence, released_logits, size
-from trainables.models import MODELS, count_macs, prunable_layers
+from trainables.models.macs import count_macs
+from trainables.models.prunable import prunable_layers
+from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
 from trainables.runs.dense import DenseRun, LoadedDense
 from trainables.runs.protocol import Run

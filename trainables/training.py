@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.data.batches import ImageBatches
-from trainables.models import prunable_layers
+from trainables.models.prunable import prunable_layers
 
 Hook = Callable[[], None]
 Loss = Callable[[Tensor, Tensor], Tensor]

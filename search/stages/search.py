@@ -13,7 +13,8 @@ from search.tune.stage import Stage, run_stage
 from search.tune.stopping import InfeasibleStopper
 from trainables.base.seeding import derive_seed
 from trainables.data.registry import DATASETS
-from trainables.models import build_model, prunable_layers
+from trainables.models.building import build_model
+from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
 from trainables.outcome import goal_of
 from trainables.pruning.allocation import erk, lamp, uniform

@@ -217,13 +217,28 @@ def test_a_file_with_the_name_of_our_own_is_named_in_one_line(command, file, tmp
     assert f"{tmp_path / file} has the name of this program's own" in line
 
 
-HEAVY = {"matplotlib", "optuna", "pandas", "ray", "scipy", "sklearn", "torch"}
+HEAVY = {"matplotlib", "pandas", "ray", "scipy", "sklearn", "torch", "torchvision"}
 
 
-@pytest.mark.parametrize("command", ["search.cluster", "search.spot"])
-@pytest.mark.parametrize(("word", "status"), [("--help", 0), ("--no-such-option", 2)])
-def test_help_and_a_wrong_option_wait_for_no_large_package(command, word, status, tmp_path):
-    line = f'"$PYTHON" -X importtime -m {command} {word}'
+@pytest.mark.parametrize(
+    ("command", "words", "status"),
+    [
+        ("search.cluster", "--help", 0),
+        ("search.cluster", "--no-such-option", 2),
+        ("search.spot", "--help", 0),
+        ("search.spot", "--no-such-option", 2),
+        ("search.run", "--help", 0),
+        ("search.run", "--version", 0),
+        ("search.run", "--no-such-option", 2),
+        ("search.run", "--dataset cifar1O", 2),
+        ("search.run", "--trials 0", 2),
+        ("search.run", "--defense dp --epsilon 0", 2),
+        ("search.run", "--resume runs/x --trials 3", 2),
+        ("search.run", "--time-budget soon", 2),
+    ],
+)
+def test_help_and_a_wrong_option_wait_for_no_large_package(command, words, status, tmp_path):
+    line = f'"$PYTHON" -X importtime -m {command} {words}'
     done = shell(line, tmp_path, PYTHONPATH=str(HOUSE))
     imported = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
     assert "argparse" in imported

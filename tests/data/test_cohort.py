@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trainables.data.cohort import MOST_POPULATION, Cohort, for_defences, for_population
 from trainables.data.split import five_way_split
 from trainables.defenses.minmax import Adversary
-from trainables.models import build_model
+from trainables.models.building import build_model
 
 PARTS = ("members", "non_members", "validation", "test", "reference", "population")
 

@@ -8,7 +8,8 @@ from trainables.base.errors import InvalidInput
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import PARTS
-from trainables.models import MODELS, build_model
+from trainables.models.building import build_model
+from trainables.models.registry import MODELS
 
 
 @pytest.mark.parametrize("name", DATASETS)

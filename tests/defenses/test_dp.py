@@ -23,7 +23,8 @@ from trainables.defenses.dp import (
 )
 from trainables.defenses.registry import LEAST_EPSILON
 from trainables.defenses.unmixed import without_batch_norm
-from trainables.models import build_model, prunable_layers
+from trainables.models.building import build_model
+from trainables.models.prunable import prunable_layers
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
 

@@ -16,7 +16,7 @@ from trainables.base.errors import InvalidInput
 from trainables.defenses.dp import PrivateTraining
 from trainables.defenses.sensitivity import require_bounded
 from trainables.defenses.unmixed import without_batch_norm
-from trainables.models import build_model
+from trainables.models.building import build_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
 

@@ -15,7 +15,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.device import DeviceImages
 from trainables.data.registry import DATASETS
 from trainables.defenses.minmax import LEARNING_RATE, Adversary
-from trainables.models import build_model
+from trainables.models.building import build_model
 from trainables.models.membership import NeuralAttack
 from trainables.runs.protocol import Run
 from trainables.runs.registry import Start, new_run

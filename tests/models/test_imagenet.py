@@ -7,7 +7,9 @@ import torch
 from torchvision import models
 
 from trainables.base.errors import InvalidInput
-from trainables.models import PUBLISHED, build_model, published_weights
+from trainables.models.building import build_model
+from trainables.models.imagenet import published_weights
+from trainables.models.registry import PUBLISHED
 
 FILES = {name: url.rpartition("/")[2] for name, url in PUBLISHED.items()}
 EVERY = pytest.mark.parametrize("name", PUBLISHED)

@@ -7,7 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests import networks
 from trainables.measure import size
-from trainables.models import count_macs, layer_macs, prunable_layers
+from trainables.models.macs import count_macs, layer_macs
+from trainables.models.prunable import prunable_layers
 
 CONVOLUTIONAL = (
     "two_layers",

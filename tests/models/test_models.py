@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from trainables.base.errors import InvalidInput
-from trainables.models import MODELS, build_model, layer_macs, layer_sizes, prunable_layers
+from trainables.models.building import build_model, layer_sizes
+from trainables.models.macs import layer_macs
+from trainables.models.prunable import prunable_layers
+from trainables.models.registry import MODELS
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
 FITTING = [(name, (3, side, side)) for name, spec in MODELS.items() for side in spec.sides]

@@ -6,8 +6,8 @@ from torch import nn
 
 from tests import networks
 from trainables.measure import size
-from trainables.models import parameter_count, prunable_layers, unpruned_weights
 from trainables.models.fitting import fit_of, fitted
+from trainables.models.prunable import parameter_count, prunable_layers, unpruned_weights
 
 
 def built(name: str) -> nn.Module:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.models import build_model, prunable_layers
+from trainables.models.building import build_model
+from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS, ModelSpec, Shape
 from trainables.pruning.registry import PRUNERS
 from trainables.records import EpochRecord

@@ -14,7 +14,7 @@ from trainables.base.errors import InvalidInput
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.dp import ORDERS, delta_for
-from trainables.models import MODELS, ModelSpec
+from trainables.models.registry import MODELS, ModelSpec
 from trainables.records import EpochRecord
 from trainables.runs.dp import PrivateRun, require_bounded_sensitivity
 

@@ -19,7 +19,7 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 
 OPTIONS = """
-    --help --dataset --model --plugin --pretrained-start --defense --set --epsilon --pruner
+    --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon --pruner
     --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
     --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out

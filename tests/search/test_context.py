@@ -18,7 +18,7 @@ from search.run import main
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 
 PLUGIN = """
 import numpy as np

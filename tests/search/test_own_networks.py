@@ -9,7 +9,7 @@ from search.arguments import parse
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 
 HEAD = """
 import copy

@@ -11,7 +11,7 @@ from search.arguments import parse
 from search.config import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 from trainables.runs.registry import BUILDERS
 
 NAMES = [name for name in presets.paper_presets() if not name.endswith("-smoke")]

@@ -39,7 +39,8 @@ from tests.test_trial import job, make, shared
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
-from trainables.models import MODELS, build_model
+from trainables.models.building import build_model
+from trainables.models.registry import MODELS
 from trainables.records import AUDIT_SCHEMA
 from trainables.trial import STATE_FILE, CheckpointDamaged, Trial
 

@@ -42,7 +42,7 @@ import pathlib, socket, time
 
 import ray
 
-from trainables.models import MODELS
+from trainables.models.registry import MODELS
 from trainables.plugin import register_model
 
 RUN = {run!r}

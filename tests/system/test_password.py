@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.search.record.test_mirror import SPACE, row
 
 from search.record import mirror as module
 from search.record.mirror import mirror
+from tests.search.record.test_mirror import SPACE, row
 from tests.system.servers import PASSWORD, Postgres, postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]

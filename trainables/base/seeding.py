@@ -4,9 +4,12 @@ import contextlib
 import hashlib
 import random
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -24,8 +27,12 @@ def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, purpose))
 
 
-def torch_generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+def torch_generator(
+    seed: int, purpose: str, device: "torch.device | str" = "cpu"
+) -> "torch.Generator":
     """The torch generator of one purpose, on the device that will draw from it."""
+    import torch
+
     generator = torch.Generator(device)
     generator.manual_seed(derive_seed(seed, purpose))
     return generator
@@ -37,6 +44,8 @@ def seeded_torch(seed: int, purpose: str) -> Iterator[None]:
 
     The previous state comes back on leaving, so nothing outside sees it.
     """
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, purpose))
         yield

