@@ -30,7 +30,7 @@ NO_BOUND = 1.0
 """A drop in accuracy that keeps nothing out; only of `none`, which the others are compared with."""
 
 MOST = 1_000_000
-"""Of anything that is counted; more is a slip of the keyboard."""
+"""The largest count that an option takes; more is a slip of the keyboard."""
 
 _COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
 
@@ -168,7 +168,7 @@ class SearchConfig:
         help="start no trial after this long: 30m, 2h",
         without="no limit",
     )
-    """No trial starts after this many seconds of searching; None is no limit."""
+    """No trial starts after this many seconds of searching; None sets no limit."""
 
     max_accuracy_drop: float = option(
         0.01,
@@ -186,7 +186,7 @@ class SearchConfig:
         help="feasible: prunable weights / non-zero ones >= this",
         without="2 for mnist5k, else no bound",
     )
-    """Feasible: prunable weights / non-zero prunable weights >= this; None is no bound."""
+    """Feasible: prunable weights / non-zero prunable weights >= this; None sets no bound."""
 
     seed: int = option(0, group=SEARCH, metavar="N", help="seed of the whole run")
     """Fixes the split, the dense model and the order of suggestions."""

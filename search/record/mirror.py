@@ -100,7 +100,7 @@ def require_storage_url(url: str) -> None:
     """Raise InvalidInput unless `url` names a storage that can be mirrored to."""
     if not re.match(r"(sqlite|journal|postgresql|mysql)(\+\w+)?://", url):
         raise InvalidInput(
-            f"--study-storage {redacted(url)} is no storage: write sqlite:///FILE, journal:///FILE "
+            f"--study-storage {redacted(url)} is not a storage: write sqlite:///FILE, journal:///FILE "
             "or postgresql://USER@HOST/DATABASE"
         )
     if not url.startswith(_JOURNAL):
@@ -108,7 +108,7 @@ def require_storage_url(url: str) -> None:
             make_url(url)
         except (ArgumentError, ValueError) as error:
             raise InvalidInput(
-                f"--study-storage {redacted(url)} is no URL of a database: write "
+                f"--study-storage {redacted(url)} is not the URL of a database: write "
                 "postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
             ) from error
     if re.match(r"postgresql(\+psycopg)?://", url) and importlib.util.find_spec("psycopg") is None:

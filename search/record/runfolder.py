@@ -23,7 +23,7 @@ from trainables.base.storage import Place, RemotePath, children, is_temporary, r
 log = logging.getLogger(__name__)
 
 VERSION = 1
-"""Of the folder's layout; a folder of another version is refused, not guessed at."""
+"""Version of the folder's layout; a folder of another version is refused, not guessed at."""
 
 PACKAGES = ("ray", "torch", "torchvision", "optuna", "pyarrow", "pandas", "scikit-learn", "numpy")
 
@@ -152,7 +152,7 @@ class RunFolder:
         write(self.config, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
     def read_config(self) -> dict[str, Any]:
-        """What config.json says. Raises InvalidInput when this is no run, or of another version."""
+        """What config.json says. Raises InvalidInput when this is not a run, or one of another version."""
         try:
             there = self.path.is_dir()
         except (OSError, ValueError) as error:  # a name too long, or with a zero byte

@@ -41,7 +41,7 @@ class Confirmation:
     say: Callable[[str], None]
 
     kind: str = "confirm"
-    """Of the rows."""
+    """The kind of the rows that it writes."""
 
     def by(self, pruner: str) -> "Confirmation":
         """The same for comparators that this pruner makes."""

@@ -37,7 +37,7 @@ class Dense:
     """The baseline's row of trials.parquet."""
 
     results: list[tune.Result]
-    """Of the dense model and its shadows; their checkpoints hold logits."""
+    """Results of the dense model and its shadows, whose checkpoints hold logits."""
 
 
 def train_dense(context: Context) -> Dense:

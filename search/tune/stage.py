@@ -1,4 +1,15 @@
-"""Builds and runs one stage of a run as a Ray Tune experiment: cluster, resources, resume."""
+"""Runs one stage of a run as a Ray Tune experiment, or what a killed program left of it.
+
+Four rooms cooperate in a resume:
+
+- `search/pipeline.py` reads the settings back from config.json and refuses other data;
+- here, `run_stage` restores Tune's own snapshot where it is whole (`has_snapshot`), so that
+  finished trials are not run again; a stage whose snapshot is torn begins anew;
+- `search/tune/searcher.py` restores the study and adopts (`adopt`) the rows of trials.parquet that
+  an older snapshot does not know;
+- `trainables/trial.py` goes on from its last checkpoint (`load_checkpoint`), and answers with the
+  row that is on disk (`known_row`) where a trial had ended before the snapshot was written.
+"""
 
 import dataclasses
 import fnmatch
