@@ -100,8 +100,8 @@ def require_storage_url(url: str) -> None:
     """Raise InvalidInput unless `url` names a storage that can be mirrored to."""
     if not re.match(r"(sqlite|journal|postgresql|mysql)(\+\w+)?://", url):
         raise InvalidInput(
-            f"--study-storage {redacted(url)} is not a storage: write sqlite:///FILE, journal:///FILE "
-            "or postgresql://USER@HOST/DATABASE"
+            f"--study-storage {redacted(url)} is not a storage: write sqlite:///FILE, "
+            "journal:///FILE or postgresql://USER@HOST/DATABASE"
         )
     if not url.startswith(_JOURNAL):
         try:

@@ -57,7 +57,7 @@ def cluster(address: str | None, say: Callable[[str], None] = log.warning) -> It
 
 
 def _settings() -> dict[str, Any]:
-    """Settings for `ray.init`: it prints nothing, and workers import from a checkout that we run in.
+    """Settings for `ray.init`: it prints nothing; workers import from a checkout that we run in.
 
     Ray has them import from the working folder, which may hold a random.py of the user's; a job
     that says that it is a client's is spared that.

@@ -20,7 +20,7 @@ WAIT_S = 20.0
 
 
 class _State:
-    """What this process was told, once for all stages; plain values, since a handler may not lock."""
+    """What this process was told, once; plain values, since a handler may not lock."""
 
     received = False
     in_stage = False

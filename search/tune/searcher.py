@@ -107,7 +107,7 @@ class FeasibleSearcher(Searcher):
         goal: Goal,
         time_budget_s: float | None = None,
     ) -> None:
-        """time_budget_s: no trial is handed out later than this after the first; None sets no limit.
+        """time_budget_s: no trial is handed out later after the first than this; None: no limit.
 
         Raises InvalidInput for an unknown sampler or a budget below one trial.
         """

@@ -19,8 +19,8 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 
 OPTIONS = """
-    --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon --pruner
-    --preset --data-dir
+    --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
+    --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
     --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
     --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout

@@ -138,7 +138,7 @@ def test_a_password_is_never_logged(caplog):
 @pytest.mark.parametrize("scheme", ["sqlite", "journal"])
 def test_a_file_that_is_no_storage_is_warned_of(scheme, tmp_path, caplog):
     path = tmp_path / "study.db"
-    path.write_text("this is not a storage\n" * 10)
+    path.write_text("this is no storage\n" * 10)
     assert mirror(f"{scheme}:///{path}", "run", ROWS, SPACE) == 0
     assert "is away" in caplog.text
 
