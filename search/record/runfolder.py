@@ -152,7 +152,7 @@ class RunFolder:
         write(self.config, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
     def read_config(self) -> dict[str, Any]:
-        """What config.json says. Raises InvalidInput for another folder, or another version's run."""
+        """What config.json says. Raises InvalidInput for no run, or another version's."""
         try:
             there = self.path.is_dir()
         except (OSError, ValueError) as error:  # a name too long, or with a zero byte
