@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
+import inspect
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from analysis import figures
 from trainables.records import (
     AUDIT_SCHEMA,
     EPOCH_SCHEMA,
@@ -216,6 +219,37 @@ def full_run() -> list[TrialRecord]:
         records[20], "FAILED", val_accuracy=None, error="loss is not finite in phase admm"
     )
     return records
+
+
+PICTURES = {
+    name: draw
+    for name, draw in inspect.getmembers(figures, inspect.isfunction)
+    if draw.__module__ == figures.__name__ and not name.startswith("_")
+}
+_DRAWN: dict[bytes, Any] = {}
+
+
+def once(name: str) -> Callable[..., Any]:
+    """The picture of that name, drawn anew only where its arguments are new."""
+
+    def draw(*arguments: Any, **options: Any) -> Any:
+        key = pickle.dumps((name, arguments, options))
+        if key not in _DRAWN:
+            _DRAWN[key] = PICTURES[name](*arguments, **options)
+        return _DRAWN[key]
+
+    return draw
+
+
+@pytest.fixture
+def pictures_drawn_once(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, Any]:
+    """Most of a page's time is its pictures, and many tests show the same ones.
+
+    They are functions of their arguments alone; cleared, the dictionary lets them be drawn again.
+    """
+    for name in PICTURES:
+        monkeypatch.setattr(figures, name, once(name))
+    return _DRAWN
 
 
 @pytest.fixture

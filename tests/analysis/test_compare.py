@@ -8,6 +8,8 @@ import pytest
 
 from analysis import compare
 
+pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
+
 RunWriter = Callable[..., Path]
 
 

@@ -20,6 +20,8 @@ from analysis.paper_tables import PaperTable, order, paper_tables, points
 from trainables.base.commandline import program
 from trainables.records import EpochRecord
 
+pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
+
 RunWriter = Callable[..., Path]
 Maker = Callable[..., Path]
 

@@ -11,6 +11,8 @@ import pytest
 
 from analysis import figures, report, statistics, tables
 
+pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
+
 RunWriter = Callable[..., Path]
 LOG4 = math.log(4)
 

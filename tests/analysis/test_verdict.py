@@ -17,6 +17,8 @@ from analysis.verdict import verdict
 from trainables.base.errors import InvalidInput
 from trainables.records import TrialRecord
 
+pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
+
 RunWriter = Callable[..., Path]
 OF_SMOKE = "Smoke run, figures without meaning"
 
