@@ -90,6 +90,7 @@ def make(work: Job, shared: Shared) -> Trial:
     return Bound({"job": work.to_dict()})
 
 
+@pytest.mark.slow
 def test_a_trial_restored_from_its_checkpoint_ends_with_the_same_numbers(
     shared, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_trial_restored_from_its_checkpoint_ends_with_the_same_numbers(
         assert result[name] == expected[name]
 
 
+@pytest.mark.slow
 def test_with_notice_of_its_end_a_trial_leaves_a_checkpoint_after_every_epoch(shared) -> None:
     work = job()
     longer = dataclasses.replace(
@@ -138,6 +140,7 @@ def test_a_trial_that_is_on_disk_already_answers_with_its_row_and_runs_nothing(s
     )
 
 
+@pytest.mark.slow
 def test_a_reused_actor_starts_the_next_job_afresh(shared) -> None:
     trial = make(job(), shared)
     finish(trial)
@@ -156,6 +159,7 @@ def test_a_diverged_trial_is_failed_and_never_comparable(shared) -> None:
     assert judge(result, Goal(units={"accuracy_violation": 0.01})).state.name == "FAIL"
 
 
+@pytest.mark.slow
 def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_path: Path) -> None:
     trial = make(job(keep_model=True), shared)
     assert finish(trial)["should_checkpoint"]
@@ -207,6 +211,7 @@ def test_violations_are_positive_beyond_a_bound(shared) -> None:
     assert result["compression_violation"] == pytest.approx(10 - sum(SIZES) / sum(job().trial.n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "parameters", "epochs"),
     [
@@ -230,6 +235,7 @@ def test_a_defence_from_scratch_is_trained_and_measured(
     assert {epoch["phase"] for epoch in result["history"]} == {"dense"}
 
 
+@pytest.mark.slow
 def test_weight_decay_shrinks_the_weights(shared) -> None:
     norms = []
     for decay in (0.01, 20.0):

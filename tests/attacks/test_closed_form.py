@@ -38,7 +38,13 @@ from trainables.records import ADAPTIVE, REFERENCE, SAMIA
 
 SETTING = Setting(config=AttackConfig(folds=3), seed=0, device=torch.device("cpu"))
 
-every_attack = pytest.mark.parametrize("name", ATTACKS)
+TRAINED = ("neural", SAMIA, "boosted", ADAPTIVE)
+"""They take seconds."""
+
+every_attack = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in TRAINED)) for name in ATTACKS],
+)
 
 FULL_LEAK = -NO_LEAK
 

@@ -114,6 +114,7 @@ def test_it_is_the_published_arithmetic_but_for_unbiased_variances(fixed):
     np.testing.assert_allclose(ours, published, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixed", [True, False])
 def test_means_and_unbiased_variances_find_no_less_than_the_published_medians(fixed):
     target, is_member, phi, trained_on = drawn(1.0, n=1000, references=16)

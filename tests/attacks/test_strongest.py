@@ -63,6 +63,7 @@ def audits_without_leak():
     return [audit(without_leak(seed), CHEAP, seed) for seed in range(8)]
 
 
+@pytest.mark.slow
 def test_without_leak_no_audit_finds_one(audits_without_leak):
     for found in audits_without_leak:
         assert -0.05 <= found.excess_gain <= 3 * found.attack_gain_se + 1e-9
@@ -70,6 +71,7 @@ def test_without_leak_no_audit_finds_one(audits_without_leak):
         assert found.attack_accuracy == pytest.approx(0.5, abs=3 * 0.5 / math.sqrt(600))
 
 
+@pytest.mark.slow
 def test_without_leak_the_choice_of_the_strongest_is_not_biased_upward(audits_without_leak):
     excess = np.array([found.excess_gain for found in audits_without_leak])
     errors = np.array([found.attack_gain_se for found in audits_without_leak])
@@ -104,6 +106,7 @@ def test_two_normals_leak_nearly_twice_their_js_divergence(shift):
     assert found.attack_auc == pytest.approx(norm.cdf(shift / math.sqrt(2)), abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
 def test_the_divergence_is_measured_apart_from_the_attacks(shift):
     evidence = two_normals(shift, 0, n=3000)

@@ -198,6 +198,7 @@ def remembering(memorised: dict[str, Tensor]) -> nn.Module:
     return network
 
 
+@pytest.mark.slow
 def test_the_attacker_climbs(cohort: Cohort, memorised: dict[str, Tensor]) -> None:
     network = remembering(memorised)
     beside = adversary(network, cohort, inner_steps=40)
@@ -323,6 +324,7 @@ def finish(run: Run) -> list:
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", ["minmax", "pruning+minmax"])
 def test_no_image_that_anything_is_measured_on_changes_the_model(
     cohort: Cohort, defense: str
@@ -344,6 +346,7 @@ def test_no_image_that_anything_is_measured_on_changes_the_model(
 # --- in a run -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defense", "stop_after"),
     [("minmax", 1), ("minmax", 2), *(("pruning+minmax", epoch) for epoch in range(1, 6))],
@@ -364,6 +367,7 @@ def test_a_run_resumed_in_any_phase_ends_with_the_same_numbers(
     assert same(one["attack"], two["attack"])
 
 
+@pytest.mark.slow
 def test_the_attacker_trains_through_admm_and_retraining_and_n_is_kept(cohort: Cohort) -> None:
     run = new_run(trial("pruning+minmax"), cohort, start())
     counts, phases = [], []
@@ -380,6 +384,7 @@ def test_the_attacker_trains_through_admm_and_retraining_and_n_is_kept(cohort: C
     assert tuple(kept) == tuple(nonzero) == N
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", ["minmax", "pruning+minmax"])
 def test_the_seed_decides_all(cohort: Cohort, defense: str) -> None:
     models = []
@@ -394,6 +399,7 @@ def test_the_seed_decides_all(cohort: Cohort, defense: str) -> None:
 # --- what is recorded -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defense", ["minmax", "pruning+minmax"])
 def test_the_loss_of_an_epoch_is_the_cross_entropy_without_the_attacker_s_term(
     cohort: Cohort, defense: str

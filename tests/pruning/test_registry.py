@@ -127,6 +127,7 @@ def test_it_ends_with_exactly_n_weights_and_pruned_ones_never_return(
     assert all(not value[~mask].any() for value, mask in tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_a_run_resumed_after_any_epoch_ends_with_the_same_numbers(

@@ -61,6 +61,7 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_the_whole_budget_spends_what_was_asked_and_an_accountant_agrees(cohort: Cohort) -> None:
     run = PrivateRun(trial(), cohort)
     spent = [run.spent["epsilon"]]
@@ -80,6 +81,7 @@ def test_the_whole_budget_spends_what_was_asked_and_an_accountant_agrees(cohort:
     assert run.spent["delta"] == delta_for(200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 2])
 def test_a_resumed_run_ends_with_the_same_numbers_and_forgets_no_epsilon(
     cohort: Cohort, stop_after: int, tmp_path: Path
@@ -97,6 +99,7 @@ def test_a_resumed_run_ends_with_the_same_numbers_and_forgets_no_epsilon(
     assert second.spent == whole.spent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 7, 30])
 def test_batches_in_parts_that_fit_into_memory_end_with_the_same_weights_and_epsilon(
     cohort: Cohort, images: int, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +136,7 @@ def held(run: PrivateRun, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_noise_follows_from_the_seed_alone(cohort: Cohort) -> None:
     runs = []
     for seed, global_seed in ((3, 1), (3, 2), (4, 1)):
@@ -167,6 +171,7 @@ def test_fewer_members_than_a_batch_are_drawn_with_certainty(cohort: Cohort) -> 
     assert 0 < run.spent["epsilon"] <= NUMBERS["epsilon"]
 
 
+@pytest.mark.slow
 def test_it_prints_and_warns_of_nothing(cohort: Cohort, capfd: pytest.CaptureFixture[str]) -> None:
     run = PrivateRun(trial(epochs=1.0), cohort)
     with warnings.catch_warnings():

@@ -17,6 +17,8 @@ from trainables.runs.dense import DenseRun
 from trainables.runs.pruning import PruningRun
 from trainables.training import accuracy
 
+pytestmark = pytest.mark.slow  # a real training
+
 N = (40, 600, 9000, 2000, 300)
 
 

@@ -15,6 +15,8 @@ from trainables.records import EpochRecord
 from trainables.runs.stacking import StackedRun
 from trainables.training import accuracy
 
+pytestmark = pytest.mark.slow  # a real training
+
 EPOCHS = 3
 SHARE = 0.2
 

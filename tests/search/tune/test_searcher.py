@@ -218,7 +218,13 @@ def test_no_trial_is_left_running_and_ending_twice_changes_nothing():
 # --- every sampler --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+every_sampler = pytest.mark.parametrize(
+    "name",  # Gaussian processes are fitted for seconds
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "gp")) for name in SAMPLERS],
+)
+
+
+@every_sampler
 @pytest.mark.parametrize("anchors", [ANCHORS, []])
 def test_sampler_finishes_eight_trials_inside_the_space(name, anchors):
     configs = run(searcher_of(name, anchors=anchors))
@@ -228,20 +234,20 @@ def test_sampler_finishes_eight_trials_inside_the_space(name, anchors):
         assert all(SPACE.minimum_keep <= keep <= 1 for keep in config["params"].values())
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 def test_sampler_never_suggests_the_same_vector_twice_in_a_short_search(name):
     configs = run(searcher_of(name, n_trials=16))
     assert len({tuple(c["n"]) for c in configs}) == 16
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 def test_sampler_follows_its_seed(name):
     first, again, other = (run(searcher_of(name, seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 def test_sampler_survives_failures_and_parallel_trials(name):
     searcher = searcher_of(name, anchors=[])
     for first in (0, 4):
@@ -280,7 +286,7 @@ def test_another_process_suggests_the_same():
     assert theirs == [run(searcher_of(name)) for name in SAMPLERS]
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "nsga2"])
+@pytest.mark.parametrize("name", ["tpe", pytest.param("gp", marks=pytest.mark.slow), "nsga2"])
 def test_sampler_that_learns_avoids_the_infeasible_region(name):
     """Feasible is keep/conv1 >= 0.5: a random trial is feasible with probability 0.18."""
     configs = run(searcher_of(name, n_trials=40, anchors=ANCHORS[:1]))
@@ -320,7 +326,7 @@ def test_grid_repeats_a_point_only_when_the_network_has_no_other():
 # --- save, restore, adopt -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 def test_a_restored_searcher_makes_the_same_next_suggestions(name, tmp_path):
     searcher = searcher_of(name)
     for i in range(4):
@@ -377,7 +383,7 @@ def test_a_trial_in_flight_at_the_snapshot_ends_after_the_restore(tmp_path):
     assert [c["number"] for c in run(restored)] == [1, 2]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 @pytest.mark.parametrize("snapshot", [0, 1, 3, 5])
 def test_with_one_worker_a_killed_search_goes_on_as_if_it_had_not_been(name, snapshot, tmp_path):
     """The snapshot is older than the ledger; trial `snapshot` was in flight when it was taken."""
@@ -410,7 +416,7 @@ def test_a_row_that_the_sampler_would_not_have_drawn_is_kept_as_it_is():
     assert all(state.is_finished() for state in states(searcher).values())
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@every_sampler
 def test_numbers_that_were_in_flight_at_the_kill_are_handed_out_again(name):
     whole = run(searcher_of(name, n_trials=8))
     searcher = searcher_of(name, n_trials=8)
