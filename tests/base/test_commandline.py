@@ -30,7 +30,7 @@ def runs(write_run, make):
 
 
 @pytest.fixture
-def call(runs, tmp_path, monkeypatch):
+def call(runs, tmp_path, monkeypatch, pictures_drawn_once):
     """Name of a command -> its status, with real runs where it takes some."""
     monkeypatch.setattr(spot, "is_reclaimed", lambda server: True)
     monkeypatch.setattr(spot, "drain", lambda: True)

@@ -48,7 +48,7 @@ def test_the_attacker_follows_from_the_seed() -> None:
     assert not torch.equal(one, other)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     size=st.floats(0, 20),
     offset=st.floats(-50, 50),
