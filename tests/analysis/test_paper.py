@@ -199,34 +199,39 @@ def test_only_admm_fills_the_papers_column_and_the_others_stand_beside_it(
     assert "What ADMM buys" not in alone
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"preset": "smoke"}, "smoke run, figures without meaning"),
-        ({"preset": "paper-table1-cifar10-vgg16-smoke"}, "smoke run, figures without meaning"),
-        (
-            {"training": {"epochs": 1}, "admm": {"retrain_epochs": 1}},
-            "smoke run, figures without meaning",
-        ),
-        ({"canaries": 0.05}, "5% of its labels are wrong on purpose (--canaries)"),
-    ],
-)
+UNLIKE: list[tuple[dict[str, Any], str]] = [
+    ({"preset": "smoke"}, "smoke run, figures without meaning"),
+    ({"preset": "paper-table1-cifar10-vgg16-smoke"}, "smoke run, figures without meaning"),
+    (
+        {"training": {"epochs": 1}, "admm": {"retrain_epochs": 1}},
+        "smoke run, figures without meaning",
+    ),
+    ({"canaries": 0.05}, "5% of its labels are wrong on purpose (--canaries)"),
+]
+
+
 def test_smoke_runs_and_mislabelled_images_are_left_out_aloud(
-    make_run: Maker,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    changes: dict[str, Any],
-    reason: str,
+    make_run: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    unlike, usual = make_run("pruning", name="unlike", **changes), make_run("minmax")
-    page = text_of(page_of(unlike, usual, out=tmp_path / "p.html"))
-    assert f"Left out: unlike: {reason}" in page
-    assert page.count("unlike") == 1
-    assert f"Left out: unlike: {reason}" in capsys.readouterr().out
-    alone = text_of(page_of(unlike, out=tmp_path / "p.html"))
-    assert "No figure of this run means what its cell says" in alone
-    assert alone.count(reason) > 5  # in every cell that it fills
-    assert "Left out" not in alone
+    reasons = {f"unlike-{number}": reason for number, (_, reason) in enumerate(UNLIKE)}
+    runs = [make_run(name=name, **UNLIKE[number][0]) for number, name in enumerate(reasons)]
+    page = text_of(page_of(*runs, make_run("minmax"), out=tmp_path / "p.html"))
+    said = capsys.readouterr().out
+    _, left_out = page.split("Left out: ")
+    for name, reason in reasons.items():
+        assert f"{name}: {reason}" in left_out
+        assert page.count(name) == 1
+        assert f"Left out: {name}: {reason}" in said
+
+
+@pytest.mark.parametrize(("changes", "reason"), UNLIKE)
+def test_alone_such_a_run_is_shown_with_its_reason_in_every_cell(
+    make_run: Maker, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    page = text_of(page_of(make_run(name="unlike", **changes), out=tmp_path / "p.html"))
+    assert "No figure of this run means what its cell says" in page
+    assert page.count(reason) > 5  # in every cell that it fills
+    assert "Left out" not in page
 
 
 def test_ordinary_recipes_are_no_smoke_runs(make_run: Maker) -> None:
