@@ -1,10 +1,11 @@
 """What the documents tell a reader to open or type exists."""
 
+import contextlib
 import functools
+import importlib
 import importlib.util
+import io
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,14 +37,11 @@ def slug(heading):
 
 @functools.cache
 def options_of(module):
-    shown = subprocess.run(
-        [sys.executable, "-m", *module.split(), "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return frozenset(OPTION.findall(shown.stdout))
+    name, *words = module.split()
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit, match="0"):
+        importlib.import_module(name).main([*words, "--help"])
+    return frozenset(OPTION.findall(shown.getvalue()))
 
 
 def command_of(line):

@@ -149,6 +149,7 @@ def test_the_noise_follows_from_the_seed_alone(cohort: Cohort) -> None:
     assert not same(runs[0], runs[2])
 
 
+@pytest.mark.slow
 def test_a_smaller_epsilon_means_more_noise(cohort: Cohort) -> None:
     noises = [
         PrivateRun(trial(epsilon=epsilon), cohort).spent["noise_multiplier"]
