@@ -41,7 +41,7 @@ from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import RemotePath
 from trainables.data.images import DataAbsent
 from trainables.outcome import goal_of
-from trainables.records import FAILED
+from trainables.records import FAILED, SEARCH_KINDS
 from trainables.rehearsal import PRETRAINED
 from trainables.trial import Job
 
@@ -245,7 +245,7 @@ def _to_confirm(context: Context) -> list[Candidate]:
     """The feasible candidates, the best first; without one a single round of the nearest."""
     rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
     candidates = best_candidates(rows, goal)
-    tried = [row["state"] for row in rows if row["kind"] in ("anchor", "search")]
+    tried = [row["state"] for row in rows if row["kind"] in SEARCH_KINDS]
     if candidates or 2 * tried.count(FAILED) > len(tried):
         return candidates  # where most trials failed, the nearest of the rest say nothing
     nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]

@@ -11,7 +11,10 @@ SCHEMA_VERSION = 2
 Version 2: js_divergence is an estimate of its own; before, it was excess_gain / 2."""
 
 COMPARATOR = "comparator"
-KINDS = ("baseline", "anchor", "search", "confirm", COMPARATOR)
+ANCHOR, SEARCH = SEARCH_KINDS = ("anchor", "search")
+"""A search consists of anchors, which are tried first, and of what the sampler suggests."""
+
+KINDS = ("baseline", *SEARCH_KINDS, "confirm", COMPARATOR)
 """Comparators are measured as confirmed candidates are, but made by another pruner than the run's,
 or with nothing removed: they show what the pruner buys, and never win."""
 

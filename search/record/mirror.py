@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from search.record.redaction import redacted
 from search.space import Candidate, Space
 from trainables.base.errors import InvalidInput
-from trainables.records import COMPLETE, FAILED, PRUNED
+from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +88,7 @@ def _add_missing(
         study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
     )
     known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
-    fresh = [
-        row for row in rows if row["kind"] in ("anchor", "search") and row["trial_id"] not in known
-    ]
+    fresh = [row for row in rows if row["kind"] in SEARCH_KINDS and row["trial_id"] not in known]
     for row in fresh:
         study.add_trial(_frozen(row, space))
     return len(fresh)

@@ -15,7 +15,7 @@ from search.tune.stage import Stage, kept_logits, run_stage
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
 from trainables.outcome import Goal
-from trainables.records import COMPARATOR, COMPLETE, PRUNED
+from trainables.records import COMPARATOR, COMPLETE, PRUNED, SEARCH_KINDS
 from trainables.trial import Job, Shared
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
 
 
 def _searched(rows: Sequence[Row], state: str) -> list[Row]:
-    return [row for row in rows if row["kind"] in ("anchor", "search") and row["state"] == state]
+    return [row for row in rows if row["kind"] in SEARCH_KINDS and row["state"] == state]
 
 
 def _distinct(rows: Sequence[Row]) -> list[Candidate]:

@@ -18,6 +18,7 @@ from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
 from trainables.outcome import goal_of
 from trainables.pruning.allocation import erk, lamp, uniform
+from trainables.records import SEARCH_KINDS
 from trainables.trial import Job
 
 ANCHOR_LEVELS = (0.2, 0.1, 0.4)
@@ -98,6 +99,4 @@ def search(context: Context, dense: Dense) -> None:
 
 def _known(context: Context) -> dict[str, dict[str, Any]]:
     """Rows of the search that are on disk: Tune's snapshot may be older by some trials."""
-    return {
-        row["trial_id"]: row for row in context.ledger.rows() if row["kind"] in ("anchor", "search")
-    }
+    return {row["trial_id"]: row for row in context.ledger.rows() if row["kind"] in SEARCH_KINDS}

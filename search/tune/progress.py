@@ -16,7 +16,7 @@ from rich.progress import (
 
 from search.record.ledger import Ledger
 from trainables.outcome import keeps_bounds
-from trainables.records import COMPLETE, FAILED, PRUNED
+from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 from trainables.trial import job_of
 
 
@@ -41,7 +41,7 @@ class LiveView(Callback):
         """Tune calls this when the stage starts, and again when it is resumed."""
         if self._ledger is not None:
             for row in self._ledger.rows():
-                if row["kind"] in ("anchor", "search"):
+                if row["kind"] in SEARCH_KINDS:
                     self._done[row["trial_id"]] = row["state"], row["feasible"], row["excess_gain"]
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:

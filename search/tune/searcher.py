@@ -24,11 +24,9 @@ from trainables.base.names import known
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import sealed, unsealed
 from trainables.outcome import Goal
-from trainables.records import COMPLETE, FAILED
+from trainables.records import ANCHOR, COMPLETE, FAILED, SEARCH, SEARCH_KINDS
 
 log = logging.getLogger(__name__)
-
-ANCHOR, SEARCH = "anchor", "search"
 
 
 # --- what a trial is worth ------------------------------------------------------------------------
@@ -177,7 +175,7 @@ class FeasibleSearcher(Searcher):
         candidate (always, with one worker), the search goes on as if it had never been interrupted;
         if not, the row is added as it is and the draw is dropped.
         """
-        finished = {int(row["number"]): row for row in rows if row["kind"] in (ANCHOR, SEARCH)}
+        finished = {int(row["number"]): row for row in rows if row["kind"] in SEARCH_KINDS}
         running = {trial.user_attrs["number"]: key for key, trial in self._state.open.items()}
         for number in sorted(running.keys() & finished.keys()):
             trial = self._state.open.pop(running[number])
