@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import statistics
 from analysis.load import Run, run_name
 from analysis.statistics import LOG4, Interval, difference
+from trainables.defenses.registry import named
 
 NEAREST = "nearest in accuracy, bound not met"
 """Of a candidate that was measured although its run has no winner."""
@@ -147,7 +148,7 @@ def defended(run: Run, name: str) -> Measured | None:
         name=name,
         defense=defense,
         confirmed=True,
-        feasible=defense == "none" or best is not None,
+        feasible=named(defense).is_bare or best is not None,
         rows=run.trials[run.trials["trial_id"].isin(chosen["trial_ids"])],
     )
 
@@ -162,7 +163,7 @@ PAPERS_PRUNER = "admm"
 
 def pruner_of(run: Run) -> str | None:
     """How the run pruned; None where its defence does not prune."""
-    if "pruning" not in defense_of(run):
+    if not named(defense_of(run)).prunes:
         return None
     return str(run.config["search"].get("pruner", PAPERS_PRUNER))
 
@@ -252,7 +253,7 @@ def measured_as(
             continue
         name = run_name(run, runs)
         options = [defended(run, name)] if system_of(run) == system else []
-        if system == "none":
+        if named(system).is_bare:
             options.append(dense(run, name))
         found += [option for option in options if option is not None]
     newest_first = sorted(

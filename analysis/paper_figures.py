@@ -13,6 +13,7 @@ from analysis.load import Run
 from analysis.published import SYSTEMS
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place
+from trainables.defenses.registry import named
 
 PAPERS = ("cifar10", "vgg16")
 """The data set and network of both figures."""
@@ -53,7 +54,7 @@ def weights(runs: Sequence[Run], task: tuple[str, str]) -> dict[str, NDArray[np.
 
 def _weights(measured: Measured) -> NDArray[np.float32] | None:
     """Of the winner's median seed; of the baseline, of the dense network of the same run."""
-    folder = "baseline" if measured.defense == "none" else "winner"
+    folder = "baseline" if named(measured.defense).is_bare else "winner"
     file = measured.run.path / folder / "model.safetensors"
     if not file.exists():
         return None

@@ -1,7 +1,6 @@
 """What came out of a run in words: the report's headline, the terminal's last lines, a card."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import pandas as pd
 from analysis import evidence, statistics, tables
 from analysis.load import Run
 from analysis.verdict import verdict
+from trainables.defenses.registry import named
 
 
 def headline(run: Run) -> str:
@@ -69,7 +69,7 @@ def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
 def defense_in_words(search: Mapping[str, Any]) -> str:
     """The defence of a run's settings, with the pruner where it prunes."""
     name = str(search.get("defense", "pruning"))
-    return f"{name} by {search.get('pruner', 'admm')}" if "pruning" in name else name
+    return f"{name} by {search.get('pruner', 'admm')}" if named(name).prunes else name
 
 
 def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
@@ -88,14 +88,8 @@ def made_by(config: Mapping[str, Any], best: pd.Series) -> str:
 
 
 def _limits(defense: str | None, best: pd.Series) -> str:
-    guarantee = "They prove no privacy and give no differential-privacy guarantee"
-    if defense == "dp":
-        spent = best["defense_spent"]
-        guarantee = (
-            f"The guarantee is that of one training, epsilon {spent.get('epsilon', math.nan):.3g} "
-            f"at delta {spent.get('delta', math.nan):.1g}, by a pseudorandom generator; the search "
-            "looked at the members too, which is not counted in it"
-        )
+    entry = named(defense)
+    guarantee = entry.proof_in_words(best["defense_spent"])
     lines = [
         "## Limits",
         "",
@@ -103,20 +97,13 @@ def _limits(defense: str | None, best: pd.Series) -> str:
         "training images can leak much more than the mean.",
         "- **Do not release the dense network together with this one**: who has both learns more.",
     ]
-    if defense in _BEHIND_OUTPUTS:
-        lines.append(f"- {_BEHIND_OUTPUTS[defense]}")
+    if entry.on_weights is not None:
+        lines.append(f"- {entry.on_weights}")
     if best["nonzero"] < sum(best["layer_weights"]):
         lines.append(
             "- Pruned weights are stored as zeros: they save size, not time on ordinary hardware."
         )
     return "\n".join(lines)
-
-
-_BEHIND_OUTPUTS = {
-    "memguard": "MemGuard protects outputs, not weights: the weights beside this card are those of "
-    "the undefended network and must stay behind a service that changes what it answers.",
-}
-"""Defences whose weights alone are not the defended model."""
 
 
 def _main_figures(run: Run) -> tables.Table | None:

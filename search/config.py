@@ -14,8 +14,8 @@ from trainables.config import (
     config_hash,
     rebuilt,
 )
-from trainables.defenses.registry import Parameter
-from trainables.outcome import guarantee_is_fixed
+from trainables.defenses.registry import Parameter, named
+from trainables.outcome import goal_of
 
 MOST_CANARIES = 0.5
 """A network whose members are mostly mislabelled learns nothing else."""
@@ -292,13 +292,12 @@ class SearchConfig:
     @property
     def is_bare(self) -> bool:
         """Whether nothing defends: the recipe anew, a hair better or worse than the dense model."""
-        return self.defense == "none"
+        return named(self.defense).is_bare
 
     @property
     def guarantee_is_fixed(self) -> bool:
         """Whether every trial gives the same guarantee, so that only accuracy is left to tune."""
-        epsilon = self.parameters.get("epsilon")
-        return guarantee_is_fixed(self.defense, None if epsilon is None else epsilon.searched)
+        return goal_of(self.to_dict()).maximised
 
     @property
     def key(self) -> str:

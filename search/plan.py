@@ -10,7 +10,7 @@ from trainables.data.images import ImageFiles
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
-from trainables.defenses.registry import DEFENSES
+from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
 from trainables.pruning.allocation import ALLOCATIONS
@@ -21,9 +21,6 @@ CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
 
 Order of magnitude only: small networks are bound by launches, large ones by memory.
 """
-
-PASSES = 3
-"""A training step costs about three forward passes: forward, and two products backward."""
 
 
 def trainings(config: SearchConfig) -> dict[str, int]:
@@ -48,22 +45,11 @@ def searched(config: SearchConfig) -> int:
 
 
 def passes_of_candidate(config: SearchConfig, pruner: str) -> float:
-    """Training passes over the members that make one candidate, at its numbers' defaults.
-
-    A pass over a share of the members, or a forward pass beside, counts as its part.
-    """
+    """Training passes over the members that make one candidate, at its numbers' defaults."""
     numbers = {name: parameter.default for name, parameter in config.parameters.items()}
-    spec = DEFENSES[config.defense]
-    passes = numbers.get("epochs", float(config.training.epochs))
-    if spec.prunes:
-        schedule = PRUNERS[pruner](_trial(config))
-        passes = float(schedule.admm_epochs + schedule.retrain_epochs)
-    elif not spec.from_scratch:
-        return 0.0  # the dense model behind a filter
-    if "meta_share" in numbers:  # two networks, each on half of the rest
-        passes *= 1 - numbers["meta_share"]
-    # the inner attacker sees as many members and others, forward only, at each of its steps
-    return passes * (1 + 2 * numbers.get("inner_steps", 0.0) / PASSES)
+    defense, recipe = DEFENSES[config.defense], config.training.epochs
+    epochs = PRUNERS[pruner](_trial(config)).epochs if defense.prunes else recipe
+    return defense.cost(float(epochs), numbers)
 
 
 def _trial(config: SearchConfig) -> TrialConfig:
@@ -102,7 +88,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
         config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
     )
     macs = count_macs(model, spec.image_shape).total
-    return float(2.0 * macs * PASSES * members * passes(config))
+    return float(2.0 * macs * FORWARD_PASSES * members * passes(config))
 
 
 def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:

@@ -102,7 +102,7 @@ def require_true_numbers(folder) -> None:
     n = tuple(max(1, weight.numel() // 3) for weight in layers.values())
     run = PruningRun(trial(n=n), data, weights, initial_seed=3)
     finished(run)
-    found = size(run.model, SHAPE)
+    found = size(run.model, SHAPE, "pruning")
     kept = {name: int(mask.sum()) for name, mask in run.masks.items()}
     assert tuple(kept.values()) == n
     assert found["nonzero"] <= sum(n)  # a kept weight may be 0 by itself

@@ -17,7 +17,6 @@ from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import build_model
-from trainables.runs.registry import BUILDERS
 from trainables.trial import Job, Shared, Trial
 
 CLASSES, EACH = 3, 20
@@ -42,7 +41,7 @@ def combinations() -> dict[str, list[str]]:
 PAPER = combinations()
 OTHERS = {
     f"mnist-lenet5-{defense}": ["--dataset", "mnist", "--model", "lenet5", "--defense", defense]
-    for defense in BUILDERS
+    for defense in DEFENSES
     if not any(name.endswith(f"-{defense}") for name in PAPER)
 }
 
@@ -143,7 +142,7 @@ def outcome(job: Job, shared: Shared) -> dict:
 def test_the_tables_name_every_data_set_of_the_paper_and_none_but_stand_ins_are_left_out() -> None:
     assert {name.split("-")[0] for name in PAPER} == {"mnist", "cifar10", "cifar100", "imagenet"}
     assert not any(name.startswith(STAND_IN) for name in PAPER)
-    assert {name.split("-", 2)[2] for name in PAPER | OTHERS} == set(BUILDERS)
+    assert {name.split("-", 2)[2] for name in PAPER | OTHERS} == set(DEFENSES)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.attacks.strongest import audit
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.defenses.stacking import Stack
+from trainables.defenses.registry import DEFENSES
 from trainables.models.macs import count_macs
 from trainables.models.prunable import parameter_count, prunable_layers
 from trainables.records import COMPARATOR
@@ -21,13 +21,13 @@ TEST_KINDS = ("baseline", "confirm", COMPARATOR)
 """Only these rows may look at the test part; a search that saw it would fit it."""
 
 
-def size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+def size(model: nn.Module, image_shape: tuple[int, int, int], defense: str) -> dict[str, Any]:
     """The record's size columns, counted on the weights as they are, against one dense network.
 
     flops_ratio: multiply-accumulates, without those of zero weights / those of the dense network.
     A stack holds more than one network: its compression is below 1, its ratio above.
     """
-    network = model.first if isinstance(model, Stack) else model
+    network = model.get_submodule(DEFENSES[defense].network)
     sizes = {name: weight.numel() for name, weight in prunable_layers(network).items()}
     layers = prunable_layers(model)
     nonzero = {name: int(torch.count_nonzero(weight)) for name, weight in layers.items()}
@@ -84,7 +84,7 @@ def measure(
         device=cohort.members.device,
     )
     return {
-        **size(run.model, image_shape),
+        **size(run.model, image_shape, config.defense),
         "train_accuracy": released_accuracy(run, cohort, cohort.members),
         "val_accuracy": released_accuracy(run, cohort, cohort.validation),
         "test_accuracy": (

@@ -7,6 +7,7 @@ random, and as few as the path allows.  It ends where the attacks begin: they se
 import dataclasses
 import io
 import itertools
+import pkgutil
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
+from trainables.defenses.registry import DEFENSES
 from trainables.measure import evidence, released_logits, size
 from trainables.models.macs import count_macs
 from trainables.models.prunable import prunable_layers
@@ -30,7 +32,8 @@ from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
 from trainables.runs.dense import DenseRun, LoadedDense
 from trainables.runs.protocol import Run
-from trainables.runs.registry import Start, new_run
+from trainables.runs.registry import new_run
+from trainables.runs.start import Start
 
 LARGEST_BATCH = 8
 """Images in a step of the rehearsal; the last step has the least that a pass can have, two."""
@@ -132,8 +135,7 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
     shape = DATASETS[config.dataset].image_shape
     with said(what):
         run = new_run(config, cohort, start)
-    if config.defense == "dp":
-        _require_guarantee(what, run, cohort)
+    _require_guarantee(what, config.defense, run, cohort)
     with said(what, run.model):
         if not run.finished:
             run.advance()
@@ -141,20 +143,20 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
     with said(what, run.model):
         while not run.finished:
             run.advance()
-        size(run.model, shape)
+        size(run.model, shape, config.defense)
         evidence(released_logits(run, cohort.audited), cohort)
         with tempfile.TemporaryDirectory() as folder:
             save_weights(run.model, Path(folder) / "model.safetensors")
 
 
-def _require_guarantee(what: str, run: Run, cohort: Cohort) -> None:
-    from trainables.runs.dp import PrivateRun, require_bounded_sensitivity  # Opacus: a second
-
+def _require_guarantee(what: str, defense: str, run: Run, cohort: Cohort) -> None:
+    check = DEFENSES[defense].rehearsal
+    if check is None:
+        return
+    require = pkgutil.resolve_name(check)  # only now: Opacus costs a second
+    images = cohort.members
     with said(what, run.model):
-        if not isinstance(run, PrivateRun):
-            raise TypeError(f"{type(run).__name__} has no guarantee to look at")
-        images = cohort.members
-        require_bounded_sensitivity(run, cohort.images.batch(images), cohort.images.labels[images])
+        require(run, cohort.images.batch(images), cohort.images.labels[images])
 
 
 def _resumed(run: Run, other: Run) -> Run:

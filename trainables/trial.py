@@ -33,7 +33,8 @@ from trainables.records import COMPLETE, FAILED, EpochRecord
 from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
-from trainables.runs.registry import Start, new_run
+from trainables.runs.registry import new_run
+from trainables.runs.start import Start
 from trainables.training import DivergedError
 
 STATE_FILE = "state.pt"
@@ -282,7 +283,7 @@ class Trial(tune.Trainable):
                 run, trial, self._members_cohort(), shape, self._reference_evidence()
             )
         else:
-            sizes = size(run.model, shape)
+            sizes = size(run.model, shape, trial.defense)
             measured = {key: sizes[key] for key in _SIZE_ALWAYS}
         val_accuracy, progress = self._milestone
         val_accuracy = measured.get("val_accuracy", val_accuracy)

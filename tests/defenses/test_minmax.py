@@ -18,7 +18,8 @@ from trainables.defenses.minmax import LEARNING_RATE, Adversary
 from trainables.models.building import build_model
 from trainables.models.membership import NeuralAttack
 from trainables.runs.protocol import Run
-from trainables.runs.registry import Start, new_run
+from trainables.runs.registry import new_run
+from trainables.runs.start import Start
 
 N = (40, 600, 9000, 2000, 300)
 BATCH = 16

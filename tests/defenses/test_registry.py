@@ -1,6 +1,10 @@
-"""The defences' numbers: epochs follow the recipe, defaults lie in range and are tried first."""
+"""What every defence promises: numbers within bounds, a cost, a candidate that is really made."""
 
 import dataclasses
+import inspect
+import pkgutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,18 +12,80 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.arguments import parse
+from search.plan import passes_of_candidate
 from search.space import Space
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.defenses.registry import DEFENSES
+from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES, Defense, named
+from trainables.measure import size
+from trainables.models.building import build_model
+from trainables.models.prunable import prunable_layers
 from trainables.runs.dense import DenseRun
-from trainables.runs.registry import BUILDERS, Start, new_run
+from trainables.runs.registry import builder_of, new_run
+from trainables.runs.start import Start
 
 EPOCHS = 3
 
 
-def test_every_defence_can_be_built() -> None:
-    assert list(BUILDERS) == list(DEFENSES)
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_what_an_entry_names_is_there(defense: str) -> None:
+    assert list(inspect.signature(builder_of(defense)).parameters)[:2] == ["config", "cohort"]
+    check = DEFENSES[defense].rehearsal
+    assert check is None or callable(pkgutil.resolve_name(check))
+    guarantee = DEFENSES[defense].guarantee
+    assert guarantee is None or guarantee in DEFENSES[defense].parameters
+
+
+@given(st.sampled_from(sorted(DEFENSES)), st.integers(1, 300))
+def test_a_candidate_costs_passes_unless_it_trains_nothing(defense: str, recipe: int) -> None:
+    entry = DEFENSES[defense]
+    numbers = {name: number.default for name, number in entry.numbers(recipe).items()}
+    trains = entry.prunes or entry.from_scratch
+    assert (entry.cost(float(recipe), numbers) > 0) == trains
+    if not numbers:
+        assert entry.cost(float(recipe), numbers) == recipe
+
+
+def test_names_are_read_without_anything_heavy() -> None:
+    program = """
+import sys
+import trainables.defenses.registry, trainables.outcome, trainables.pruning.registry
+heavy = {"matplotlib", "opacus", "optuna", "pandas", "ray", "scipy", "sklearn", "torch"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_defence_of_another_release_has_no_properties() -> None:
+    assert named("pruning") is DEFENSES["pruning"]
+    for unknown in (None, "", "pruning by magnitude"):
+        entry = named(unknown)
+        assert not any((entry.prunes, entry.is_bare, entry.is_rival, entry.guarantee))
+        assert entry.proof_in_words({}).startswith("They prove no privacy")
+
+
+def test_what_was_not_spent_is_not_a_number() -> None:
+    said = DEFENSES["dp"].proof_in_words({"epsilon": 7.99})
+    assert "epsilon 7.99 at delta nan" in said
+
+
+def test_an_entry_is_all_that_the_command_line_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Defense(
+        builder="trainables.runs.dense:trained_anew",
+        cost=lambda passes, _numbers: 2 * passes,
+        from_scratch=True,
+        guarantee="weight_decay",
+        parameters=DEFENSES["weight-decay"].parameters,
+    )
+    monkeypatch.setitem(DEFENSES, "toy", toy)
+    config, _ = parse(["--defense", "toy", "--set", "weight_decay=2"])
+    assert config is not None
+    assert config.guarantee_is_fixed
+    assert passes_of_candidate(config, config.pruner) == 2 * config.training.epochs
 
 
 @given(st.sampled_from(sorted(DEFENSES)), st.integers(1, 300), st.sampled_from(["adam", "sgd"]))
@@ -131,3 +197,21 @@ def test_the_recipe_s_own_weight_decay_is_no_defence_at_all(cohort: Cohort) -> N
 def test_a_stop_outside_the_schedule_is_refused(cohort: Cohort, epochs: int) -> None:
     with pytest.raises(ValueError, match="between 1 and 3"):
         DenseRun(trial("none"), cohort, stop_after=epochs)
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_a_small_candidate_is_really_made(defense: str, cohort: Cohort) -> None:
+    entry, spec = DEFENSES[defense], DATASETS["mnist5k"]
+    numbers = {name: number.default for name, number in entry.numbers(1).items()}
+    network = build_model("lenet5", n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0)
+    sizes = tuple(weight.numel() for weight in prunable_layers(network).values())
+    config = dataclasses.replace(trial(defense, **numbers), n=tuple(one // 2 for one in sizes))
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
+    run = new_run(config, cohort, Start(weights=network.state_dict(), seed=0))
+    while not run.finished:
+        run.advance()
+    assert run.predict(cohort.validation).isfinite().all()
+    measured = size(run.model, spec.image_shape, defense)
+    assert tuple(measured["layer_weights"]) == sizes
+    assert (measured["compression"] > 1.5) == entry.prunes
+    assert entry.guarantee is None or entry.guarantee in run.spent

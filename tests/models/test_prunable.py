@@ -87,7 +87,7 @@ def test_every_parameter_is_counted_once_and_every_zero_found(name) -> None:
         for weight in prunable_layers(network).values():
             weight.fill_(1)
             weight[(0,) * weight.dim()] = 0
-    found, layers = size(network, networks.SHAPE), prunable_layers(network)
+    found, layers = size(network, networks.SHAPE, "none"), prunable_layers(network)
     assert found["weights"] == sum(weight.numel() for weight in layers.values())
     assert found["nonzero"] == found["weights"] - len(layers)
     assert found["parameters"] == sum(own.values())

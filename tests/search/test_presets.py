@@ -11,8 +11,8 @@ from search.arguments import parse
 from search.config import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES
 from trainables.models.registry import MODELS
-from trainables.runs.registry import BUILDERS
 
 NAMES = [name for name in presets.paper_presets() if not name.endswith("-smoke")]
 
@@ -52,7 +52,7 @@ def test_every_command_that_the_page_prints_is_understood(words: str) -> None:
     values = dict(zip(arguments[::2], arguments[1::2], strict=True))
     task = values.get("--preset", "").split("-")[2:]
     task = task or [values["--dataset"], values["--model"]]
-    if task[0] in DATASETS and task[1] in MODELS and values["--defense"] in BUILDERS:
+    if task[0] in DATASETS and task[1] in MODELS and values["--defense"] in DEFENSES:
         config = parsed(shlex.join(arguments))
         assert [config.dataset, config.model] == task
         assert config.defense == values["--defense"]

@@ -1,7 +1,13 @@
-"""Defences by name: what each may choose, and whether it prunes or trains anew."""
+"""Defences by name: what each may choose, how a candidate is made, what it costs, what it leaves.
 
+A new defence is its own file in trainables/runs/ and its entry here; all else asks the entry.
+This module imports nothing heavy, so that command lines and reports may read it.
+"""
+
+import collections
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,9 +24,53 @@ class Parameter:
     searched: bool = True
 
 
+FORWARD_PASSES = 3
+"""A training step costs about three forward passes: forward, and two products backward."""
+
+Cost = Callable[[float, Mapping[str, float]], float]
+"""(passes of the recipe, or of the pruner; the defence's numbers) -> passes of one candidate."""
+
+
+def _whole_recipe(passes: float, _numbers: Mapping[str, float]) -> float:
+    return passes
+
+
+def _own_epochs(_passes: float, numbers: Mapping[str, float]) -> float:
+    return numbers["epochs"]
+
+
+def _no_training(_passes: float, _numbers: Mapping[str, float]) -> float:
+    """Only a filter is put before the dense model."""
+    return 0.0
+
+
+def _two_halves(passes: float, numbers: Mapping[str, float]) -> float:
+    """Two networks, each on half of what is not left to the joint."""
+    return passes * (1 - numbers["meta_share"])
+
+
+def _with_adversary(passes: float, numbers: Mapping[str, float]) -> float:
+    """The attacker sees as many members and others, forward only, at each of its steps."""
+    return passes * (1 + 2 * numbers["inner_steps"] / FORWARD_PASSES)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DefenseSpec:
-    """One defence."""
+class Defense:
+    """One defence, as a whole: callers ask it and know no names."""
+
+    builder: str
+    """`module:function` with the signature of trainables.runs.start.Builder; makes a candidate."""
+
+    cost: Cost = _whole_recipe
+    """Training passes over the members that make one candidate.
+
+    A pass over a share of the members, or a forward pass beside, counts as its part."""
+
+    is_bare: bool = False
+    """Whether nothing defends: the recipe itself, which the others are compared with."""
+
+    is_rival: bool = False
+    """Whether a comparison says of this defence if it leaks less than pruning."""
 
     prunes: bool = False
     """Whether {n_i} is searched; otherwise every layer keeps its weights."""
@@ -37,12 +87,36 @@ class DefenseSpec:
     """How long it trains, in multiples of the recipe's epochs; None for as long as the recipe."""
 
     bounds: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    """Number -> the least and the largest value that mean anything; of epochs in multiples too."""
+    """Number -> the least and the largest value that mean anything; `epochs` in multiples too."""
+
+    network: str = ""
+    """The submodule that is one network where the model holds more; "" is the model itself."""
+
+    guarantee: str | None = None
+    """The number that is a proven bound on privacy; where it is given, accuracy is left to tune."""
+
+    rehearsal: str | None = None
+    """`module:function` that raises InvalidInput where a network breaks what the proof rests on.
+
+    It takes the run, and images and labels of members."""
+
+    proof: str = "They prove no privacy and give no differential-privacy guarantee"
+    """What the figures prove, for the card; it may name what was spent, in braces."""
+
+    on_copies: str | None = None
+    """What holds where an image occurs up to {most} times among the members."""
+
+    on_weights: str | None = None
+    """What holds for whoever has the weights, where these alone are not the defended model."""
+
+    def proof_in_words(self, spent: Mapping[str, float]) -> str:
+        """What the figures prove, with what a winner spent; a number that is missing is nan."""
+        return self.proof.format_map(collections.defaultdict(lambda: math.nan, spent))
 
     def numbers(self, recipe_epochs: int, optimizer: str = "adam") -> dict[str, Parameter]:
         """All that may be chosen under a recipe of so many epochs, `epochs` counted in epochs.
 
-        optimizer: of the recipe, adam | sgd.
+        optimizer: the recipe's, adam | sgd.
         """
         chosen = {**self.parameters, **(self.under_sgd if optimizer == "sgd" else {})}
         if self.epochs is None:
@@ -73,18 +147,35 @@ On mnist5k with LeNet-5 and gamma 3, two seeds, one step left excess gains of 0.
 0.900) at three times the time of one; standard errors 0.005 to 0.008."""
 
 LEAST_EPSILON = 0.05
-"""Of differential privacy: Renyi accounting at our orders certifies nothing below, at any noise."""
+"""Renyi accounting at our orders certifies no smaller epsilon, at any noise."""
 
-DEFENSES: dict[str, DefenseSpec] = {
-    "none": DefenseSpec(from_scratch=True),
-    "pruning": DefenseSpec(prunes=True),
-    "minmax": DefenseSpec(
-        from_scratch=True, parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS}
+DEFENSES: dict[str, Defense] = {
+    "none": Defense(
+        builder="trainables.runs.dense:trained_anew",
+        from_scratch=True,
+        is_bare=True,
     ),
-    "pruning+minmax": DefenseSpec(
-        prunes=True, parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS}
+    "pruning": Defense(
+        builder="trainables.runs.pruning:pruned",
+        prunes=True,
     ),
-    "dp": DefenseSpec(
+    "minmax": Defense(
+        builder="trainables.runs.minmax:trained_against",
+        cost=_with_adversary,
+        is_rival=True,
+        from_scratch=True,
+        parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS},
+    ),
+    "pruning+minmax": Defense(
+        builder="trainables.runs.minmax:pruned_against",
+        cost=_with_adversary,
+        prunes=True,
+        parameters={"gamma": GAMMA, "inner_steps": INNER_STEPS},
+    ),
+    "dp": Defense(
+        builder="trainables.runs.dp:private",
+        cost=_own_epochs,
+        is_rival=True,
         from_scratch=True,
         parameters={
             "epsilon": Parameter(low=0.5, high=5000.0, default=50.0),
@@ -94,21 +185,39 @@ DEFENSES: dict[str, DefenseSpec] = {
         },
         epochs=Parameter(low=0.25, high=2.0, default=1.0),
         bounds={"epsilon": (LEAST_EPSILON, math.inf), "batch_share": (0.0, 1.0)},
+        guarantee="epsilon",
+        rehearsal="trainables.runs.dp:require_bounded_sensitivity",
+        proof="The guarantee is that of one training, epsilon {epsilon:.3g} at delta {delta:.1g}, "
+        "by a pseudorandom generator; the search looked at the members too, which is not counted "
+        "in it",
+        on_copies="Differential privacy counts each copy for itself: the reported epsilon does not "
+        "hold for an image that occurs up to {most} times among the members, whose own is far "
+        "larger at this delta (--duplicates drop keeps one copy)",
     ),
-    "memguard": DefenseSpec(
+    "memguard": Defense(
+        builder="trainables.runs.memguard:guarded",
+        cost=_no_training,
         parameters={"distortion": Parameter(low=0.01, high=2.0, default=0.5)},
+        on_weights="MemGuard protects outputs, not weights: the weights beside this card are those "
+        "of the undefended network and must stay behind a service that changes what it answers.",
     ),
-    "stacking": DefenseSpec(
+    "stacking": Defense(
+        builder="trainables.runs.stacking:stacked",
+        cost=_two_halves,
         from_scratch=True,
         parameters={"meta_share": Parameter(low=0.1, high=0.5, log=False, default=0.25)},
         bounds={"meta_share": (0.0, 0.9)},
+        network="first",
     ),
-    "early-stopping": DefenseSpec(
+    "early-stopping": Defense(
+        builder="trainables.runs.dense:stopped_early",
+        cost=_own_epochs,
         from_scratch=True,
         epochs=Parameter(low=0.02, high=1.0, default=0.5),
         bounds={"epochs": (0.0, 1.0)},
     ),
-    "weight-decay": DefenseSpec(
+    "weight-decay": Defense(
+        builder="trainables.runs.dense:decayed",
         from_scratch=True,
         parameters={"weight_decay": Parameter(low=1e-2, high=20.0, default=1.0)},
         under_sgd={"weight_decay": Parameter(low=1e-4, high=1e-1, default=1e-3)},
@@ -119,3 +228,10 @@ DEFENSES: dict[str, DefenseSpec] = {
 Weight decay is decoupled under adam (AdamW), where steps are of the size of the learning rate, and
 an L2 penalty of the loss under sgd, where 1 would leave nothing but the penalty.
 """
+
+_UNKNOWN = Defense(builder="")
+
+
+def named(name: str | None) -> Defense:
+    """The entry that a stored run names; one without any property where this release has none."""
+    return DEFENSES.get(name or "", _UNKNOWN)

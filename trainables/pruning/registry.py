@@ -1,4 +1,7 @@
-"""Pruners by name: what comes before the hard prune, and how the masked network is trained."""
+"""Pruners by name: what comes before the hard prune, and how the masked network is trained.
+
+This module imports nothing heavy, so that command lines may read it.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,10 +14,10 @@ class Schedule:
     """How a pruner spends its epochs."""
 
     admm_epochs: int
-    """Before the hard prune; 0 prunes the dense network as it is."""
+    """Epochs before the hard prune; 0 prunes the dense network as it is."""
 
     retrain_epochs: int
-    """After it, with the masks fixed."""
+    """Epochs after the hard prune, with the masks fixed."""
 
     retrain_learning_rate: float
     """Start of a cosine to zero."""
@@ -24,6 +27,11 @@ class Schedule:
 
     rewinds: bool = False
     """Whether the kept weights go back to the dense network's initialisation."""
+
+    @property
+    def epochs(self) -> int:
+        """All epochs of a candidate."""
+        return self.admm_epochs + self.retrain_epochs
 
 
 def _admm(config: TrialConfig) -> Schedule:
@@ -39,9 +47,7 @@ def _admm(config: TrialConfig) -> Schedule:
 def _magnitude(config: TrialConfig) -> Schedule:
     """One-shot magnitude pruning, retrained for as many epochs as ADMM takes in all."""
     whole = _admm(config)
-    return dataclasses.replace(
-        whole, admm_epochs=0, retrain_epochs=whole.admm_epochs + whole.retrain_epochs
-    )
+    return dataclasses.replace(whole, admm_epochs=0, retrain_epochs=whole.epochs)
 
 
 def _lottery(config: TrialConfig) -> Schedule:
@@ -63,3 +69,4 @@ PRUNERS: dict[str, Callable[[TrialConfig], Schedule]] = {
     "magnitude": _magnitude,
     "lottery": _lottery,
 }
+"""Pruner -> how it spends the epochs of a trial's settings."""

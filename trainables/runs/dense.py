@@ -1,5 +1,6 @@
 """The dense model of a run and of its references: trained once, shared by every trial."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from trainables.defenses.minmax import AdversaryFor, loss_against
 from trainables.models.weights import load_weights
 from trainables.network import new_network
 from trainables.records import EpochRecord
+from trainables.runs.start import Start
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
 
 
@@ -159,3 +161,20 @@ class LoadedDense:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to take back."""
+
+
+def trained_anew(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:
+    """The recipe itself, from the trial's own seed."""
+    return DenseRun(config, cohort)
+
+
+def stopped_early(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:
+    """The recipe cut short after `epochs`, its schedule made for the whole."""
+    return DenseRun(config, cohort, stop_after=int(config.parameters["epochs"]))
+
+
+def decayed(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:
+    """The recipe with another weight decay."""
+    decay = config.parameters["weight_decay"]
+    training = dataclasses.replace(config.training, weight_decay=decay)
+    return DenseRun(config, cohort, training=training)

@@ -20,6 +20,7 @@ from trainables.defenses.sensitivity import require_bounded
 from trainables.defenses.unmixed import without_batch_norm
 from trainables.network import new_network
 from trainables.records import EpochRecord
+from trainables.runs.start import Start
 from trainables.training import Epoch, accuracy, cosine, predict
 
 
@@ -140,3 +141,8 @@ def require_bounded_sensitivity(run: PrivateRun, images: Tensor, labels: Tensor)
     network = without_batch_norm(new_network(run.config, run.cohort))
     network.load_state_dict(run.model.state_dict())
     require_bounded(network.cpu(), images.cpu(), labels.cpu(), clip=run.config.parameters["clip"])
+
+
+def private(config: TrialConfig, cohort: Cohort, _start: Start) -> PrivateRun:
+    """DP-SGD with the trial's own seed."""
+    return PrivateRun(config, cohort)

@@ -11,6 +11,7 @@ from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.memguard import fit_attacker, released
 from trainables.runs.dense import LoadedDense
+from trainables.runs.start import Start
 
 
 class MemGuardRun(LoadedDense):
@@ -48,3 +49,8 @@ class MemGuardRun(LoadedDense):
         plain = logits.log_softmax(1)  # as `released` gives it: what is left alone moves by 0
         self._moved[indices.cpu()] = (answer.exp() - plain.exp()).abs().sum(1).cpu()
         return answer
+
+
+def guarded(config: TrialConfig, cohort: Cohort, start: Start) -> MemGuardRun:
+    """The run's dense model behind the filter."""
+    return MemGuardRun(config, cohort, start.weights)

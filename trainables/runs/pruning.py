@@ -17,6 +17,7 @@ from trainables.pruning.admm import ADMM, Residuals
 from trainables.pruning.masks import Masks
 from trainables.pruning.registry import PRUNERS
 from trainables.records import EpochRecord
+from trainables.runs.start import Start
 from trainables.training import (
     Epoch,
     Hook,
@@ -83,7 +84,7 @@ class PruningRun:
     @property
     def finished(self) -> bool:
         """Whether the whole budget is spent; the model then has exactly n_i weights."""
-        return self._done == self.admm_epochs + self._schedule.retrain_epochs
+        return self._done == self._schedule.epochs
 
     @property
     def phase(self) -> str:
@@ -260,3 +261,8 @@ class PruningRun:
         members = accuracy(self.model, images, self._cohort.members)
         non_members = accuracy(self.model, images, self._cohort.non_members)
         return 0.5 + (members - non_members) / 2
+
+
+def pruned(config: TrialConfig, cohort: Cohort, start: Start) -> PruningRun:
+    """The candidate {n_i} from the run's dense model."""
+    return PruningRun(config, cohort, start.weights, initial_seed=start.seed)

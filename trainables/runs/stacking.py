@@ -13,6 +13,7 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.stacking import Stack, fit_join, three_parts
 from trainables.network import new_network
 from trainables.records import EpochRecord
+from trainables.runs.start import Start
 from trainables.training import Epoch, accuracy, cosine, make_optimizer, predict
 
 
@@ -134,3 +135,8 @@ class StackedRun:
         images, part = self._cohort.images, self._parts[2]
         sides = [predict(self._network(which), images, part).softmax(1) for which in range(2)]
         fit_join(self._stack, torch.cat(sides, dim=1), images.labels[part])
+
+
+def stacked(config: TrialConfig, cohort: Cohort, _start: Start) -> StackedRun:
+    """Two networks and their joint, from the trial's own seed."""
+    return StackedRun(config, cohort)
