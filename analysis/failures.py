@@ -10,7 +10,6 @@ from collections import Counter
 import pandas as pd
 
 from analysis import statistics
-from trainables.outcome import VIOLATIONS
 from trainables.records import FAILED
 
 UNKNOWN_CAUSE = "no reason was recorded"
@@ -78,12 +77,11 @@ def of(rows: pd.DataFrame, what: str = "trials") -> Failures:
     kinds = [_VARYING.sub("#", reason) for reason in reasons]
     commonest, alike = Counter(kinds).most_common(1)[0] if kinds else ("", 0)
     rest = rows[rows["state"] != FAILED]
-    beyond = [rest[name].astype(float) > 0 for name in VIOLATIONS]
     return Failures(
         failed=len(failed),
         ended=len(rows),
         what=what,
-        missed=int((beyond[0] | beyond[1]).sum()),
+        missed=sum(map(bool, statistics.broken_bounds(rest))),
         reason=reasons[kinds.index(commonest)] if kinds else "",
         alike=alike,
     )

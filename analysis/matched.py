@@ -20,7 +20,8 @@ from analysis.figures import Front
 from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
-from trainables.outcome import ROUNDING
+from trainables.defenses.registry import DEFENSES, named
+from trainables.outcome import accuracy_bound, reaches
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the mean test accuracy may lie below that of the run's dense network."""
@@ -112,7 +113,8 @@ def allowed_drop(run: Run) -> float:
         for number in (numbers.values() if isinstance(numbers, Mapping) else [])
         if not isinstance(number, Mapping) or number.get("searched", True)
     ]
-    if pruner_of(run) is None and not chosen and (numbers is not None or system_of(run) == "none"):
+    is_bare = named(defense_of(run)).is_bare
+    if pruner_of(run) is None and not chosen and (numbers is not None or is_bare):
         return math.inf
     return float(search["max_accuracy_drop"])
 
@@ -122,7 +124,7 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
 
     page: the runs among which their names are unique; `runs` where it is not given.
     """
-    wide = [run for run in runs if allowed_drop(run) >= drop - ROUNDING]
+    wide = [run for run in runs if reaches(drop, allowed_drop(run))]
     found = _least_leaking(runs, drop, runs if page is None else page)
     if not wide:
         return Least(was_searched=False, by_the_way=found)
@@ -131,9 +133,12 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
         dense = statistics.baseline(run.trials)
         if dense is not None:
             rows = searched(run)
-            bound = float(dense["val_accuracy"]) - drop - ROUNDING
-            near = rows[rows["val_accuracy"].astype(float) >= bound]
-            seen += near["excess_gain"].astype(float).tolist()
+            bound = accuracy_bound(float(dense["val_accuracy"]), drop)
+            seen += [
+                float(row["excess_gain"])
+                for _, row in rows.iterrows()
+                if reaches(bound, float(row["val_accuracy"]))
+            ]
     return Least(was_searched=True, searched=min(seen, default=None), confirmed=found)
 
 
@@ -142,7 +147,7 @@ def _least_leaking(runs: Sequence[Run], drop: float, page: Sequence[Run]) -> Mea
         candidate
         for run in runs
         for candidate in candidates(run, page)
-        if (lost := candidate.drop()) is not None and lost.estimate <= drop + ROUNDING
+        if (lost := candidate.drop()) is not None and reaches(lost.estimate, drop)
     ]
     return min(near, key=lambda one: one.excess().estimate, default=None)
 
@@ -232,7 +237,7 @@ def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
     start = f"For at most {level_name(LEVELS[index])} of test accuracy"
     left_out = _left_out({name: one for name, one in at.items() if name not in known})
     if not known:
-        ran = any(one.was_searched for name, one in at.items() if name != "none")
+        ran = any(one.was_searched for name, one in at.items() if not named(name).is_bare)
         why = "nothing was confirmed" if ran else "no defence was searched"
         return "; ".join([f"{start}: {why}", *(left_out if ran else [])]) + "."
     gains = {name: one.excess() for name, one in known.items()}
@@ -249,7 +254,7 @@ def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
     ]
     text += f", not told apart from {', '.join(open_)}" if open_ else ""
     text += ", the only one confirmed" if len(known) == 1 else ""
-    rivals = [_rival(name, gains) for name in ("dp", "minmax") if {name, "pruning"} <= gains.keys()]
+    rivals = [_rival(name, gains) for name in RIVALS if {name, "pruning"} <= gains.keys()]
     return "; ".join([text, *rivals, *left_out]) + "."
 
 
@@ -259,7 +264,7 @@ def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
     A candidate of a tighter search can only be improved on, so it may win and must not lose. Where
     no defence was searched at all nobody wins.
     """
-    if not any(one.was_searched for name, one in at.items() if name != "none"):
+    if not any(one.was_searched for name, one in at.items() if not named(name).is_bare):
         return {}
     known = {name: one.confirmed for name, one in at.items() if one.confirmed is not None}
     tight = {name: one.by_the_way for name, one in at.items() if one.by_the_way is not None}
@@ -278,8 +283,12 @@ def _left_out(silent: Mapping[str, Least]) -> list[str]:
     return [f"{reason}: {', '.join(names)}" for reason, names in groups.items() if names]
 
 
+RIVALS = sorted(name for name, defense in DEFENSES.items() if defense.is_rival)
+"""Each level says of them whether they leak less than pruning."""
+
+
 def _rival(name: str, known: Mapping[str, Interval]) -> str:
-    """Whether DP-SGD or Min-Max leaks less than pruning."""
+    """Whether a rival leaks less than pruning."""
     gap = difference(known[name], known["pruning"])
     if gap.high < 0:
         return f"{name} beats pruning"

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from trainables import outcome
 from trainables.base.errors import InvalidInput
-from trainables.outcome import goal_of, violation
 from trainables.records import COMPARATOR, FAILED, WITH_REFERENCES
 
 LOG4 = math.log(4)
@@ -222,7 +222,7 @@ def accuracy_bound(trials: pd.DataFrame, config: Mapping[str, Any]) -> float:
     dense = baseline(trials)
     accuracy = config.get("dense_val_accuracy") if dense is None else dense["val_accuracy"]
     drop = config["search"]["max_accuracy_drop"]
-    return math.nan if accuracy is None else float(accuracy) - float(drop)
+    return math.nan if accuracy is None else outcome.accuracy_bound(float(accuracy), float(drop))
 
 
 DISAGREEMENT = 3.0
@@ -278,6 +278,15 @@ def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def broken_bounds(rows: pd.DataFrame) -> list[list[str]]:
+    """The bounds that each row of trials.parquet is known to miss."""
+    columns = [rows[name].astype(float) for name in outcome.VIOLATIONS]
+    return [
+        outcome.broken_bounds(dict(zip(outcome.VIOLATIONS, values, strict=True)))
+        for values in zip(*columns, strict=True)
+    ]
+
+
 def hardest_bound(trials: pd.DataFrame) -> str | None:
     """Say which bound the searched trials broke most often; None when none was broken.
 
@@ -285,14 +294,11 @@ def hardest_bound(trials: pd.DataFrame) -> str | None:
     """
     rows = searched(trials)
     rows = rows[rows["state"] != FAILED]
-    shares = {
-        name: float((rows[f"{name}_violation"].astype(float) > 0).mean())
-        for name in ("accuracy", "compression")
-    }
-    name = max(shares, key=lambda key: shares[key])
-    if rows.empty or shares[name] == 0:
+    broken = Counter(name for names in broken_bounds(rows) for name in names)
+    if not broken:
         return None
-    return f"{name} (missed by {shares[name]:.0%} of {len(rows)} searched trials)"
+    name = max(sorted(broken), key=lambda key: broken[key])
+    return f"{name} (missed by {broken[name] / len(rows):.0%} of {len(rows)} searched trials)"
 
 
 def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
@@ -306,7 +312,10 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     and none failed (a seed that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
-    bound = accuracy_bound(trials, config)
+    bounds = outcome.Bounds(
+        accuracy=accuracy_bound(trials, config),
+        compression=config["search"].get("min_compression"),
+    )
     rules = _rules(config)
     records = []
     for candidate in dict.fromkeys(_candidates(rows)):
@@ -323,12 +332,10 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
             **_means(complete, config["split_sizes"]),
         }
         record["search_excess"] = _search_value(trials, candidate)
-        least = config["search"].get("min_compression") or 0.0
         record["feasible"] = (
             failed == 0
             and bool(complete["feasible"].eq(True).any())
-            and violation(bound, record["val_accuracy"]) <= 0
-            and violation(least, record["compression"]) <= 0
+            and bounds.are_kept(record["val_accuracy"], record["compression"])
         )
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
@@ -365,11 +372,10 @@ def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     """
     rows = confirmed(trials, config)
     feasible = rows[rows["feasible"].eq(True)]
-    if feasible.empty:
-        return None
-    goal = goal_of(config["search"])
-    costs = [goal.cost({goal.objective: value}) for value in feasible[goal.objective].astype(float)]
-    return feasible.iloc[int(np.argmin(np.array(costs, dtype=float)))]
+    goal = outcome.goal_of(config["search"])
+    values = feasible[goal.objective].astype(float)
+    best = goal.best([{goal.objective: value, "at": at} for at, value in enumerate(values)])
+    return None if best is None else feasible.iloc[int(best["at"])]
 
 
 _WITH_INTERVAL = ("val_accuracy", "test_accuracy", "attack_accuracy", "excess_gain")

@@ -19,7 +19,7 @@ from analysis.statistics import (
     reference_excess,
     searched,
 )
-from trainables.outcome import ROUNDING
+from trainables.outcome import reaches
 from trainables.records import COMPARATOR
 
 UNKNOWN = "\N{EN DASH}"
@@ -258,7 +258,7 @@ def pruners(rows: pd.DataFrame, best: pd.Series, own: str, bound: float) -> Tabl
                 less,
                 with_bounds(row, "val_accuracy", "percent"),
                 with_bounds(row, "test_accuracy", "percent"),
-                "kept" if float(row["val_accuracy"]) >= float(bound) - ROUNDING else "missed",
+                "kept" if reaches(bound, float(row["val_accuracy"])) else "missed",
             ]
             for name, row, less in lines
         ],

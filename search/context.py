@@ -30,6 +30,7 @@ from trainables.data.survey import Survey, survey
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import Outline, outline
 from trainables.models.imagenet import published_weights
+from trainables.outcome import goal_of
 from trainables.plugin import Plugin
 from trainables.trial import Job, Shared
 
@@ -126,12 +127,9 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
 
 def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
     said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
-    if config.defense == "dp" and duplicates.most > 1:
-        said.append(
-            "Differential privacy counts each copy for itself: the reported epsilon does not hold "
-            f"for an image that occurs up to {duplicates.most} times among the members, whose own "
-            "is far larger at this delta (--duplicates drop keeps one copy)"
-        )
+    caveat = DEFENSES[config.defense].on_copies
+    if caveat is not None and duplicates.most > 1:
+        said.append(caveat.format(most=duplicates.most))
     return said
 
 
@@ -240,7 +238,8 @@ class Context:
     def live_view(self, title: str, total: int, *, searching: bool = False) -> LiveView:
         """The progress bar of a stage."""
         ledger = self.ledger if searching else None
-        return LiveView(title, total, quiet=self.options.quiet, ledger=ledger)
+        goal = goal_of(self.config.to_dict())
+        return LiveView(title, total, quiet=self.options.quiet, ledger=ledger, goal=goal)
 
     def stage(self, name: str, jobs: list[Job], shared: Shared, recorded: bool) -> Stage:
         """A stage with a fixed list of jobs."""

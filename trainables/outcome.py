@@ -1,12 +1,18 @@
 """What is better: the objective, the bounds, who is feasible, and who comes first.
 
-The search, the confirmation and every report ask here, so that none of them has a rule of its own.
+The search, its stopper, the confirmation, the live view and every report ask here, so that none of
+them has a rule of its own.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from trainables.defenses.registry import named
+from trainables.records import COMPLETE, FAILED, PRUNED
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 ROUNDING = 1e-9
 """Accuracies and counts are whole numbers divided: floating point must not decide feasibility."""
@@ -16,6 +22,9 @@ VIOLATIONS = ("accuracy_violation", "compression_violation")
 
 LEAST_DROP = 0.005
 """Half a point of accuracy: with a drop of zero allowed, the unit would be zero."""
+
+
+# --- bounds ---------------------------------------------------------------------------------------
 
 
 def violation(bound: float, value: float) -> float:
@@ -28,6 +37,46 @@ def violation(bound: float, value: float) -> float:
     return 0.0 if 0 < missing <= ROUNDING else missing
 
 
+def reaches(bound: float, value: float) -> bool:
+    """Whether `value` is not below `bound`; False where either is not a number."""
+    return violation(bound, value) <= 0
+
+
+def accuracy_bound(dense: float, max_drop: float) -> float:
+    """The least validation accuracy of a feasible trial, of a dense network with accuracy `dense`.
+
+    >>> accuracy_bound(0.93, 1.0)
+    0.0
+    """
+    return max(0.0, dense - max_drop)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What a trial has to reach to be feasible."""
+
+    accuracy: float
+    """The least validation accuracy."""
+
+    compression: float | None = None
+    """The least compression; None is no bound."""
+
+    def violations(self, val_accuracy: float | None, compression: float) -> dict[str, float | None]:
+        """Each column of VIOLATIONS; None where nothing is bound or the accuracy is unknown."""
+        return {
+            "accuracy_violation": (
+                None if val_accuracy is None else violation(self.accuracy, val_accuracy)
+            ),
+            "compression_violation": (
+                None if self.compression is None else violation(self.compression, compression)
+            ),
+        }
+
+    def are_kept(self, val_accuracy: float, compression: float) -> bool:
+        """Whether a network with these figures meets both."""
+        return keeps_bounds(self.violations(val_accuracy, compression))
+
+
 def keeps_bounds(trial: Mapping[str, Any]) -> bool:
     """Whether a trial's result, or its row, meets every bound that it was held to.
 
@@ -36,6 +85,56 @@ def keeps_bounds(trial: Mapping[str, Any]) -> bool:
     """
     bounds = [trial.get(name) for name in VIOLATIONS]
     return all(bound is None or bound <= 0 for bound in bounds)
+
+
+def broken_bounds(trial: Mapping[str, Any]) -> list[str]:
+    """The bounds that a trial is known to miss; none where its figures are unknown.
+
+    >>> broken_bounds({"accuracy_violation": 0.02, "compression_violation": math.nan})
+    ['accuracy']
+    """
+    missed = [name for name in VIOLATIONS if (trial.get(name) or 0.0) > 0]
+    return [name.removesuffix("_violation") for name in missed]
+
+
+def is_hopeless(val_accuracy: float | None, bound: float, slack: float) -> bool:
+    """Whether a trial misses its accuracy bound even if it still wins `slack`; unknown is not."""
+    return val_accuracy is not None and bool(val_accuracy + slack < bound)
+
+
+# --- how a trial ended ----------------------------------------------------------------------------
+
+
+def state_of(result: Mapping[str, Any], error: str | None = None) -> str:
+    """COMPLETE with the full budget, PRUNED where it stopped before, FAILED with an error.
+
+    result: a trial's last report.  error: what ended the trial from outside.
+    """
+    if error or result.get("trial_error"):
+        return FAILED
+    return COMPLETE if result.get("finished") else PRUNED
+
+
+def is_feasible(result: Mapping[str, Any], error: str | None = None) -> bool:
+    """Whether a trial had its full budget and met every bound."""
+    return state_of(result, error) == COMPLETE and keeps_bounds(result)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What a trial is worth to the search."""
+
+    state: str
+    """COMPLETE | PRUNED | FAILED."""
+
+    cost: float | None = None
+    """What is minimised; of a COMPLETE trial only."""
+
+    constraints: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Violation column -> its value in units; <= 0 is feasible."""
+
+
+# --- what is looked for ---------------------------------------------------------------------------
 
 
 def constraint_units(max_accuracy_drop: float, min_compression: float | None) -> dict[str, float]:
@@ -68,6 +167,16 @@ class Goal:
         value = result.get(self.objective)
         return -value if self.maximised and value is not None else value
 
+    def in_words(self, result: Mapping[str, Any]) -> str:
+        """The objective's name and its value in a result, if it has one.
+
+        >>> Goal(units={}).in_words({"excess_gain": 0.01234}), Goal(units={}).in_words({})
+        ('excess gain 0.0123 nats', 'excess gain none yet')
+        """
+        name, unit = ("validation accuracy", "") if self.maximised else ("excess gain", " nats")
+        value = result.get(self.objective)
+        return f"{name} none yet" if value is None else f"{name} {value:.4f}{unit}"
+
     def distance(self, result: Mapping[str, Any]) -> float:
         """How far beyond its bounds a result is, in units of them; 0 is feasible, NaN unknown."""
         violations = (result.get(name) for name in self.units)
@@ -76,24 +185,60 @@ class Goal:
             for violation, unit in zip(violations, self.units.values(), strict=True)
         )
 
+    def judge(self, result: Mapping[str, Any] | None) -> Judgement:
+        """What the search learns from a trial's last report; FAILED where a number is missing.
 
-def guarantee_is_fixed(defense: str | None, epsilon_is_searched: bool | None) -> bool:
-    """Whether every trial gives the same guarantee, so that only accuracy is left to tune.
+        A stopped trial keeps its constraints and loses its objective: it has memorised less, so
+        the gain would flatter it.
+        """
+        state = state_of(result) if result else FAILED
+        if not result or state == FAILED:
+            return Judgement(state=FAILED)
+        cost = self.cost(result) if state == COMPLETE else None
+        violations = {name: result.get(name) for name in self.units}
+        if not all(map(_is_finite, [*violations.values(), *([] if cost is None else [cost])])):
+            return Judgement(state=FAILED)
+        scaled = {name: float(violations[name] or 0) / unit for name, unit in self.units.items()}
+        if cost is None:
+            return Judgement(state=PRUNED, constraints=scaled)
+        return Judgement(state=COMPLETE, cost=cost, constraints=scaled)
 
-    epsilon_is_searched: None for a defence without an epsilon.  Of differential privacy's settings
-    at one epsilon, the least accurate leaks least.
-    """
-    return defense == "dp" and epsilon_is_searched is False
+    def best(self, rows: Sequence[Row]) -> Row | None:
+        """The winner among feasible rows, the first of equals; None where there is none."""
+        return min(rows, key=lambda row: _last(self.cost(row)), default=None)
+
+    def best_first(self, rows: Sequence[Row]) -> list[Row]:
+        """Feasible rows of a search in the order in which they are confirmed; ties by number."""
+        return sorted(rows, key=lambda row: (_last(self.cost(row)), row["number"]))
+
+    def nearest_first(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows whose distance from the bounds is known, the nearest first; ties by number."""
+        known = [row for row in rows if math.isfinite(self.distance(row))]
+        return sorted(known, key=lambda row: (self.distance(row), row["number"]))
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _last(cost: float | None) -> float:
+    """The cost as a key of an order: what is unknown comes last."""
+    return math.inf if cost is None or math.isnan(cost) else cost
+
+
+LEAST_LEAK = Goal(units={})
+"""What most runs look for, where bounds are judged elsewhere."""
 
 
 def goal_of(search: Mapping[str, Any]) -> Goal:
     """What a run looks for: the least leak, or the best accuracy where privacy is fixed.
 
-    search: the settings of a search as config.json holds them.
+    search: the settings of a search as config.json holds them.  Of differential privacy's settings
+    at one epsilon, the least accurate leaks least: where every trial gives the same guarantee, only
+    accuracy is left to tune.
     """
     units = constraint_units(search["max_accuracy_drop"], search.get("min_compression"))
-    epsilon = (search.get("parameters") or {}).get("epsilon")
-    searched = None if epsilon is None else bool(epsilon.get("searched", True))
-    if guarantee_is_fixed(search.get("defense"), searched):
+    number = (search.get("parameters") or {}).get(named(search.get("defense")).guarantee)
+    if number is not None and not number.get("searched", True):
         return Goal(objective="val_accuracy", maximised=True, units=units)
     return Goal(units=units)

@@ -27,7 +27,7 @@ from trainables.data.split import Split
 from trainables.measure import measure, released_logits, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
-from trainables.outcome import violation
+from trainables.outcome import Bounds
 from trainables.plugin import Plugin
 from trainables.records import COMPLETE, FAILED, EpochRecord
 from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
@@ -111,6 +111,11 @@ class Job:
 
     compression_bound: float | None = None
     """Compression below which the trial is infeasible; None is no bound."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the trial has to reach; the compression is that of {n_i}, exactly met at its end."""
+        return Bounds(accuracy=self.accuracy_bound, compression=self.compression_bound)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for Tune's configuration."""
@@ -287,12 +292,13 @@ class Trial(tune.Trainable):
             measured = {key: sizes[key] for key in _SIZE_ALWAYS}
         val_accuracy, progress = self._milestone
         val_accuracy = measured.get("val_accuracy", val_accuracy)
+        compression = sum(measured["layer_weights"]) / max(sum(trial.n), 1)
         elapsed = self._elapsed_s()
         checkpoint_due = not finished and elapsed - self._before_s > self._patience_s()
         return {
             **measured,
             "val_accuracy": val_accuracy,
-            **violations(job, val_accuracy, sum(measured["layer_weights"])),
+            **job.bounds.violations(val_accuracy, compression),
             "finished": finished,
             "phase": self._history[-1].phase if self._history else None,
             "progress": progress,
@@ -342,18 +348,6 @@ def ended_after(timeout_s: float | None) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-def violations(job: Job, val_accuracy: float | None, weights: int) -> dict[str, float | None]:
-    """How far the trial is beyond each bound; <= 0 is feasible, None where nothing is bound.
-
-    The compression is that of {n_i}, which the trial's weights meet exactly at its end.
-    """
-    accuracy = None if val_accuracy is None else violation(job.accuracy_bound, val_accuracy)
-    compression = None
-    if job.compression_bound is not None:
-        compression = violation(job.compression_bound, weights / max(sum(job.trial.n), 1))
-    return {"accuracy_violation": accuracy, "compression_violation": compression}
 
 
 def device_name(device: torch.device) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from search.record.redaction import redacted
 from search.space import Candidate, Space
 from trainables.base.errors import InvalidInput
+from trainables.outcome import VIOLATIONS
 from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 
 log = logging.getLogger(__name__)
@@ -31,18 +32,19 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 5
 """A search must not hang on a dashboard's database."""
 
-VIOLATIONS = ("accuracy_violation", "compression_violation")
 SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compression", "error")
 """Columns that a viewer gets as user attributes."""
 
 _JOURNAL = "journal://"
 _given: dict[str, str] = {}  # run id -> URL; Tune pickles callbacks, and a password is not to be
 _warned: set[str] = set()  # storages that were warned of in this process
-_STATES = {
+OPTUNA_STATES = {
     COMPLETE: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
 }
+"""State of a row -> how Optuna calls it."""
+
 _AWAY = (  # what Optuna and SQLAlchemy raise for a storage that is gone, foreign or half-written
     SQLAlchemyError,
     StorageInternalError,
@@ -152,7 +154,7 @@ def _frozen(row: Mapping[str, Any], space: Space) -> FrozenTrial:
     Optuna 5 reads one attribute per constraint; optuna-dashboard 0.21 only the older list.
     """
     bounds = {name: row[name] for name in VIOLATIONS if row[name] is not None}
-    state = _STATES[row["state"]]
+    state = OPTUNA_STATES[row["state"]]
     trial = optuna.trial.create_trial(
         state=state,
         value=row["excess_gain"] if state == TrialState.COMPLETE else None,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from search.space import Candidate
 from search.tune.stage import Stage, kept_logits, run_stage
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
-from trainables.outcome import Goal
+from trainables.outcome import LEAST_LEAK, Goal
 from trainables.records import COMPARATOR, COMPLETE, PRUNED, SEARCH_KINDS
 from trainables.trial import Job, Shared
 
@@ -50,13 +49,10 @@ class Confirmation:
         return dataclasses.replace(self, base=base, kind=COMPARATOR)
 
 
-LEAST_LEAK = Goal(units={})
-
-
 def best_candidates(rows: Sequence[Row], goal: Goal = LEAST_LEAK) -> list[Candidate]:
     """Distinct candidates of the feasible searched trials, the best of what the goal asks first."""
     feasible = [row for row in _searched(rows, COMPLETE) if row["feasible"]]
-    return _distinct(sorted(feasible, key=lambda row: (goal.cost(row), row["number"])))
+    return _distinct(goal.best_first(feasible))
 
 
 def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
@@ -66,8 +62,7 @@ def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
     were stopped are taken only where none had its full budget; failed ones never.
     """
     tried = _searched(rows, COMPLETE) or _searched(rows, PRUNED)
-    known = [row for row in tried if math.isfinite(goal.distance(row))]
-    return _distinct(sorted(known, key=lambda row: (goal.distance(row), row["number"])))
+    return _distinct(goal.nearest_first(tried))
 
 
 def _searched(rows: Sequence[Row], state: str) -> list[Row]:

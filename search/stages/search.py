@@ -16,7 +16,7 @@ from trainables.data.registry import DATASETS
 from trainables.models.building import build_model
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
-from trainables.outcome import goal_of
+from trainables.outcome import accuracy_bound, goal_of
 from trainables.pruning.allocation import erk, lamp, uniform
 from trainables.records import SEARCH_KINDS
 from trainables.trial import Job
@@ -35,7 +35,7 @@ def base_job(context: Context, dense: Dense) -> Job:
     return Job(
         trial=context.trial("search", 0, seed, sizes, context.config.defense),
         dense=BASELINE,
-        accuracy_bound=max(0.0, dense.val_accuracy - context.config.max_accuracy_drop),
+        accuracy_bound=accuracy_bound(dense.val_accuracy, context.config.max_accuracy_drop),
         compression_bound=context.config.min_compression,
     )
 

@@ -1,6 +1,7 @@
-"""The live view of a stage: trials done, feasible share, best feasible excess gain, time left."""
+"""The live view of a stage: trials done, feasible share, the best feasible one, time left."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Callback
@@ -15,21 +16,35 @@ from rich.progress import (
 )
 
 from search.record.ledger import Ledger
-from trainables.outcome import keeps_bounds
-from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
+from trainables.outcome import LEAST_LEAK, Goal, is_feasible
+from trainables.records import SEARCH_KINDS
 from trainables.trial import job_of
+
+Row = Mapping[str, Any]
 
 
 class LiveView(Callback):
     """A progress bar on a terminal, a line per finished trial elsewhere, nothing when quiet."""
 
-    def __init__(self, title: str, total: int, *, quiet: bool, ledger: Ledger | None) -> None:
-        """ledger: the search's rows, for the feasible share; None for stages without one."""
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        *,
+        quiet: bool,
+        ledger: Ledger | None,
+        goal: Goal = LEAST_LEAK,
+    ) -> None:
+        """ledger: the search's rows, for the feasible share; None for stages without one.
+
+        goal: decides which feasible trial is the best.
+        """
+        self._goal = goal
         self._title = title
         self._total = total
         self._quiet = quiet
         self._ledger = ledger
-        self._done: dict[str, tuple[str, bool, float | None]] = {}
+        self._done: dict[str, Row | None] = {}  # of a feasible trial what it reached, else None
         self._progress: Progress | None = None
         self._shown = False
 
@@ -42,7 +57,7 @@ class LiveView(Callback):
         if self._ledger is not None:
             for row in self._ledger.rows():
                 if row["kind"] in SEARCH_KINDS:
-                    self._done[row["trial_id"]] = row["state"], row["feasible"], row["excess_gain"]
+                    self._done[row["trial_id"]] = self._reached(row) if row["feasible"] else None
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune's first step: now its trials are those that it restored, if any."""
@@ -55,7 +70,7 @@ class LiveView(Callback):
         self._shown = True
         for trial in trials:
             if trial.status == Trial.TERMINATED:
-                self._done.setdefault(_trial_id(trial), _outcome(trial.last_result or {}))
+                self._done.setdefault(_trial_id(trial), self._outcome(trial.last_result or {}))
         self._began, self._before = time.monotonic(), len(self._done)
         if self._quiet:
             return
@@ -78,11 +93,11 @@ class LiveView(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Count a trial that finished or was stopped."""
-        self._count(trial, _outcome(trial.last_result or {}))
+        self._count(trial, self._outcome(trial.last_result or {}))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Count a trial that failed."""
-        self._count(trial, (FAILED, False, None))
+        self._count(trial, None)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Leave the finished bar on the screen; of a stage that was all done it is the only one."""
@@ -91,7 +106,7 @@ class LiveView(Callback):
             self._progress.stop()
             self._progress = None
 
-    def _count(self, trial: Any, outcome: tuple[str, bool, float | None]) -> None:
+    def _count(self, trial: Any, outcome: Row | None) -> None:
         trial_id = _trial_id(trial)
         self._done[trial_id] = outcome
         if self._progress is not None:
@@ -100,13 +115,22 @@ class LiveView(Callback):
             line = f"{self._title}: {len(self._done)}/{self._total}  {trial_id}  {self._status()}"
             Console(stderr=True).print(line, highlight=False, soft_wrap=True)
 
+    def _outcome(self, result: Row) -> Row | None:
+        """What a trial reached by its last report; None unless it is feasible."""
+        return self._reached(result) if is_feasible(result) else None
+
+    def _reached(self, row: Row) -> Row | None:
+        """The objective alone; None where it was not measured."""
+        value = row.get(self._goal.objective)
+        return None if value is None else {self._goal.objective: value}
+
     def _status(self) -> str:
         parts = []
         if self._ledger is not None and self._done:
-            feasible = [gain for _, fits, gain in self._done.values() if fits and gain is not None]
+            feasible = [row for row in self._done.values() if row is not None]
             parts.append(f"feasible {len(feasible) / len(self._done):.0%}")
-            best = f"{min(feasible):.4f} nats" if feasible else "none yet"
-            parts.append(f"best excess gain {best}")
+            best = self._goal.best(feasible)
+            parts.append(f"best {self._goal.in_words(best or {})}")
         new = len(self._done) - self._before
         if new:
             left = (time.monotonic() - self._began) / new * max(self._total - len(self._done), 0)
@@ -116,15 +140,6 @@ class LiveView(Callback):
 
 def _trial_id(trial: Any) -> str:
     return job_of(trial.config).trial.trial_id
-
-
-def _outcome(result: dict[str, Any]) -> tuple[str, bool, float | None]:
-    """State, feasibility and excess gain by the last report of a trial that ended."""
-    if result.get("trial_error"):
-        return FAILED, False, None
-    if not result.get("finished"):
-        return PRUNED, False, None
-    return COMPLETE, keeps_bounds(result), result.get("excess_gain")
 
 
 def _duration(seconds: float) -> str:

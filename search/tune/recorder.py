@@ -12,7 +12,7 @@ from search.record.mirror import mirror, remembered
 from search.space import Space
 from search.tune.cause import cause
 from search.tune.stopping import reason
-from trainables.outcome import VIOLATIONS, keeps_bounds
+from trainables.outcome import VIOLATIONS, is_feasible, state_of
 from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 
@@ -57,14 +57,16 @@ def to_record(
     """The row of a trial that ended with `result`, its last report; empty if it never reported."""
     trial = job.trial
     error = error or result.get("trial_error")
-    state = FAILED if error else COMPLETE if result.get("finished") else PRUNED
+    state, feasible = state_of(result, error), is_feasible(result, error)
     measured: dict[str, Any] = {}
     if state == COMPLETE:
         measured = {key: result.get(key) for key in MEASURED}
     if state == PRUNED:
         measured["val_accuracy"] = result.get("val_accuracy")
         error = result.get("error") or reason(result)  # a row that is on disk brings its own
-    bounds = [None if state == FAILED else result.get(name) for name in VIOLATIONS]
+    violations: dict[str, Any] = {
+        name: None if state == FAILED else result.get(name) for name in VIOLATIONS
+    }
     started = result.get("started_at")
     return TrialRecord(
         run_id=identity.run_id,
@@ -72,7 +74,7 @@ def to_record(
         number=trial.number,
         kind=trial.kind,
         state=state,
-        feasible=state == COMPLETE and keeps_bounds(result),
+        feasible=feasible,
         seed=trial.seed,
         dataset=trial.dataset,
         model=trial.model,
@@ -90,14 +92,13 @@ def to_record(
         layer_weights=list(identity.layer_weights),
         n=list(trial.n) or list(identity.layer_weights),
         weights=sum(identity.layer_weights),
-        accuracy_violation=bounds[0],
-        compression_violation=bounds[1],
         epochs=int(result.get("epochs", 0)),
         images_seen=int(result.get("images_seen", 0)),
         error=error,
         pruner=trial.pruner,
         defense_parameters=dict(trial.parameters),
         parameters=result.get("parameters"),
+        **violations,
         **measured,
     )
 

@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from search.record.mirror import OPTUNA_STATES
 from search.samplers import SAMPLERS
 from search.space import Candidate, Params, Space
 from trainables.base.errors import InvalidInput
@@ -45,26 +46,11 @@ FAIL = Outcome(state=TrialState.FAIL)
 
 
 def judge(result: Mapping[str, Any] | None, goal: Goal) -> Outcome:
-    """COMPLETE with its full budget, PRUNED when stopped before, FAIL when a number is missing.
-
-    A stopped trial keeps its constraints and loses its gain: it has memorised less, so the gain
-    would flatter it.
-    """
-    if not result or result.get("trial_error"):
-        return FAIL
-    value = goal.cost(result)
-    stopped = value is None or result.get("finished") is False
-    violations = {name: result.get(name) for name in goal.units}
-    if not all(map(_is_finite, [*violations.values(), *([] if stopped else [value])])):
-        return FAIL
-    scaled = {name: float(violations[name] or 0) / unit for name, unit in goal.units.items()}
-    if stopped:
-        return Outcome(state=TrialState.PRUNED, constraints=scaled)
-    return Outcome(state=TrialState.COMPLETE, value=value, constraints=scaled)
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    """A trial's last report in Optuna's words; `Goal.judge` decides."""
+    found = goal.judge(result)
+    return Outcome(
+        state=OPTUNA_STATES[found.state], value=found.cost, constraints=dict(found.constraints)
+    )
 
 
 def _judge_row(row: Mapping[str, Any], goal: Goal) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune import Stopper
 
 from trainables.base.errors import InvalidInput
+from trainables.outcome import is_hopeless
 
 HALFWAY = 0.5
 
@@ -36,8 +37,7 @@ class InfeasibleStopper(Stopper):
         """Whether to stop the trial that reported `result`."""
         if result.get("phase") != "retrain" or result["progress"] < self.after:
             return False
-        accuracy = result.get("val_accuracy")
-        return accuracy is not None and bool(accuracy + self.slack < result["accuracy_bound"])
+        return is_hopeless(result.get("val_accuracy"), result["accuracy_bound"], self.slack)
 
     def stop_all(self) -> bool:
         """Never ends the search; budgets do."""

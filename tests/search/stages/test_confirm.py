@@ -14,7 +14,6 @@ from search.stages.confirm import best_candidates, nearest_candidates
 from search.stages.search import base_job
 from trainables.config import TrialConfig
 from trainables.outcome import goal_of
-from trainables.trial import violations
 
 
 def config(words: str = "") -> Any:
@@ -133,7 +132,7 @@ def test_what_the_others_are_compared_with_is_feasible_at_any_accuracy(
     )
     dense: Any = SimpleNamespace(val_accuracy=0.93)
     job = dataclasses.replace(base_job(context, dense), compression_bound=None)
-    missed = violations(job, 0.05, 10)["accuracy_violation"]
+    missed = job.bounds.violations(0.05, 1.0)["accuracy_violation"]
     assert missed is not None
     assert (missed <= 0) == fits
     assert not math.isnan(missed)

@@ -12,6 +12,7 @@ from search.record.ledger import Ledger
 from search.tune.progress import LiveView
 from search.tune.recorder import to_record
 from tests.search.tune.test_recorder import IDENTITY, JOB, STOPPED
+from trainables.outcome import Goal
 
 
 def trial(number: int, status: str = Trial.TERMINATED, **result: Any) -> SimpleNamespace:
@@ -71,3 +72,30 @@ def test_the_search_counts_its_rows_on_disk_and_what_tune_restored_once(
     begun([trial(3), trial(4, finished=True, accuracy_violation=-0.1, excess_gain=0.01)], ledger)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "Dense: 2/3"
+
+
+@pytest.mark.parametrize(
+    ("goal", "best"),
+    [
+        (Goal(units={}), "best excess gain 0.0100 nats"),
+        (Goal(objective="val_accuracy", maximised=True, units={}), "best validation accuracy 0.95"),
+    ],
+)
+def test_the_best_is_that_of_the_goal_among_the_feasible(
+    goal: Goal, best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = {"finished": True, "accuracy_violation": -0.1}
+    trials = [
+        trial(0, **kept, excess_gain=0.01, val_accuracy=0.93),
+        trial(1, **kept, excess_gain=0.03, val_accuracy=0.95),
+        trial(2, finished=True, accuracy_violation=0.1, excess_gain=0.0, val_accuracy=0.99),
+        trial(3, finished=False, excess_gain=0.0, val_accuracy=0.99),
+    ]
+    view = LiveView("Search", 4, quiet=False, ledger=Ledger(tmp_path), goal=goal)
+    view.setup()
+    view.on_step_begin(0, [])
+    for one in trials:
+        view.on_trial_complete(1, trials, one)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "feasible 50%" in last
+    assert best in last

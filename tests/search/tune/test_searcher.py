@@ -163,12 +163,17 @@ def test_a_stopped_trial_is_pruned_with_its_constraint_and_without_its_gain():
     [
         None,
         {},
-        {"excess_gain": float("nan"), "accuracy_violation": 0.0},
-        {"excess_gain": float("inf"), "accuracy_violation": 0.0},
-        {"excess_gain": 0.1, "accuracy_violation": float("nan")},
-        {"excess_gain": 0.1, "accuracy_violation": None},
-        {"excess_gain": 0.1},
-        {"excess_gain": 0.1, "accuracy_violation": 0.0, "trial_error": "loss is nan"},
+        {"finished": True, "excess_gain": float("nan"), "accuracy_violation": 0.0},
+        {"finished": True, "excess_gain": float("inf"), "accuracy_violation": 0.0},
+        {"finished": True, "excess_gain": 0.1, "accuracy_violation": float("nan")},
+        {"finished": True, "excess_gain": 0.1, "accuracy_violation": None},
+        {"finished": True, "excess_gain": 0.1},
+        {
+            "finished": True,
+            "excess_gain": 0.1,
+            "accuracy_violation": 0.0,
+            "trial_error": "loss is nan",
+        },
     ],
 )
 def test_a_trial_without_its_numbers_has_failed(result):
@@ -201,7 +206,9 @@ def test_no_trial_is_left_running_and_ending_twice_changes_nothing():
     for i in range(4):
         searcher.suggest(f"t{i}")
     searcher.on_trial_result("t0", {"anything": float("nan")})
-    searcher.on_trial_complete("t0", {"excess_gain": float("nan"), "accuracy_violation": 0.0})
+    searcher.on_trial_complete(
+        "t0", {"finished": True, "excess_gain": float("nan"), "accuracy_violation": 0.0}
+    )
     searcher.on_trial_complete("t1", None, error=True)
     searcher.on_trial_complete("t2", {"accuracy_violation": 0.2, "finished": False})
     searcher.on_trial_complete("t3")
