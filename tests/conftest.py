@@ -1,5 +1,6 @@
 """What every test runs under: one thread, its own HOME, small data, a Ray cluster on request."""
 
+import dataclasses
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -80,6 +81,15 @@ def mnist5k() -> "Images":
     from trainables.data.registry import load_images
 
     return load_images("mnist5k", None)
+
+
+@pytest.fixture
+def mnist5k_read_once(mnist5k: "Images", monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that are called here get the images at hand: reading the text takes seconds."""
+    from trainables.data.registry import DATASETS
+
+    spec = dataclasses.replace(DATASETS["mnist5k"], load=lambda _folder: mnist5k)
+    monkeypatch.setitem(DATASETS, "mnist5k", spec)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def failed(number: int, error: str) -> TrialRecord:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch, mnist5k: Any) -> Stages:
+def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> Stages:
     """Have the search write these rows, or raise; nothing is trained and nothing confirmed."""
 
     @contextlib.contextmanager

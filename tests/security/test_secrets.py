@@ -42,7 +42,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch, mnist5k) -> dict[str, object]:
+def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> dict[str, object]:
     """A run without Ray: its stages measure nothing, mirror a row to a server that is away, and
     end as `stages["end"]` says.
     """
