@@ -1,5 +1,6 @@
 """Runs of the real program in processes of their own."""
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -29,9 +30,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 
 @pytest.fixture(scope="session")
-def smoke_run(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one whole run on real MNIST images with budgets of seconds."""
-    out = tmp_path_factory.mktemp("runs") / "smoke"
-    done = program("--preset", "smoke", "--out", out, covered=True)
-    assert done.returncode == 0, done.stderr
+def smoke_run(program: Program, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of one whole run on real MNIST images with budgets of seconds.
+
+    All processes of the tests share it; whoever asks first makes it, and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    out = (base if worker_id == "master" else base.parent) / "smoke-run" / "smoke"
+    out.parent.mkdir(exist_ok=True)
+    with (out.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out.parent / "finished").exists():
+            done = program("--preset", "smoke", "--out", out, covered=True)
+            assert done.returncode == 0, done.stderr
+            (out.parent / "finished").touch()
     return out
