@@ -13,6 +13,8 @@ from trainables.data.registry import DATASETS
 from trainables.runs.dense import DenseRun, LoadedDense
 from trainables.runs.memguard import MemGuardRun
 
+pytestmark = pytest.mark.slow  # a real training
+
 EVALUATED = ("non_members", "validation", "test")
 
 
