@@ -11,29 +11,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 SMALL = ("--preset", "smoke", "--trials", 1, "--references", 0, "--confirm-seeds", 1)
 
 
-@pytest.mark.parametrize("model", ["resnet18", "vgg16", "mobilenetv2"])
-def test_cifar10_runs_end_to_end(
-    model: str, program: Program, cifar10_folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("dataset", "model"),
+    [("cifar10", "resnet18"), ("cifar10", "vgg16"), ("cifar100", "mobilenetv2")],
+)
+def test_cifar_runs_end_to_end(
+    dataset: str, model: str, program: Program, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
+    """Each network and both data sets; tests/test_paper_combinations.py has every pair."""
+    out, data = tmp_path / "run", request.getfixturevalue(f"{dataset}_folder")
     done = program(
-        *("--dataset", "cifar10", "--model", model, "--data-dir", cifar10_folder, *SMALL),
-        *("--out", out),
+        *("--dataset", dataset, "--model", model, "--data-dir", data, *SMALL, "--out", out)
     )
     assert done.returncode == 0, done.stderr
     assert (out / "winner/model.safetensors").exists()
     (confirmed,) = rows(out, "confirm").to_dict("records")
+    assert confirmed["model"] == model
     assert confirmed["nonzero"] == sum(confirmed["n"])
-
-
-def test_cifar100_runs_end_to_end(program: Program, cifar100_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    done = program(
-        *("--dataset", "cifar100", "--model", "mobilenetv2", "--data-dir", cifar100_folder, *SMALL),
-        *("--out", out),
-    )
-    assert done.returncode == 0, done.stderr
-    assert rows(out, "confirm")["model"].tolist() == ["mobilenetv2"]
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "mnist"])
