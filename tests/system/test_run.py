@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from search.samplers import SAMPLERS
-from tests.system.program import Program, measured, pasted, rows
+from tests.system.program import Program, pasted, rows
 from trainables.records import TRIAL_SCHEMA
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
@@ -90,20 +90,6 @@ def test_every_sampler_finishes(sampler: str, program: Program, tmp_path: Path) 
     searched = rows(out, "anchor", "search")
     assert list(searched["number"]) == list(range(8))
     assert len({tuple(n) for n in searched["n"]}) == 8
-
-
-def test_the_same_seed_gives_equal_rows_twice(program: Program, tmp_path: Path) -> None:
-    tables = []
-    for name in ("one", "two"):
-        out = tmp_path / name
-        done = program(
-            *("--preset", "smoke", "--seed", 5, "--concurrency", 1, "--references", 0),
-            *("--out", out),
-        )
-        assert done.returncode == 0, done.stderr
-        tables.append(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
-    one, two = map(measured, tables)
-    assert one == two
 
 
 def test_no_feasible_trial_is_status_3_and_names_the_bound(
