@@ -124,7 +124,10 @@ def test_a_reference_that_failed_for_good_is_made_again_on_resume(
 ) -> None:
     out = tmp_path / "run"
     with planted({"reference-0001": "raises"}, tmp_path):
-        done = program("--preset", "smoke", "--trials", 2, "--confirm-seeds", 1, "--out", out)
+        done = program(
+            *("--preset", "smoke", "--trials", 1, "--references", 2, "--confirm-seeds", 1),
+            *("--out", out),
+        )
     assert done.returncode == 1, done.stderr
     assert "reference model reference-0001 failed" in done.stderr.splitlines()[-1]
     assert "planted: this trial raises" in done.stderr.splitlines()[-1]
