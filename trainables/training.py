@@ -44,6 +44,14 @@ def cosine(start: float, step: int, steps: int) -> float:
     return start * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def cosine_pass(start: float, epoch: int, epochs: int, steps: int) -> Callable[[int], float]:
+    """Step of pass `epoch` of `epochs` -> learning rate; one cosine spans all passes.
+
+    steps: optimiser steps in each pass.
+    """
+    return lambda step: cosine(start, epoch * steps + step, epochs * steps)
+
+
 def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
     """Of training steps: bf16 on CUDA, whose tensor cores want it; else float32, repeatable.
 

@@ -1,10 +1,9 @@
 """DP-SGD from scratch, as a resumable run."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.base.seeding import torch_generator
 from trainables.config import TrialConfig
@@ -20,11 +19,12 @@ from trainables.defenses.sensitivity import require_bounded
 from trainables.defenses.unmixed import without_batch_norm
 from trainables.network import new_network
 from trainables.records import EpochRecord
+from trainables.runs.epochs import EpochRun, Stateful
 from trainables.runs.start import Start
-from trainables.training import Epoch, accuracy, cosine, predict
+from trainables.training import Epoch, cosine
 
 
-class PrivateRun:
+class PrivateRun(EpochRun):
     """One model under (epsilon, |D|^-1.1)-differential privacy; Adam on the noised gradients."""
 
     def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
@@ -32,55 +32,32 @@ class PrivateRun:
 
         Raises InvalidInput for an epsilon or a network that DP-SGD cannot do.
         """
-        self.config = config
-        self.cohort = cohort
         numbers, members = config.parameters, len(cohort.members)
-        self._budget = int(numbers["epochs"])
-        self._batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
-        self.model: nn.Module = without_batch_norm(new_network(config, cohort))
+        epochs = int(numbers["epochs"])
+        batch_size = min(members, max(FEWEST, round(numbers["batch_share"] * members)))
+        network = without_batch_norm(new_network(config, cohort))
+        super().__init__(config, cohort, network, epochs=epochs, batches="dp-batches")
         self._noise = noise_multiplier(
-            numbers["epsilon"], members=members, batch_size=self._batch_size, epochs=self._budget
+            numbers["epsilon"], members=members, batch_size=batch_size, epochs=epochs
         )
         self._private = PrivateTraining(
-            self.model,
-            torch.optim.Adam(self.model.parameters(), lr=numbers["learning_rate"]),
+            network,
+            torch.optim.Adam(network.parameters(), lr=numbers["learning_rate"]),
             noise=self._noise,
             clip=numbers["clip"],
             members=members,
-            batch_size=self._batch_size,
+            batch_size=batch_size,
             generator=torch_generator(config.seed, "dp-noise", cohort.members.device),
         )
-        self._generator = torch_generator(config.seed, "dp-batches")
         self._epoch = Epoch(
             cohort.images,
             cohort.members,
-            batch_size=self._batch_size,
+            batch_size=batch_size,
             augment=config.training.augment,
             generator=self._generator,
             draw=self._private.draw,
             mixed_precision=False,  # per-image gradients are summed in float32
         )
-        self._done = 0
-
-    @property
-    def epochs(self) -> int:
-        """Epochs trained so far."""
-        return self._done
-
-    @property
-    def finished(self) -> bool:
-        """Whether the whole budget is spent."""
-        return self._done == self._budget
-
-    @property
-    def progress(self) -> float:
-        """Fraction of the epochs that is done."""
-        return self._done / self._budget
-
-    @property
-    def at_stage_end(self) -> bool:
-        """Only at the end."""
-        return self.finished
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -91,45 +68,20 @@ class PrivateRun:
             "noise_multiplier": self._noise,
         }
 
-    def predict(self, indices: Tensor) -> Tensor:
-        """Logits (m, classes) float32."""
-        return predict(self.model, self.cohort.images, indices)
-
     def advance(self) -> EpochRecord:
         """Train one epoch."""
         start, steps = self.config.parameters["learning_rate"], self._budget * self._epoch.steps
         with quiet_hooks():
-            loss, train_accuracy = self._epoch.train(
+            trained = self._epoch.train(
                 self._private.module,
                 self._private.optimizer,
                 # not the loop's own count, which is of parts of batches
                 learning_rate=lambda _part: cosine(start, self._private.steps, steps),
             )
-        self._done += 1
-        return EpochRecord(
-            trial_id=self.config.trial_id,
-            phase="dp",
-            epoch=self._done,
-            loss=loss,
-            train_accuracy=train_accuracy,
-            val_accuracy=accuracy(self.model, self.cohort.images, self.cohort.validation),
-        )
+        return self._counted("dp", trained)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything `advance` depends on; loads with `weights_only=True`."""
-        return {
-            "done": self._done,
-            "model": self.model.state_dict(),
-            "private": self._private.state_dict(),
-            "generator": self._generator.get_state(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
-        self._done = state["done"]
-        self.model.load_state_dict(state["model"])
-        self._private.load_state_dict(state["private"])
-        self._generator.set_state(state["generator"].cpu())
+    def _carried(self) -> Mapping[str, Stateful | None]:
+        return {"private": self._private}
 
 
 def require_bounded_sensitivity(run: PrivateRun, images: Tensor, labels: Tensor) -> None:

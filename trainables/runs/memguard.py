@@ -35,7 +35,7 @@ class MemGuardRun(LoadedDense):
         self._moved = torch.full((len(cohort.images.labels),), math.nan)
 
     @property
-    def spent(self) -> Mapping[str, float]:  # type: ignore[override]  # computed, not constant
+    def spent(self) -> Mapping[str, float]:
         """Mean L1 distance of the released confidences from the network's, over D and D'."""
         if self._moved[self._audited.cpu()].isnan().any():
             self.predict(self._audited)

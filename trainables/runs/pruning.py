@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from trainables.base.seeding import torch_generator
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
@@ -17,22 +16,19 @@ from trainables.pruning.admm import ADMM, Residuals
 from trainables.pruning.masks import Masks
 from trainables.pruning.registry import PRUNERS
 from trainables.records import EpochRecord
+from trainables.runs.epochs import EpochRun, Stateful
 from trainables.runs.start import Start
 from trainables.training import (
-    Epoch,
     Hook,
     accuracy,
-    cosine,
+    cosine_pass,
     make_optimizer,
-    predict,
     reestimate_batch_norm,
 )
 
 
-class PruningRun:
+class PruningRun(EpochRun):
     """One candidate {n_i} from the dense model to exactly n_i weights, one epoch per `advance`."""
-
-    spent: Mapping[str, float] = {}
 
     def __init__(
         self,
@@ -48,43 +44,30 @@ class PruningRun:
         initial_seed: that the dense model was initialised from; a lottery ticket goes back there.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
         """
-        self._schedule = PRUNERS[config.pruner](config)
+        schedule = PRUNERS[config.pruner](config)
+        super().__init__(
+            config,
+            cohort,
+            new_network(config, cohort),
+            epochs=schedule.admm_epochs + schedule.retrain_epochs,
+            batches="pruning-batches",
+        )
+        self._schedule = schedule
         self._initial_seed = initial_seed
-        self.config = config
-        self._cohort = cohort
-        self.model: nn.Module = new_network(config, cohort)
         load_weights(self.model, dense)
         self._weights = prunable_layers(self.model)
         self._admm = ADMM(self._weights, config.n, config.admm.rho)
         self._masks: Masks | None = None
         self._optimizer = self._new_optimizer(config.admm.learning_rate, config.admm.weight_decay)
-        self._generator = torch_generator(config.seed, "pruning-batches")
-        self._epoch = Epoch(
-            cohort.images,
-            cohort.members,
-            batch_size=config.training.batch_size,
-            augment=config.training.augment,
-            generator=self._generator,
-        )
+        self._epoch = self._pass_over(cohort.members, config.training)
         self._adversary = None if adversary is None else adversary(self.model)
-        self._done = 0
-        if self._schedule.admm_epochs == 0:
+        if schedule.admm_epochs == 0:
             self._hard_prune()
-
-    @property
-    def epochs(self) -> int:
-        """Epochs trained so far, ADMM and retraining together."""
-        return self._done
 
     @property
     def admm_epochs(self) -> int:
         """Length of the ADMM phase in epochs."""
         return self._schedule.admm_epochs
-
-    @property
-    def finished(self) -> bool:
-        """Whether the whole budget is spent; the model then has exactly n_i weights."""
-        return self._done == self._schedule.epochs
 
     @property
     def phase(self) -> str:
@@ -111,10 +94,6 @@ class PruningRun:
             raise RuntimeError("there are no masks before the hard prune")
         return self._masks.masks
 
-    def predict(self, indices: Tensor) -> Tensor:
-        """Logits (m, classes) float32."""
-        return predict(self.model, self._cohort.images, indices)
-
     def advance(self) -> EpochRecord:
         """Train one epoch; after the last of an ADMM iteration, update Z and U."""
         if self.phase == "admm":
@@ -122,32 +101,25 @@ class PruningRun:
         return self._advance_retraining()
 
     def state_dict(self) -> dict[str, Any]:
-        """W, Z, U, rho, masks, optimiser, RNG and position; loads with `weights_only=True`."""
-        return {
-            "done": self._done,
-            "model": self.model.state_dict(),
-            "admm": self._admm.state_dict(),
-            "masks": None if self._masks is None else self._masks.masks,
-            "optimizer": self._optimizer.state_dict(),
-            "generator": self._generator.get_state(),
-            "adversary": None if self._adversary is None else self._adversary.state_dict(),
-        }
+        """W, Z, U, rho, masks, optimiser, generators and position."""
+        masks = None if self._masks is None else self._masks.masks
+        return {**super().state_dict(), "masks": masks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
-        self._done = state["done"]
-        self.model.load_state_dict(state["model"])
-        self._admm.load_state_dict(state["admm"])
+        super().load_state_dict(state)
         self._masks = None
         if state["masks"] is not None:
-            device = self._cohort.members.device
-            self._masks = Masks(
-                self._weights, {name: mask.to(device) for name, mask in state["masks"].items()}
-            )
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"].cpu())
-        if self._adversary is not None:
-            self._adversary.load_state_dict(state["adversary"])
+            device = self.cohort.members.device
+            masks = {name: mask.to(device) for name, mask in state["masks"].items()}
+            self._masks = Masks(self._weights, masks)
+
+    def _carried(self) -> Mapping[str, Stateful | None]:
+        return {
+            "admm": self._admm,
+            "optimizer": self._optimizer,
+            "adversary": self._adversary,
+        }
 
     def _new_optimizer(self, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
         optimizer = self.config.training.optimizer
@@ -159,7 +131,7 @@ class PruningRun:
         if epoch == 0 and iteration > 0:
             # Zhang et al. reset it too
             self._optimizer = self._new_optimizer(admm.learning_rate, admm.weight_decay)
-        loss, train_accuracy = self._train(
+        trained = self._train(
             admm.learning_rate,
             (epoch, admm.epochs_per_iteration),
             before_step=self._admm.add_penalty_gradient,
@@ -169,8 +141,14 @@ class PruningRun:
         if epoch == admm.epochs_per_iteration - 1:
             residuals = self._admm.update()
             self._admm.grow_rho(admm.rho_growth)
-        self._done += 1
-        record = self._record("admm", loss, train_accuracy, rho, residuals)
+        record = self._counted(
+            "admm",
+            trained,
+            rho=rho,
+            primal_residual=None if residuals is None else residuals.primal,
+            dual_residual=None if residuals is None else residuals.dual,
+            attack_accuracy=self._attack_accuracy(ends_stage=residuals is not None),
+        )
         if self._done == self.admm_epochs:
             self._hard_prune()
         return record
@@ -179,11 +157,11 @@ class PruningRun:
         schedule = self._schedule
         self._masks = Masks.of_largest(self._weights, self.config.n)
         if schedule.rewinds:
-            initial = new_network(self.config, self._cohort, seed=self._initial_seed)
+            initial = new_network(self.config, self.cohort, seed=self._initial_seed)
             self.model.load_state_dict(initial.state_dict())
         self._masks.apply()
         if not schedule.rewinds:  # a ticket starts where its dense network did, statistics included
-            reestimate_batch_norm(self.model, self._cohort.images, self._cohort.members)
+            reestimate_batch_norm(self.model, self.cohort.images, self.cohort.members)
         self._optimizer = self._new_optimizer(schedule.retrain_learning_rate, schedule.weight_decay)
 
     def _advance_retraining(self) -> EpochRecord:
@@ -196,15 +174,17 @@ class PruningRun:
             masks.apply()
             masks.apply_to_optimizer(self._optimizer)
 
-        loss, train_accuracy = self._train(
+        trained = self._train(
             schedule.retrain_learning_rate,
             (self._done - self.admm_epochs, schedule.retrain_epochs),
             before_step=masks.apply_to_gradients,
             after_step=enforce,
         )
         masks.assert_exact(self.config.n)
-        self._done += 1
-        return self._record("retrain", loss, train_accuracy)
+        last = self._done + 1 == self._budget
+        return self._counted(
+            "retrain", trained, attack_accuracy=self._attack_accuracy(ends_stage=last)
+        )
 
     def _train(
         self,
@@ -215,51 +195,26 @@ class PruningRun:
         after_step: Hook = lambda: None,
     ) -> tuple[float, float]:
         """One epoch at `position` = (epoch, epochs) of a cosine from `start_rate` to zero."""
-        epoch, epochs = position
-        steps = self._epoch.steps
         return self._epoch.train(
             self.model,
             self._optimizer,
-            learning_rate=lambda step: cosine(start_rate, epoch * steps + step, epochs * steps),
+            learning_rate=cosine_pass(start_rate, *position, self._epoch.steps),
             loss=loss_against(self._adversary),
             before_step=before_step,
             after_step=after_step,
         )
 
-    def _record(
-        self,
-        phase: str,
-        loss: float,
-        train_accuracy: float,
-        rho: float | None = None,
-        residuals: Residuals | None = None,
-    ) -> EpochRecord:
-        images = self._cohort.images
-        ends_stage = residuals is not None or self.finished
-        return EpochRecord(
-            trial_id=self.config.trial_id,
-            phase=phase,
-            epoch=self._done,
-            loss=loss,
-            train_accuracy=train_accuracy,
-            val_accuracy=accuracy(self.model, images, self._cohort.validation),
-            rho=rho,
-            primal_residual=None if residuals is None else residuals.primal,
-            dual_residual=None if residuals is None else residuals.dual,
-            attack_accuracy=self._attack_accuracy(ends_stage),
-        )
-
-    def _attack_accuracy(self, ends_stage: bool) -> float | None:
-        """Of the inner attacker at every epoch, or of the gap attack where there is none."""
+    def _attack_accuracy(self, *, ends_stage: bool) -> float | None:
+        """The inner attacker's at every epoch; without one, the gap attack's when a stage ends."""
         if self._adversary is not None:
             return self._adversary.accuracy()
         return self._gap_attack_accuracy() if ends_stage else None
 
     def _gap_attack_accuracy(self) -> float:
         """Balanced accuracy of "member iff classified correctly", cheap enough for every stage."""
-        images = self._cohort.images
-        members = accuracy(self.model, images, self._cohort.members)
-        non_members = accuracy(self.model, images, self._cohort.non_members)
+        images = self.cohort.images
+        members = accuracy(self.model, images, self.cohort.members)
+        non_members = accuracy(self.model, images, self.cohort.non_members)
         return 0.5 + (members - non_members) / 2
 
 
