@@ -1,14 +1,12 @@
 """The paper's f_A: the neural attack of Nasr et al. 2018 on (prediction, one-hot label)."""
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.attacks.early_stopping import Recipe, Rows, train_early_stopped
 from trainables.attacks.evidence import Evidence, Floats
 from trainables.attacks.features import log_probabilities
 from trainables.attacks.folds import Folds, cross_fit, inner_validation
@@ -36,6 +34,7 @@ def neural(
         torch.tensor(evidence.labels.astype(np.int64), device=device), n_classes
     ).float()
     targets = torch.tensor(evidence.is_member, dtype=torch.float32, device=device)
+    recipe = Recipe(epochs=epochs, batch_size=BATCH, learning_rate=LEARNING_RATE, patience=PATIENCE)
 
     def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
         purpose = f"neural-{scored[0]}-{len(scored)}"
@@ -51,8 +50,8 @@ def neural(
         with seeded_torch(seed, purpose):
             model = NeuralAttack(n_classes)
         model.to(device)
-        rows = (predictions, labels, targets)
-        _train(model, rows, (fit, validate), epochs, torch_generator(seed, purpose))
+        rows = Rows(inputs=(predictions, labels), is_member=targets, fit=fit, validate=validate)
+        train_early_stopped(model, rows, recipe, torch_generator(seed, purpose))
         with torch.inference_mode():
             seen = model(predictions[validate], labels[validate]).double().cpu().numpy()
             held = torch.from_numpy(scored).to(device)
@@ -60,41 +59,6 @@ def neural(
         return _platt(seen, targets[validate].cpu().numpy() > 0.5, unseen)
 
     return cross_fit(folds, fit_and_score)
-
-
-def _train(
-    model: NeuralAttack,
-    rows: tuple[Tensor, Tensor, Tensor],
-    parts: tuple[Tensor, Tensor],
-    epochs: int,
-    generator: torch.Generator,
-) -> None:
-    """Adam on binary cross-entropy; leaves the weights of the best validation loss."""
-    predictions, labels, targets = rows
-    fit, validate = parts
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    best, best_state, waited = math.inf, _copy(model), 0
-    for _ in range(epochs):
-        order = torch.randperm(len(fit), generator=generator).to(fit.device)
-        for batch in torch.split(fit[order], BATCH):
-            logits = model(predictions[batch], labels[batch])
-            loss = functional.binary_cross_entropy_with_logits(logits, targets[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        with torch.inference_mode():
-            logits = model(predictions[validate], labels[validate])
-            loss = functional.binary_cross_entropy_with_logits(logits, targets[validate])
-        waited += 1
-        if float(loss) < best:
-            best, best_state, waited = float(loss), _copy(model), 0
-        if waited >= PATIENCE:
-            break
-    model.load_state_dict(best_state)
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _platt(seen: Floats, is_member: NDArray[np.bool_], unseen: Floats) -> Floats:

@@ -7,8 +7,6 @@ an image that every attack here sees, and is left out.
 Notation: n images, k classes, r references, t tokens: the classes of largest probability.
 """
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.attacks.calibration import logistic_on
+from trainables.attacks.early_stopping import Recipe, Rows, train_early_stopped
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import log_probabilities, tempered
 from trainables.attacks.folds import Folds
@@ -31,10 +30,8 @@ HIDDEN, HEADS, LAYERS, FORWARD = 32, 4, 1, 64
 """Half the published width and a third of its depth: on LeNet-5's outputs the full width found
 0.001 nats more in one and a half times the time."""
 
-BATCH = 256
-LEARNING_RATE = 2e-3
-EPOCHS = 8
-PATIENCE = 2
+RECIPE = Recipe(epochs=8, batch_size=256, learning_rate=2e-3, patience=2)
+
 VALIDATION_SHARE = 0.2
 """Of the images, held out of the training in all references, to stop early."""
 
@@ -108,31 +105,13 @@ def _rows(trained_on: Bools, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _train(model: Samia, tokens: Tensor, trained_on: Bools, seed: int) -> None:
-    """Adam on binary cross-entropy; leaves the weights of the best validation loss."""
+    """Fit on the references' outputs; other images decide when to stop."""
     device = model.rank.device
-    rows = tokens.flatten(0, 1).to(device)
-    targets = torch.from_numpy(trained_on.ravel().astype(np.float32)).to(device)
     fit, validate = (part.to(device) for part in _rows(trained_on, seed))
-    generator = torch_generator(seed, "samia-batches")
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    best, best_state, waited = math.inf, _copy(model), 0
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(fit), generator=generator).to(device)
-        for batch in torch.split(fit[order], BATCH):
-            loss = functional.binary_cross_entropy_with_logits(model(rows[batch]), targets[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        with torch.inference_mode():
-            logits = model(rows[validate])
-            held = float(functional.binary_cross_entropy_with_logits(logits, targets[validate]))
-        waited += 1
-        if held < best:
-            best, best_state, waited = held, _copy(model), 0
-        if waited >= PATIENCE:
-            break
-    model.load_state_dict(best_state)
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    rows = Rows(
+        inputs=(tokens.flatten(0, 1).to(device),),
+        is_member=torch.from_numpy(trained_on.ravel().astype(np.float32)).to(device),
+        fit=fit,
+        validate=validate,
+    )
+    train_early_stopped(model, rows, RECIPE, torch_generator(seed, "samia-batches"))
