@@ -25,8 +25,8 @@ from trainables.data.cohort import copies_of_audited, for_population, reference_
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS, load_images, require_there
-from trainables.data.split import PARTS, Split, split_hashes
-from trainables.data.survey import Survey, survey
+from trainables.data.split import PARTS, STORED, Split, split_hashes
+from trainables.data.survey import Survey, survey_images
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import Outline, outline
 from trainables.models.imagenet import published_weights
@@ -67,7 +67,7 @@ class Inputs:
     @property
     def population(self) -> np.ndarray:
         """Positions of the images that RMIA compares with."""
-        return for_population(self.split.reference, self.split.copies)
+        return for_population(self.split.reserve, self.split.copies)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class Inputs:
         """The part of config.json that says which images were which."""
         return {
             "split_hashes": split_hashes(self.split),
-            "split_sizes": self.sizes,
+            "split_sizes": {STORED[part]: size for part, size in self.sizes.items()},
             "image_hashes": self.image_hashes,
             "duplicates": dataclasses.asdict(self.duplicates),
             "notes": list(self.notes),
@@ -102,7 +102,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     if options.dry_run:
         require_there(config.dataset, options.data_dir)
     images = load_images(config.dataset, options.data_dir)
-    seen = survey(config.dataset, images, spec)
+    seen = survey_images(config.dataset, images, spec)
     copies = seen.contents.copies
     split = split_without_copies_apart(
         images.labels, copies, config.duplicates, spec.fractions, derive_seed(config.seed, "split")

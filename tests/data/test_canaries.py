@@ -9,7 +9,7 @@ from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.split import five_way_split
 
 LABELS = np.repeat(np.arange(4), 100)
-EVEN = dict.fromkeys(("members", "non_members", "validation", "test", "reference"), 0.2)
+EVEN = dict.fromkeys(("members", "non_members", "validation", "test", "reserve"), 0.2)
 SPLIT = five_way_split(LABELS, EVEN, 0)
 
 

@@ -10,7 +10,7 @@ from trainables.data.split import five_way_split
 from trainables.defenses.minmax import Adversary
 from trainables.models.building import build_model
 
-PARTS = ("members", "non_members", "validation", "test", "reference", "population")
+PARTS = ("members", "non_members", "validation", "test", "reserve", "population")
 
 
 def test_no_image_of_a_cohort_is_for_two_things(mnist5k_cohort: Cohort) -> None:
@@ -23,7 +23,7 @@ def test_both_halves_hold_as_many_of_each_class(mnist5k_cohort: Cohort) -> None:
     labels = mnist5k_cohort.images.labels
     one, two = (
         np.bincount(labels[getattr(mnist5k_cohort, name)], minlength=10)
-        for name in ("reference", "population")
+        for name in ("reserve", "population")
     )
     assert np.abs(one - two).max() <= 1
 
@@ -31,15 +31,15 @@ def test_both_halves_hold_as_many_of_each_class(mnist5k_cohort: Cohort) -> None:
 @given(st.integers(2, 40), st.integers(0, 5))
 def test_the_halves_are_disjoint_in_any_split_and_always_the_same(each: int, seed: int) -> None:
     labels = np.repeat(np.arange(3), 5 * each)
-    parts = ("members", "non_members", "validation", "test", "reference")
-    reference = five_way_split(labels, dict.fromkeys(parts, 0.2), seed).reference
-    before = reference.copy()
-    one, two = for_defences(reference), for_population(reference)
-    assert set(one.tolist()) | set(two.tolist()) == set(reference.tolist())
+    parts = ("members", "non_members", "validation", "test", "reserve")
+    reserve = five_way_split(labels, dict.fromkeys(parts, 0.2), seed).reserve
+    before = reserve.copy()
+    one, two = for_defences(reserve), for_population(reserve)
+    assert set(one.tolist()) | set(two.tolist()) == set(reserve.tolist())
     assert not set(one.tolist()) & set(two.tolist())
     assert len(one) - len(two) in (0, 1)
-    assert (for_defences(reference) == one).all()
-    assert (reference == before).all()
+    assert (for_defences(reserve) == one).all()
+    assert (reserve == before).all()
 
 
 @pytest.mark.parametrize("size", [2, 4999, 5000, 60_000])

@@ -63,7 +63,7 @@ def test_copies_kept_together_are_in_one_part_of_a_stratified_and_fixed_split(
         for label in np.unique(classes_of):
             share = (classes_of == label).sum() * fractions[part]
             found = (classes_of[indices] == label).sum()
-            lost = 4 * (most - 1) if part == "reference" else 0  # the last part bears it
+            lost = 4 * (most - 1) if part == "reserve" else 0  # the last part bears it
             assert share - 1 - lost < found <= share + 1e-6
     assert Duplicates.of(labels, copies, split).member_and_non_member == 0
 
@@ -168,8 +168,8 @@ def test_halves_without_copies_are_those_of_always() -> None:
 def test_rmia_compares_with_no_copy_of_what_a_defence_trains_on() -> None:
     labels, copies = data(5, 300, 4, 2)
     split = split_without_copies_apart(labels, copies, "together", EVEN, 0)
-    ours, others = for_defences(split.reference), for_population(split.reference)
+    ours, others = for_defences(split.reserve), for_population(split.reserve)
     assert set(copies[ours].tolist()) & set(copies[others].tolist())  # alternating parts them
-    population = for_population(split.reference, split.copies)
+    population = for_population(split.reserve, split.copies)
     assert not set(copies[ours].tolist()) & set(copies[population].tolist())
     assert set(population.tolist()) < set(others.tolist())

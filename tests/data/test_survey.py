@@ -11,7 +11,7 @@ from PIL import Image
 from trainables.base.errors import InvalidInput
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS, load_images
-from trainables.data.survey import survey
+from trainables.data.survey import survey_images
 
 SPEC = DATASETS["mnist"]
 
@@ -49,30 +49,30 @@ def spec_of(images: Images):
 )
 def test_data_that_nobody_can_learn_from_are_refused_in_one_line(images, says) -> None:
     with pytest.raises(InvalidInput, match=f"data set 'mine'.*{says}") as caught:
-        survey("mine", images, SPEC)
+        survey_images("mine", images, SPEC)
     assert "\n" not in str(caught.value)
 
 
 def test_tidy_data_have_nothing_to_say(mnist5k: Images) -> None:
-    assert survey("mnist5k", mnist5k, DATASETS["mnist5k"]).notes == ()
+    assert survey_images("mnist5k", mnist5k, DATASETS["mnist5k"]).notes == ()
 
 
 def test_some_images_of_one_colour_are_counted_in_every_channel() -> None:
     images = noise(shape=(3, 8, 8))
     few = changed(images, slice(0, 3), np.array([9, 80, 200])[:, None, None])
     few = changed(few, (4, 0), 7)  # one channel of three
-    (note,) = survey("mine", few, spec_of(few)).notes
+    (note,) = survey_images("mine", few, spec_of(few)).notes
     assert note == "3 of 60 images are of one colour throughout"
 
 
 def test_rows_of_a_table_are_no_pictures_of_one_colour() -> None:
     images = noise(shape=(20, 1, 1))
-    assert survey("mine", images, spec_of(images)).notes == ()
+    assert survey_images("mine", images, spec_of(images)).notes == ()
 
 
 def test_classes_without_images_are_counted() -> None:
     images = dataclasses.replace(noise(), labels=np.arange(60) % 7)
-    (note,) = survey("mine", images, spec_of(images)).notes
+    (note,) = survey_images("mine", images, spec_of(images)).notes
     assert note == "3 of 10 classes have no images"
 
 
@@ -81,13 +81,13 @@ def test_pixels_far_from_the_declared_statistics_are_said(scale) -> None:
     """As when somebody scales images to [0, 1] or takes 4-bit ones for 8."""
     images = noise()
     dark = changed(images, slice(None), (images.pixels * scale + 0.5).astype(np.uint8))
-    (note,) = survey("mine", dark, spec_of(images)).notes
+    (note,) = survey_images("mine", dark, spec_of(images)).notes
     assert note.startswith("Images are normalised with the declared mean 0.499 and std 0.289, far ")
     assert "of 60 images: 0.0" in note
 
 
 def test_the_sample_is_what_numpy_says(mnist5k: Images) -> None:
-    sample = survey("mnist5k", mnist5k, DATASETS["mnist5k"]).sample
+    sample = survey_images("mnist5k", mnist5k, DATASETS["mnist5k"]).sample
     rows = mnist5k.pixels[np.linspace(0, 4999, 1000).astype(int)]
     assert (sample.count, sample.heights, sample.widths) == (1000, (28, 28), (28, 28))
     assert sample.mean == pytest.approx([rows.mean() / 255])
@@ -103,7 +103,7 @@ def folder(imagenet_folder: Path, tmp_path: Path) -> Path:
 
 
 def looked_at(folder: Path):
-    return survey("imagenet", load_images("imagenet", folder), DATASETS["imagenet"])
+    return survey_images("imagenet", load_images("imagenet", folder), DATASETS["imagenet"])
 
 
 def test_files_are_sampled_decoded_and_cropped_and_what_was_left_out_is_said(folder) -> None:

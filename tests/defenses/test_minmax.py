@@ -28,8 +28,8 @@ EVALUATED = ("non_members", "validation", "test")
 
 @pytest.fixture(scope="module")
 def cohort(mnist5k_cohort: Cohort) -> Cohort:
-    """96 members, 64 reference images and as few of the others."""
-    sizes = {"members": 96, "reference": 64, **dict.fromkeys(EVALUATED, 40)}
+    """96 members, 64 images in reserve and as few of the others."""
+    sizes = {"members": 96, "reserve": 64, **dict.fromkeys(EVALUATED, 40)}
     parts = {}
     for name, size in sizes.items():
         whole = getattr(mnist5k_cohort, name)  # in order of class: take evenly
@@ -159,7 +159,7 @@ def algorithm_1(network: nn.Module, cohort: Cohort, inner_steps: int, seed: int)
     network.eval()
     for _ in range(inner_steps):
         terms = []
-        for part in (cohort.members, cohort.reference):
+        for part in (cohort.members, cohort.reserve):
             chosen = part[torch.randint(len(part), (BATCH,), generator=generator)]
             with torch.no_grad():
                 answer = network(cohort.images.batch(chosen)).softmax(1)
@@ -206,7 +206,7 @@ def test_the_attacker_climbs(cohort: Cohort, memorised: dict[str, Tensor]) -> No
 
     def gain() -> float:
         terms = []
-        for part, sign in ((cohort.members, 1), (cohort.reference, -1)):
+        for part, sign in ((cohort.members, 1), (cohort.reserve, -1)):
             with torch.no_grad():
                 answer = network(cohort.images.batch(part)).softmax(1)
                 one_hot = functional.one_hot(cohort.images.labels[part], 10).float()
@@ -334,14 +334,14 @@ def test_no_image_that_anything_is_measured_on_changes_the_model(
     for seen in (
         cohort,
         with_noise_instead_of(cohort, EVALUATED),
-        with_noise_instead_of(cohort, ("reference",)),
+        with_noise_instead_of(cohort, ("reserve",)),
     ):
         run = new_run(trial(defense), seen, start())
         finish(run)
         models.append(values(run.model))
-    clean, poisoned, other_reference = models
+    clean, poisoned, other_reserve = models
     assert same(clean, poisoned)
-    assert not same(clean, other_reference)
+    assert not same(clean, other_reserve)
 
 
 # --- in a run -------------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ def test_the_attacker_s_accuracy_is_balanced_and_of_the_answers_in_evaluation_mo
     beside = adversary(network, cohort, inner_steps=300)
     beside.loss(*some_members(network, cohort))
     right = []
-    for part, is_member in ((cohort.members, True), (cohort.reference, False)):
+    for part, is_member in ((cohort.members, True), (cohort.reserve, False)):
         for index in part:  # oracle: one image at a time
             with torch.no_grad():
                 answer = network.eval()(cohort.images.batch(index[None])).softmax(1)

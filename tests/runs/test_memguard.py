@@ -105,8 +105,8 @@ def test_nothing_is_fitted_on_an_image_that_anything_is_measured_on(
         for cohort in (mnist5k_cohort, others)
     )
     assert torch.equal(one, two)
-    reference = with_noise_instead_of(mnist5k_cohort, ("reference",))
-    assert not torch.equal(one, MemGuardRun(trial(0.02), reference, dense).predict(members))
+    reserve = with_noise_instead_of(mnist5k_cohort, ("reserve",))
+    assert not torch.equal(one, MemGuardRun(trial(0.02), reserve, dense).predict(members))
 
 
 @pytest.mark.parametrize("budget", [0.02, 2.0])

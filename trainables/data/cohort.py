@@ -25,10 +25,10 @@ class Cohort:
     non_members: Tensor
     validation: Tensor
     test: Tensor
-    reference: Tensor
+    reserve: Tensor
     """In no other part: what a defence may train on beside the members."""
     population: Tensor
-    """In no other part, nor in `reference`: what RMIA compares the audited images with."""
+    """In no other part, nor in `reserve`: what RMIA compares the audited images with."""
     audited: Tensor
     """D then D': the images whose membership an attack guesses."""
 
@@ -59,8 +59,8 @@ class Cohort:
             non_members=non_members,
             validation=on_device(split.validation),
             test=on_device(split.test),
-            reference=on_device(for_defences(split.reference)),
-            population=on_device(for_population(split.reference, split.copies)),
+            reserve=on_device(for_defences(split.reserve)),
+            population=on_device(for_population(split.reserve, split.copies)),
             audited=torch.cat([members, non_members]),
             pretrained=pretrained,
             copies=copies_of_audited(split),
@@ -79,22 +79,22 @@ class Cohort:
         )
 
 
-def for_defences(reference: np.ndarray) -> np.ndarray:
-    """Every second image of the reference part: some defences train on it.
+def for_defences(reserve: np.ndarray) -> np.ndarray:
+    """Every second image of the reserve: some defences train on it.
 
     An audit that compared a model with images it had trained on would understate the leak.
     """
-    return reference[::2]
+    return reserve[::2]
 
 
-def for_population(reference: np.ndarray, copies: Indices | None = None) -> np.ndarray:
-    """Of the other images of the reference part at most MOST_POPULATION, evenly spread.
+def for_population(reserve: np.ndarray, copies: Indices | None = None) -> np.ndarray:
+    """At most MOST_POPULATION of the other images of the reserve, evenly spread.
 
     copies: as in `Split`; copies of what a defence trains on are left out.
     """
-    others = reference[1::2]
+    others = reserve[1::2]
     if copies is not None:
-        others = others[~np.isin(copies[others], copies[for_defences(reference)])]
+        others = others[~np.isin(copies[others], copies[for_defences(reserve)])]
     chosen = np.linspace(0, len(others) - 1, min(len(others), MOST_POPULATION)).astype(np.int64)
     return others[chosen]
 

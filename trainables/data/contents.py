@@ -18,7 +18,7 @@ from PIL import Image
 
 from trainables.base.errors import InvalidInput
 from trainables.data.images import ImageFiles, Images
-from trainables.data.split import PARTS, Indices, Split
+from trainables.data.split import PARTS, STORED, Indices, Split
 
 ENDS = 4096
 """Bytes read at the beginning and at the end of a file."""
@@ -60,7 +60,7 @@ class Contents:
         return cls(identities=identities, copies=_first_positions(digests))
 
     def hashes(self, labels: Indices, split: Split) -> dict[str, str]:
-        """Part -> SHA-256 of its images and labels, in their order.
+        """Stored name of each part -> SHA-256 of its images and labels, in their order.
 
         labels: (n,) as they are in the data.
         """
@@ -70,7 +70,7 @@ class Contents:
             digest = hashlib.sha256()
             for position in getattr(split, part).tolist():
                 digest.update(self.identities[position] + numbers[position].tobytes())
-            found[part] = digest.hexdigest()
+            found[STORED[part]] = digest.hexdigest()
         return found
 
 

@@ -22,7 +22,7 @@ EVEN = {
     "non_members": 1 / 5,
     "validation": 1 / 5,
     "test": 1 / 5,
-    "reference": 1 / 5,
+    "reserve": 1 / 5,
 }
 """mnist5k: 1,000 images in each part."""
 
@@ -31,7 +31,7 @@ LARGE = {
     "non_members": 1 / 3,
     "validation": 1 / 12,
     "test": 1 / 12,
-    "reference": 1 / 6,
+    "reserve": 1 / 6,
 }
 """CIFAR: 20,000 members, 20,000 non-members, 5,000 and 5,000, 10,000 in reserve."""
 
@@ -41,7 +41,7 @@ HUGE = {
     "non_members": 1 / 10,
     "validation": 1 / 40,
     "test": 1 / 40,
-    "reference": 1 / 10,
+    "reserve": 1 / 10,
 }
 """ImageNet: 133,000 members; the logits of all audited images, 1 GB a model, bound it."""
 

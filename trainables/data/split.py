@@ -15,8 +15,11 @@ Indices = NDArray[np.int64]
 Units = list[list[int]]
 """Positions that are dealt together: the copies of one image."""
 
-PARTS = ("members", "non_members", "validation", "test", "reference")
+PARTS = ("members", "non_members", "validation", "test", "reserve")
 """What each image is for; no image is for two things."""
+
+STORED = {part: part for part in PARTS} | {"reserve": "reference"}
+"""Part -> its name in config.json, where `reserve` has always been called `reference`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Split:
     test: Indices
     """Reported once, for the baseline and for confirmed vectors."""
 
-    reference: Indices
+    reserve: Indices
     """Half for what defences train on, half for what RMIA compares with (data/cohort.py)."""
 
     copies: Indices | None = None
@@ -75,7 +78,7 @@ def five_way_split(
 def _dealt(units: Units, fractions: Mapping[str, float]) -> dict[str, list[int]]:
     """Part -> positions. Of an image with more copies than a part has room, the rest is left out.
 
-    So members and non-members are equally many of each class, and `reference` bears what is lost.
+    So members and non-members are equally many of each class, and `reserve` bears what is lost.
     """
     sizes = _sizes(sum(map(len, units)), fractions)
     while max(map(len, units)) > max(1, room := min(sizes.values())):
@@ -116,8 +119,8 @@ def _sizes(count: int, fractions: Mapping[str, float]) -> dict[str, int]:
 
 
 def split_hashes(split: Split) -> dict[str, str]:
-    """Part -> SHA-256 of its positions as little-endian int64."""
+    """Stored name of each part -> SHA-256 of its positions as little-endian int64."""
     return {
-        part: hashlib.sha256(getattr(split, part).astype("<i8").tobytes()).hexdigest()
+        STORED[part]: hashlib.sha256(getattr(split, part).astype("<i8").tobytes()).hexdigest()
         for part in PARTS
     }

@@ -50,7 +50,7 @@ class Survey:
     """Sentences about what a user should know of it."""
 
 
-def survey(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> Survey:
+def survey_images(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> Survey:
     """Look at the data set `name`. Raises InvalidInput for data that no network can learn from.
 
     All files are opened for it, and some decoded; images in memory are all looked at.

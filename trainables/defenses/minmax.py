@@ -1,6 +1,6 @@
 """Min-Max: the classifier's loss holds the gain of an attacker that trains beside it (eq. 3).
 
-Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the reference part of
+Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the reserve of
 the split: in no set that anything is measured on (the published code takes the test set).
 """
 
@@ -64,7 +64,7 @@ class Adversary:
         """Balanced accuracy of f_A at 0.5 on all of D and D', as the classifier answers now."""
         images, shares = self._cohort.images, []
         weights = dict(self.attack.named_parameters())
-        for part, side in ((self._cohort.members, 1), (self._cohort.reference, -1)):
+        for part, side in ((self._cohort.members, 1), (self._cohort.reserve, -1)):
             logits = predict(self._classifier, images, part)
             scores = self._scores(weights, logits, images.labels[part])
             shares.append(float((scores.sign() * side + 1).double().mean()) / 2)  # undecided: half
@@ -90,7 +90,7 @@ class Adversary:
         The classifier stands still meanwhile, so one forward pass answers for all steps.
         """
         steps = [
-            torch.cat([self._drawn(self._cohort.members), self._drawn(self._cohort.reference)])
+            torch.cat([self._drawn(self._cohort.members), self._drawn(self._cohort.reserve)])
             for _ in range(self._inner_steps)
         ]
         labels = self._cohort.images.labels

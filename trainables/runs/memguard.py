@@ -20,13 +20,13 @@ class MemGuardRun(LoadedDense):
     def __init__(self, config: TrialConfig, cohort: Cohort, weights: Mapping[str, Tensor]) -> None:
         """weights: the dense model's state dict.
 
-        The defender knows members and the reference part, nothing that anything is measured on.
+        The defender knows members and the reserve, nothing that anything is measured on.
         """
         super().__init__(config, cohort, weights)
         self._distortion = config.parameters["distortion"]
         members, others = (
             super(MemGuardRun, self).predict(part).softmax(1)
-            for part in (cohort.members, cohort.reference)
+            for part in (cohort.members, cohort.reserve)
         )
         self._attacker = fit_attacker(members, others, config.seed)
         generator = torch_generator(config.seed, "memguard-coin")
