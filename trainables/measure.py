@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
-from trainables.attacks.strongest import audit
+from trainables.attacks.strongest import strongest_attack
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.registry import DEFENSES
@@ -50,7 +50,7 @@ def released_logits(run: Run, indices: Tensor) -> np.ndarray:
     return run.predict(indices).cpu().numpy()
 
 
-def evidence(
+def evidence_of(
     logits: np.ndarray, cohort: Cohort, reference: ReferenceEvidence | None = None
 ) -> Evidence:
     """The attacks' view of a model trained on the cohort's members."""
@@ -69,7 +69,7 @@ def released_accuracy(run: Run, cohort: Cohort, indices: Tensor) -> float:
     return float(correct.double().mean())
 
 
-def measure(
+def measure_model(
     run: Run,
     config: TrialConfig,
     cohort: Cohort,
@@ -77,8 +77,8 @@ def measure(
     reference: ReferenceEvidence | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
-    found = audit(
-        evidence(released_logits(run, cohort.audited), cohort, reference),
+    found = strongest_attack(
+        evidence_of(released_logits(run, cohort.audited), cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,

@@ -25,7 +25,7 @@ from trainables.data.images import Images
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
 from trainables.defenses.registry import DEFENSES
-from trainables.measure import evidence, released_logits, size
+from trainables.measure import evidence_of, released_logits, size
 from trainables.models.macs import count_macs
 from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS
@@ -144,7 +144,7 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
         while not run.finished:
             run.advance()
         size(run.model, shape, config.defense)
-        evidence(released_logits(run, cohort.audited), cohort)
+        evidence_of(released_logits(run, cohort.audited), cohort)
         with tempfile.TemporaryDirectory() as folder:
             save_weights(run.model, Path(folder) / "model.safetensors")
 

@@ -24,7 +24,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
-from trainables.measure import measure, released_logits, size
+from trainables.measure import measure_model, released_logits, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.outcome import Bounds
@@ -66,7 +66,7 @@ class Shared:
     """cpu | cuda: where trials run."""
 
     references: dict[str, np.ndarray]
-    """Name of a vector -> (references, |D| + |D'|, classes): its matched references' logits."""
+    """Name of a set of matched references -> their logits, (references, |D| + |D'|, classes)."""
 
     pretrained: dict[str, np.ndarray] | None = None
     """State dict that every network of the run starts from."""
@@ -97,8 +97,8 @@ class Job:
     reference: int | None = None
     """Train on this reference's half instead of on the members."""
 
-    vector: str | None = None
-    """Name of the matched references to attack with; None for the family alone."""
+    matched_references: str | None = None
+    """Name of the set in `Shared.references` to attack with; None for the family alone."""
 
     keep_model: bool = False
     """Leave the weights, masks and logits in the last checkpoint."""
@@ -274,9 +274,9 @@ class Trial(tune.Trainable):
         return self._before_s + time.monotonic() - self._began
 
     def _reference_evidence(self) -> ReferenceEvidence | None:
-        if self._job.vector is None:
+        if self._job.matched_references is None:
             return None
-        logits = self._shared.references[self._job.vector]
+        logits = self._shared.references[self._job.matched_references]
         return ReferenceEvidence(logits=logits, trained_on=self._shared.halves[: len(logits)])
 
     def _result(self, error: str | None) -> dict[str, Any]:
@@ -284,7 +284,7 @@ class Trial(tune.Trainable):
         shape = DATASETS[trial.dataset].image_shape
         finished = run.finished and error is None
         if finished and job.reference is None and job.dense is not None:
-            measured = measure(
+            measured = measure_model(
                 run, trial, self._members_cohort(), shape, self._reference_evidence()
             )
         else:

@@ -132,7 +132,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, se
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        vector=vector_name(rank) if config.references else None,
+        matched_references=vector_name(rank) if config.references else None,
         keep_model=True,
     )
 

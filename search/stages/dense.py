@@ -106,7 +106,7 @@ def _measure(
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
-        vector=BASELINE if references else None,
+        matched_references=BASELINE if references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
     run_stage(

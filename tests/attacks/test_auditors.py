@@ -11,7 +11,7 @@ from trainables.attacks.auditors import AUDITORS, audit_scores, calibrated_score
 from trainables.attacks.evidence import ReferenceEvidence
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
-from trainables.attacks.rmia import GAMMA, OFFSET, Population, rmia
+from trainables.attacks.rmia import GAMMA, OFFSET, Population, rmia_scores
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_rmia_is_the_share_of_the_population_with_a_smaller_ratio(audited):
         np.mean(ratio(own[i], others[~evidence.reference.trained_on[:, i], i]) > GAMMA * z_ratios)
         for i in range(40)
     ]
-    np.testing.assert_allclose(rmia(evidence, population), expected)
+    np.testing.assert_allclose(rmia_scores(evidence, population), expected)
 
 
 @pytest.mark.parametrize("kind", sorted(AUDITORS))
@@ -81,7 +81,7 @@ def test_beside_lira_rmia_is_given_the_first_few_references(count, audited):
         ),
     )
     fewer = dataclasses.replace(population, reference=population.reference[:count])
-    np.testing.assert_array_equal(scores[f"rmia-{count}"], rmia(few, fewer))
+    np.testing.assert_array_equal(scores[f"rmia-{count}"], rmia_scores(few, fewer))
 
 
 def test_two_references_are_enough_for_every_audit(audited):

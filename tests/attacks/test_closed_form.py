@@ -31,7 +31,7 @@ from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.lira import offline, online
 from trainables.attacks.registry import ATTACKS, CONSTANT, Setting
-from trainables.attacks.rmia import OFFSET, Population, rmia
+from trainables.attacks.rmia import OFFSET, Population, rmia_scores
 from trainables.attacks.strongest import tpr_at
 from trainables.config import AttackConfig
 from trainables.records import ADAPTIVE, REFERENCE, SAMIA
@@ -259,7 +259,7 @@ def ratios_of_two_normals(shift, *, n=10_000, m=10_000, references=4, seed=0):
 def test_rmia_ranks_two_normals_against_the_population(shift):
     """A non-member's score is uniform, like a p-value; the member's TPR follows from the normal."""
     evidence, population = ratios_of_two_normals(shift)
-    scores, members = rmia(evidence, population), evidence.is_member
+    scores, members = rmia_scores(evidence, population), evidence.is_member
     assert kstest(scores[~members], "uniform").statistic < 1.95 * math.sqrt(1 / 5000 + 1 / 10_000)
     for rate in (0.01, 0.1, 0.5):
         share = np.mean(scores[members] >= 1 - rate)
@@ -274,7 +274,7 @@ def test_rmia_ranks_two_normals_against_the_population(shift):
 
 def test_rmia_finds_full_memorisation_whole():
     evidence, population = ratios_of_two_normals(25.0, n=4000)
-    scores, members = rmia(evidence, population), evidence.is_member
+    scores, members = rmia_scores(evidence, population), evidence.is_member
     assert (scores[members] == 1).all()
     assert scores[~members].max() < 1 or (scores[~members] == 1).mean() < 0.002
     folds = stratified_folds(evidence, 3, np.random.default_rng(0))

@@ -11,7 +11,12 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.metrics import mutual_info_score
 
-from trainables.attacks.divergence import bin_count, divergence, output_divergence, quantile_bins
+from trainables.attacks.divergence import (
+    bin_count,
+    jensen_shannon,
+    output_divergence,
+    quantile_bins,
+)
 from trainables.attacks.evidence import Evidence
 
 
@@ -33,7 +38,7 @@ def over_seeds(shift, *, n=2000, seeds=60):
     for seed in range(seeds):
         generator = np.random.default_rng(seed)
         is_member = half_of(n, generator)
-        estimate = divergence(generator.normal(size=n) + shift * is_member, is_member)
+        estimate = jensen_shannon(generator.normal(size=n) + shift * is_member, is_member)
         found.append((estimate.value, estimate.standard_error))
     return np.array(found)
 
@@ -57,7 +62,9 @@ def test_without_a_leak_it_is_zero_but_for_noise(n):
 
 def test_full_separation_is_log_two():
     is_member = half_of(2000, np.random.default_rng(0))
-    estimate = divergence(np.random.default_rng(1).normal(size=2000) + 100 * is_member, is_member)
+    estimate = jensen_shannon(
+        np.random.default_rng(1).normal(size=2000) + 100 * is_member, is_member
+    )
     assert estimate.value == pytest.approx(math.log(2), abs=0.005)
     assert estimate.standard_error < 0.005
 
@@ -70,7 +77,7 @@ def test_correct_or_not_as_the_only_difference_needs_no_more_than_two_values():
     p, q = np.array([0.9, 0.1]), np.array([0.6, 0.4])
     mean = (p + q) / 2
     js = (np.sum(p * np.log(p / mean)) + np.sum(q * np.log(q / mean))) / 2
-    assert divergence(statistic, is_member).value == pytest.approx(js - 1 / 4000)
+    assert jensen_shannon(statistic, is_member).value == pytest.approx(js - 1 / 4000)
 
 
 @given(
@@ -82,7 +89,7 @@ def test_before_the_correction_it_is_the_mutual_information_of_bin_and_membershi
     bins = quantile_bins(values.astype(float), bin_count(60))
     cells = len(set(zip(bins.tolist(), is_member.tolist(), strict=True)))
     excess = (cells - len(np.unique(bins)) - 1) / 120
-    found = divergence(values.astype(float), is_member)
+    found = jensen_shannon(values.astype(float), is_member)
     assert found.value + excess == pytest.approx(mutual_info_score(is_member, bins), abs=1e-9)
     assert found.standard_error >= 0
 
@@ -91,7 +98,7 @@ def test_a_monotone_change_of_the_statistic_changes_nothing():
     generator = np.random.default_rng(0)
     is_member = half_of(500, generator)
     statistic = generator.normal(size=500) + is_member
-    assert divergence(np.exp(statistic), is_member) == divergence(statistic, is_member)
+    assert jensen_shannon(np.exp(statistic), is_member) == jensen_shannon(statistic, is_member)
 
 
 @pytest.mark.parametrize("factor", [0.1, 10.0])

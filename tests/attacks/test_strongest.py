@@ -13,7 +13,12 @@ from scipy.stats import norm
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.registry import ATTACKS
-from trainables.attacks.strongest import audit, balanced_accuracy, strongest_by_fold, tpr_at
+from trainables.attacks.strongest import (
+    balanced_accuracy,
+    strongest_attack,
+    strongest_by_fold,
+    tpr_at,
+)
 from trainables.config import AttackConfig
 from trainables.records import WITH_REFERENCES
 
@@ -60,7 +65,7 @@ def js_of_normals(shift):
 
 @pytest.fixture(scope="module")
 def audits_without_leak():
-    return [audit(without_leak(seed), CHEAP, seed) for seed in range(8)]
+    return [strongest_attack(without_leak(seed), CHEAP, seed) for seed in range(8)]
 
 
 @pytest.mark.slow
@@ -79,7 +84,7 @@ def test_without_leak_the_choice_of_the_strongest_is_not_biased_upward(audits_wi
 
 
 def test_random_labels_learned_by_heart_leak_nearly_everything():
-    found = audit(memorised(0), CHEAP, 0)
+    found = strongest_attack(memorised(0), CHEAP, 0)
     ideal = np.log(1 / 1.1) + 0.9 * np.log(1) + 0.1 * np.log(0.1 / 1.1)  # a tenth is guessed right
     assert found.excess_gain == pytest.approx(
         ideal + math.log(4), abs=4 * found.attack_gain_se + 0.03
@@ -89,7 +94,7 @@ def test_random_labels_learned_by_heart_leak_nearly_everything():
 def test_members_told_apart_by_certainty_leak_log_4():
     evidence = memorised(1)
     surer = evidence.logits * np.where(evidence.is_member, 1, 0.3)[:, None]
-    found = audit(dataclasses.replace(evidence, logits=surer), CHEAP, 0)
+    found = strongest_attack(dataclasses.replace(evidence, logits=surer), CHEAP, 0)
     assert 1.2 <= found.excess_gain <= math.log(4)
     assert found.attack_auc > 0.99
     assert found.attack_accuracy > 0.98
@@ -98,7 +103,7 @@ def test_members_told_apart_by_certainty_leak_log_4():
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
 def test_two_normals_leak_nearly_twice_their_js_divergence(shift):
-    found = audit(two_normals(shift, 0, n=3000), CHEAP, 0)
+    found = strongest_attack(two_normals(shift, 0, n=3000), CHEAP, 0)
     twice = 2 * js_of_normals(shift)
     assert found.excess_gain <= twice + 3 * found.attack_gain_se
     assert found.excess_gain >= twice - 3 * found.attack_gain_se - 0.01
@@ -110,11 +115,11 @@ def test_two_normals_leak_nearly_twice_their_js_divergence(shift):
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
 def test_the_divergence_is_measured_apart_from_the_attacks(shift):
     evidence = two_normals(shift, 0, n=3000)
-    found = audit(evidence, CHEAP, 0)
+    found = strongest_attack(evidence, CHEAP, 0)
     assert found.js_divergence == pytest.approx(
         js_of_normals(shift), abs=3 * found.js_divergence_se + 0.002
     )
-    assert audit(evidence, CHEAP, 1).js_divergence == found.js_divergence
+    assert strongest_attack(evidence, CHEAP, 1).js_divergence == found.js_divergence
 
 
 def test_js_of_normals_agrees_with_the_mutual_information_of_membership():
@@ -127,21 +132,23 @@ def test_js_of_normals_agrees_with_the_mutual_information_of_membership():
 @pytest.mark.parametrize("factor", [0.1, 10.0])
 def test_a_model_cannot_look_private_by_scaling_its_logits(factor):
     evidence = two_normals(1.0, 1, n=1500)
-    plain = audit(evidence, CHEAP, 0)
-    scaled = audit(dataclasses.replace(evidence, logits=evidence.logits * factor), CHEAP, 0)
+    plain = strongest_attack(evidence, CHEAP, 0)
+    scaled = strongest_attack(
+        dataclasses.replace(evidence, logits=evidence.logits * factor), CHEAP, 0
+    )
     assert scaled.excess_gain >= plain.excess_gain - plain.attack_gain_se
     assert scaled.attack_auc == pytest.approx(plain.attack_auc, abs=0.015)
 
 
 def test_scaled_logits_without_leak_gain_no_less_than_nothing():
     evidence = without_leak(11)
-    found = audit(dataclasses.replace(evidence, logits=evidence.logits * 10), CHEAP, 0)
+    found = strongest_attack(dataclasses.replace(evidence, logits=evidence.logits * 10), CHEAP, 0)
     assert found.attack_gain >= NO_LEAK - 3 * found.attack_gain_se - 1e-9
     assert abs(found.attack_auc - 0.5) < 0.08
 
 
 def test_columns_agree_with_one_another():
-    found = audit(two_normals(1.0, 2, n=400), CHEAP, 0)
+    found = strongest_attack(two_normals(1.0, 2, n=400), CHEAP, 0)
     assert found.excess_gain == pytest.approx(found.attack_gain + math.log(4))
     assert 0 <= found.tpr_at_01pct_fpr <= found.tpr_at_1pct_fpr <= 1
     assert found.strongest_attack in found.attack_gains
@@ -157,13 +164,13 @@ def test_every_attack_is_named_and_those_with_references_iff_it_has_them(referen
         inside = np.array([half, ~half, half, ~half])
         outputs = generator.normal(size=(references, 200, 2))
         evidence = dataclasses.replace(evidence, reference=ReferenceEvidence(outputs, inside))
-    names = set(audit(evidence, CHEAP, 0).attack_gains)
+    names = set(strongest_attack(evidence, CHEAP, 0).attack_gains)
     assert names == set(ATTACKS) - (frozenset() if references else WITH_REFERENCES)
 
 
 def test_the_seed_alone_decides_an_audit():
     evidence = two_normals(1.0, 4, n=300)
-    first, again, other = (audit(evidence, CHEAP, seed) for seed in (5, 5, 6))
+    first, again, other = (strongest_attack(evidence, CHEAP, seed) for seed in (5, 5, 6))
     assert first == again
     assert first != other
 

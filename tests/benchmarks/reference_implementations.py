@@ -47,7 +47,7 @@ from trainables.attacks.features import correctness, modified_entropy, scaled_co
 from trainables.attacks.folds import Folds, cross_fit, stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.registry import ATTACKS, Setting
-from trainables.attacks.rmia import OFFSET, Population, rmia
+from trainables.attacks.rmia import OFFSET, Population, rmia_scores
 from trainables.attacks.strongest import balanced_accuracy, tpr_at
 from trainables.base.seeding import derive_seed, numpy_generator
 from trainables.config import TrialConfig
@@ -359,7 +359,7 @@ def compare_leakpro(evidence: Evidence, population: Population) -> None:
     )
     attack._run_attack()
     theirs = attack.in_member_signals[:, 0]
-    say("LeakPro", "RMIA offline, temperature 1", apart(rmia(evidence, population), theirs))
+    say("LeakPro", "RMIA offline, temperature 1", apart(rmia_scores(evidence, population), theirs))
 
 
 def _own_probabilities(logits: np.ndarray, labels: np.ndarray) -> Floats:
@@ -382,9 +382,9 @@ def compare_meter(evidence: Evidence, population: Population) -> None:
     half = REFERENCES // 2
     fewer = Population(population.target, population.reference[:half], population.labels)
     exact = run_rmia(*x, z, others[:half].T, OFFSET, half)
-    say("ML Privacy Meter", "RMIA, 8 references of z", apart(rmia(evidence, fewer), exact))
+    say("ML Privacy Meter", "RMIA, 8 references of z", apart(rmia_scores(evidence, fewer), exact))
     plain = run_rmia(*x, z, others.T, OFFSET)
-    ours = rmia(evidence, population)
+    ours = rmia_scores(evidence, population)
     say("ML Privacy Meter", "RMIA, as it is", ranked(ours, plain, evidence.is_member))
 
 
@@ -448,7 +448,7 @@ def compare_privacy_guard(evidence: Evidence, population: Population) -> None:
     theirs = attack._compute_membership_scores(
         rows["score_orig"].to_numpy(), own.T, sides.T, z, z_others, OFFSET, half
     )
-    say("PrivacyGuard", "RMIA, 8 references of z", apart(rmia(evidence, fewer), theirs))
+    say("PrivacyGuard", "RMIA, 8 references of z", apart(rmia_scores(evidence, fewer), theirs))
 
 
 def compare_entropy(evidence: Evidence, population: Population) -> None:

@@ -12,7 +12,7 @@ from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence
 from trainables.attacks.folds import Folds
 from trainables.attacks.reference import CLIP
-from trainables.attacks.rmia import Population, log_own, rmia
+from trainables.attacks.rmia import Population, log_own, rmia_scores
 from trainables.attacks.shadow import adaptive_scores
 from trainables.records import ADAPTIVE
 
@@ -56,7 +56,7 @@ def _rmia(evidence: Evidence, population: Population) -> dict[str, Floats]:
 
 def _by_population(evidence: Evidence, population: Population) -> dict[str, Floats]:
     return {
-        f"rmia-{len(population.reference)}": rmia(evidence, population),
+        f"rmia-{len(population.reference)}": rmia_scores(evidence, population),
         "loss": log_own(evidence.logits, evidence.labels),
     }
 

@@ -43,10 +43,10 @@ def output_divergence(evidence: Evidence) -> Divergence:
     """
     labels = evidence.labels
     phi = scaled_confidence(tempered(evidence.logits, labels), labels)
-    return divergence(phi, evidence.is_member)
+    return jensen_shannon(phi, evidence.is_member)
 
 
-def divergence(statistic: Floats, is_member: Bools) -> Divergence:
+def jensen_shannon(statistic: Floats, is_member: Bools) -> Divergence:
     """JS from a histogram over common quantiles, after Miller and Madow's correction.
 
     statistic, is_member: (n,).  JS is the mutual information of bin and membership when D and D'

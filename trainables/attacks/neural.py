@@ -22,7 +22,7 @@ PATIENCE = 3
 """Epochs without a better validation loss before it stops: 653 k parameters soon memorise."""
 
 
-def neural(
+def neural_attack(
     evidence: Evidence, folds: Folds, *, epochs: int, seed: int, device: torch.device
 ) -> Floats:
     """(n,) held-out probabilities, early-stopped and Platt-calibrated inside the training folds."""

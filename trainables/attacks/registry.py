@@ -10,9 +10,9 @@ import torch
 from trainables.attacks.calibration import boosted, logistic
 from trainables.attacks.evidence import Evidence, Floats
 from trainables.attacks.folds import Folds
-from trainables.attacks.neural import neural
+from trainables.attacks.neural import neural_attack
 from trainables.attacks.reference import matched_references
-from trainables.attacks.samia import samia
+from trainables.attacks.samia import samia_attack
 from trainables.attacks.shadow import adaptive
 from trainables.attacks.thresholds import METRICS, metric_attack
 from trainables.config import AttackConfig
@@ -44,7 +44,7 @@ def _metric(name: str, evidence: Evidence, folds: Folds, _setting: Setting) -> F
 
 
 def _neural(evidence: Evidence, folds: Folds, setting: Setting) -> Floats:
-    return neural(
+    return neural_attack(
         evidence,
         folds,
         epochs=setting.config.neural_epochs,
@@ -63,7 +63,7 @@ ATTACKS: dict[str, Attack] = {
         evidence, folds
     ),  # Carlini et al. 2022
     ADAPTIVE: lambda evidence, folds, _: adaptive(evidence, folds),
-    SAMIA: lambda evidence, folds, setting: samia(  # Yuan and Zhang 2022
+    SAMIA: lambda evidence, folds, setting: samia_attack(  # Yuan and Zhang 2022
         evidence, folds, seed=setting.seed, device=setting.device
     ),
 }

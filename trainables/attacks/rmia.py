@@ -70,7 +70,7 @@ def share_exceeded(ratios: Floats, population: Floats, gamma: float = GAMMA) -> 
     return result
 
 
-def rmia(evidence: Evidence, population: Population) -> Floats:
+def rmia_scores(evidence: Evidence, population: Population) -> Floats:
     """Scores (n,) in [0, 1]; higher means member.
 
     Raises ValueError without references.

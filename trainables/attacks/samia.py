@@ -75,7 +75,7 @@ def ranked_tokens(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> 
     return torch.from_numpy(np.stack(fields, axis=2).astype(np.float32))
 
 
-def samia(evidence: Evidence, folds: Folds, *, seed: int, device: torch.device) -> Floats:
+def samia_attack(evidence: Evidence, folds: Folds, *, seed: int, device: torch.device) -> Floats:
     """(n,) held-out probabilities; learned on the references, the target's members calibrate only.
 
     Raises ValueError without references.

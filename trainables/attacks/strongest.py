@@ -18,7 +18,7 @@ from trainables.records import WITH_REFERENCES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Audit:
+class Leakage:
     """The attack columns of trials.parquet, nats and fractions."""
 
     attack_gain: float
@@ -47,9 +47,9 @@ class Audit:
     js_divergence_se: float
 
 
-def audit(
+def strongest_attack(
     evidence: Evidence, config: AttackConfig, seed: int, device: torch.device | None = None
-) -> Audit:
+) -> Leakage:
     """Run every attack with common folds and measure the strongest.
 
     The largest of several noisy gains is too large on average, so each fold is scored by the
@@ -71,7 +71,7 @@ def audit(
     gain = attack_gain(selected, is_member)
     votes = Counter(chosen)
     divergence = output_divergence(evidence)
-    return Audit(
+    return Leakage(
         attack_gain=gain.value,
         attack_gain_se=gain.standard_error,
         excess_gain=gain.value - NO_LEAK,

@@ -114,7 +114,7 @@ def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None
         assert [job.dense for job in theirs.jobs] == [job.dense for job in references.jobs]
         assert [job.trial.seed for job in rows.jobs] == [job.trial.seed for job in confirmed.jobs]
         (name,) = rows.shared.references
-        assert {job.vector for job in rows.jobs} == {name}
+        assert {job.matched_references for job in rows.jobs} == {name}
         assert rows.shared.references[name].shape == (4, 4, 2)
         assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
 
