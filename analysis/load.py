@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.validity import (
     damage_of_config,
@@ -18,12 +17,18 @@ from analysis.validity import (
 from trainables.base.commandline import program, resume
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, children, place, read_json
-from trainables.records import AUDIT_SCHEMA, EPOCH_SCHEMA, SCHEMA_VERSION, TRIAL_SCHEMA
+from trainables.records import (
+    AUDIT_SCHEMA,
+    EPOCH_SCHEMA,
+    TRIAL_SCHEMA,
+    DamagedPart,
+    NewerPart,
+    read_part,
+)
 
 CONFIG_VERSION = 1
 """Newest version of config.json that is understood."""
 
-_VERSION_KEY = b"prune_privacy.schema_version"
 _NEEDED = ("run_id", "search", "split_sizes")
 
 
@@ -136,40 +141,19 @@ def _read_parts(run: Place, name: str, schema: pa.Schema, check: Check) -> pa.Ta
 
 def _read_part(run: Place, part: Place, schema: pa.Schema, check: Check) -> pa.Table:
     try:
-        with pq.ParquetFile(
-            pa.BufferReader(part.read_bytes()), page_checksum_verification=True
-        ) as file:
-            table = file.read()
-        table.validate(full=True)
-        _check_version(part, table)
-        columns = [
-            table[field.name].cast(field.type)
-            if field.name in table.column_names
-            else pa.nulls(table.num_rows, field.type)
-            for field in schema
-        ]
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        found = read_part(part.read_bytes(), schema)
+    except (DamagedPart, OSError) as error:
         raise InvalidInput(
             f"{part} cannot be read: {_one_line(error)}; delete it and redo it: {resume(run)}"
         ) from error
-    found = pa.table(columns, schema=schema)
+    except NewerPart as error:
+        raise InvalidInput(f"{part}: {error}; update the program") from error
     damage = check(found)
     if damage is not None:
         raise InvalidInput(
             f"{part} is damaged: {one_line(damage)}; delete it and redo it: {resume(run)}"
         )
     return found
-
-
-def _check_version(part: Place, table: pa.Table) -> None:
-    stated = (table.schema.metadata or {}).get(_VERSION_KEY, b"")
-    if not stated.isdigit():
-        raise InvalidInput(f"{part} is not a table of a run: it states no schema version")
-    if int(stated) > SCHEMA_VERSION:
-        raise InvalidInput(
-            f"{part} has schema version {int(stated)}, this program reads up to {SCHEMA_VERSION}: "
-            "update the program"
-        )
 
 
 def _one_line(error: Exception) -> str:

@@ -2,8 +2,14 @@
 
 import dataclasses
 import datetime
+import types
+import typing
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.base.errors import one_line
 
 SCHEMA_VERSION = 2
 """Raised when a column changes its meaning; a reader of an older file fills the new columns.
@@ -25,92 +31,8 @@ WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
 """Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The
 others are the family that a search sees."""
 
-_METADATA = {b"prune_privacy.schema_version": str(SCHEMA_VERSION).encode()}
-
-TRIAL_SCHEMA = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("trial_id", pa.string()),
-        ("number", pa.int64()),
-        ("kind", pa.string()),
-        ("state", pa.string()),
-        ("feasible", pa.bool_()),
-        ("seed", pa.int64()),
-        ("dataset", pa.string()),
-        ("model", pa.string()),
-        ("defense", pa.string()),
-        ("sampler", pa.string()),
-        ("started_at", pa.timestamp("us", tz="UTC")),
-        ("duration_s", pa.float64()),
-        ("node", pa.string()),
-        ("device", pa.string()),
-        ("layer_names", pa.list_(pa.string())),
-        ("layer_weights", pa.list_(pa.int64())),
-        ("n", pa.list_(pa.int64())),
-        ("nonzero", pa.int64()),
-        ("weights", pa.int64()),
-        ("compression", pa.float64()),
-        ("flops_ratio", pa.float64()),
-        ("train_accuracy", pa.float64()),
-        ("val_accuracy", pa.float64()),
-        ("test_accuracy", pa.float64()),
-        ("attack_gain", pa.float64()),
-        ("attack_gain_se", pa.float64()),
-        ("excess_gain", pa.float64()),
-        ("js_divergence", pa.float64()),
-        ("attack_accuracy", pa.float64()),
-        ("attack_auc", pa.float64()),
-        ("tpr_at_1pct_fpr", pa.float64()),
-        ("tpr_at_01pct_fpr", pa.float64()),
-        ("strongest_attack", pa.string()),
-        ("attack_gains", pa.map_(pa.string(), pa.float64())),
-        ("accuracy_violation", pa.float64()),
-        ("compression_violation", pa.float64()),
-        ("epochs", pa.int64()),
-        ("images_seen", pa.int64()),
-        ("error", pa.string()),
-        ("pruner", pa.string()),
-        ("defense_parameters", pa.map_(pa.string(), pa.float64())),
-        ("defense_spent", pa.map_(pa.string(), pa.float64())),
-        ("js_divergence_se", pa.float64()),
-        ("parameters", pa.int64()),
-    ],
-    metadata=_METADATA,
-)
-"""One row per trial. Null where a stopped or failed trial has no comparable value."""
-
-EPOCH_SCHEMA = pa.schema(
-    [
-        ("trial_id", pa.string()),
-        ("phase", pa.string()),
-        ("epoch", pa.int64()),
-        ("loss", pa.float64()),
-        ("train_accuracy", pa.float64()),
-        ("val_accuracy", pa.float64()),
-        ("rho", pa.float64()),
-        ("primal_residual", pa.float64()),
-        ("dual_residual", pa.float64()),
-        ("attack_accuracy", pa.float64()),
-    ],
-    metadata=_METADATA,
-)
-"""One row per (trial_id, phase, epoch); phase is dense | admm | retrain."""
-
-
-AUDIT_SCHEMA = pa.schema(
-    [
-        ("model", pa.string()),
-        ("attack", pa.string()),
-        ("image", pa.int64()),
-        ("is_member", pa.bool_()),
-        ("canary", pa.bool_()),
-        ("score", pa.float64()),
-        ("probability", pa.float64()),
-    ],
-    metadata=_METADATA,
-)
-"""One row per (model, attack, audited image): model is dense | winner, image counts D then D', a
-higher score means member, probability is the score calibrated on other images."""
+_VERSION_KEY = b"prune_privacy.schema_version"
+_METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +58,7 @@ class EpochRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """One row of trials.parquet; README says what each column means.
+    """One row of trials.parquet, a field a column; README says what each column means.
 
     A PRUNED or FAILED trial leaves every attack figure null: it has memorised less than a full
     trial and would look private.
@@ -190,6 +112,56 @@ class TrialRecord:
     """All parameters that ship, each once whatever its names; `weights` are the prunable ones."""
 
 
+_ARROW = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    datetime.datetime: pa.timestamp("us", tz="UTC"),
+    list[str]: pa.list_(pa.string()),
+    list[int]: pa.list_(pa.int64()),
+    dict[str, float]: pa.map_(pa.string(), pa.float64()),
+}
+
+
+def _schema(record: type) -> pa.Schema:
+    """A column for each field of a record, in their order; every column can be null."""
+    hints = typing.get_type_hints(record)
+    return pa.schema(
+        [(field.name, _ARROW[_plain(hints[field.name])]) for field in dataclasses.fields(record)],
+        metadata=_METADATA,
+    )
+
+
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """The type in `type | None`."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint
+
+
+TRIAL_SCHEMA = _schema(TrialRecord)
+"""One row per trial. Null where a stopped or failed trial has no comparable value."""
+
+EPOCH_SCHEMA = _schema(EpochRecord)
+"""One row per (trial_id, phase, epoch); phase is dense | admm | retrain."""
+
+AUDIT_SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("attack", pa.string()),
+        ("image", pa.int64()),
+        ("is_member", pa.bool_()),
+        ("canary", pa.bool_()),
+        ("score", pa.float64()),
+        ("probability", pa.float64()),
+    ],
+    metadata=_METADATA,
+)
+"""One row per (model, attack, audited image): model is dense | winner, image counts D then D', a
+higher score means member, probability is the score calibrated on other images."""
+
+
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:
     """Rows as an Arrow table of exactly `schema`."""
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
@@ -199,3 +171,43 @@ def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> 
                 None if cell is None else list(cell.items()) for cell in columns[field.name]
             ]
     return pa.table(columns, schema=schema)
+
+
+class DamagedPart(ValueError):
+    """Bytes that are not a table of ours; the message is one line."""
+
+
+class NewerPart(ValueError):
+    """A table that a newer release wrote; the message is one line."""
+
+
+def read_part(content: bytes, schema: pa.Schema) -> pa.Table:
+    """One file of a table, with exactly the columns of `schema`: the one reader of all programs.
+
+    Columns that an older version lacked are null; those that are no more are dropped.
+    Raises DamagedPart and NewerPart.
+    """
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            table = file.read()
+        table.validate(full=True)
+        _check_version(table)
+        columns = [
+            table[field.name].cast(field.type)
+            if field.name in table.column_names
+            else pa.nulls(table.num_rows, field.type)
+            for field in schema
+        ]
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise DamagedPart(one_line(error)[:300] or type(error).__name__) from error
+    return pa.table(columns, schema=schema)
+
+
+def _check_version(table: pa.Table) -> None:
+    stated = (table.schema.metadata or {}).get(_VERSION_KEY, b"")
+    if not stated.isdigit():
+        raise DamagedPart("it states no schema version")
+    if int(stated) > SCHEMA_VERSION:
+        raise NewerPart(
+            f"it has schema version {int(stated)}, and this program reads up to {SCHEMA_VERSION}"
+        )

@@ -16,17 +16,17 @@ from trainables.base.storage import Place, children, is_temporary, place, write
 from trainables.records import (
     EPOCH_SCHEMA,
     KINDS,
-    SCHEMA_VERSION,
     STATES,
     TRIAL_SCHEMA,
+    DamagedPart,
     EpochRecord,
+    NewerPart,
     TrialRecord,
+    read_part,
     to_table,
 )
 
 TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
-
-_VERSION_KEY = b"prune_privacy.schema_version"
 
 
 class Ledger:
@@ -81,30 +81,11 @@ class Ledger:
 
     def _read(self, path: Place) -> pa.Table:
         try:
-            table = pq.read_table(
-                pa.BufferReader(path.read_bytes()), page_checksum_verification=True
-            )
-            table.validate(full=True)
-            version = int(table.schema.metadata[_VERSION_KEY])
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            return read_part(path.read_bytes(), TRIAL_SCHEMA)
+        except (DamagedPart, OSError) as error:
             raise InvalidInput(
                 f"{path} is damaged or not ours ({one_line(error)[:300]}): delete it and "
                 "resume the run, which then measures that trial again"
             ) from error
-        if version > SCHEMA_VERSION:
-            raise InvalidInput(
-                f"{path} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
-                "use the release that wrote it"
-            )
-        return _as_current(table)
-
-
-def _as_current(table: pa.Table) -> pa.Table:
-    """Columns that an older version lacked are null; those that are no more are dropped."""
-    columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in TRIAL_SCHEMA
-    ]
-    return pa.table(columns, schema=TRIAL_SCHEMA)
+        except NewerPart as error:
+            raise InvalidInput(f"{path}: {error}; use the release that wrote it") from error
