@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import evidence, figures, pages, statistics, tables
-from analysis.load import Run, load_distinct, run_name
+from analysis import figures, pages, side_by_side, statistics, tables
+from analysis.load import RunRecord, load_distinct, run_name
 from analysis.report import wall_clock
 from analysis.summary import defense_in_words
 from trainables.base.commandline import OneLineParser, as_command, program
@@ -34,7 +34,7 @@ def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
     return "\n".join([tables.as_text(table), *caveats]), page
 
 
-def _load(paths: Sequence[Place | str]) -> list[Run]:
+def _load(paths: Sequence[Place | str]) -> list[RunRecord]:
     if len(paths) < 2:
         raise InvalidInput(
             f"compare needs at least two runs; for one, use `{program('analysis.report', *paths)}`"
@@ -49,7 +49,7 @@ def _load(paths: Sequence[Place | str]) -> list[Run]:
     return runs
 
 
-def _caveats(runs: Sequence[Run]) -> list[str]:
+def _caveats(runs: Sequence[RunRecord]) -> list[str]:
     """What makes these runs less than comparable, said aloud."""
     settings = {
         "the network": [run.config["search"].get("model") for run in runs],
@@ -61,7 +61,7 @@ def _caveats(runs: Sequence[Run]) -> list[str]:
         "the number of references": [run.config["search"].get("references") for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }
-    unlike = [(run_name(run, runs), evidence.unlike(run)) for run in runs]
+    unlike = [(run_name(run, runs), side_by_side.unlike(run)) for run in runs]
     return [f"{name}: {reason}." for name, reason in unlike if reason is not None] + [
         f"The runs differ in {what}."
         for what, values in settings.items()
@@ -69,7 +69,7 @@ def _caveats(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def comparison(runs: Sequence[Run]) -> tables.Table:
+def comparison(runs: Sequence[RunRecord]) -> tables.Table:
     """One line per run; confirmed figures only."""
     return tables.Table(
         caption="Means over fresh seeds; 95% intervals in the second line",
@@ -90,8 +90,8 @@ def comparison(runs: Sequence[Run]) -> tables.Table:
     )
 
 
-def _line(run: Run, name: str) -> list[str]:
-    rows = statistics.searched(run.trials)
+def _line(run: RunRecord, name: str) -> list[str]:
+    rows = statistics.search_trials(run.trials)
     best = statistics.winner(run.trials, run.config)
     figures_of_winner = ["no winner", *[tables.UNKNOWN] * 2]
     if best is not None:
@@ -102,7 +102,7 @@ def _line(run: Run, name: str) -> list[str]:
         ]
     share = rows["feasible"].eq(True).mean() if len(rows) else None
     search = run.config["search"]
-    reason = evidence.unlike(run)
+    reason = side_by_side.unlike(run)
     return [
         name if reason is None else f"{name}\n{reason}",
         str(search.get("model", tables.UNKNOWN)),

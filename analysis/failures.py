@@ -93,7 +93,7 @@ def deciding(trials: pd.DataFrame, *, has_winner: bool) -> Failures | None:
     Those of the search where most of its trials failed: whoever won then won by default. Else,
     without a winner, those of the confirmation where most of that failed.
     """
-    search = of(statistics.searched(trials))
+    search = of(statistics.search_trials(trials))
     if search.most:
         return search
     confirm = of(trials[trials["kind"] == "confirm"], "confirming trials")

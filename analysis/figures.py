@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from analysis.pareto import non_dominated
 from analysis.roc import Curve
-from analysis.statistics import LOG4, Interval, best_so_far, family_excess, searched
+from analysis.statistics import LOG4, Interval, best_so_far, family_excess, search_trials
 from trainables.records import COMPARATOR
 
 BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
@@ -135,7 +135,7 @@ def tradeoff(
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(4.6)
-        rows = searched(trials)
+        rows = search_trials(trials)
         complete = rows[rows["state"] == "COMPLETE"]
         _shade_feasible(axes, complete, dense, bound)
         _scatter(axes, complete)
@@ -245,7 +245,7 @@ def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(3.4)
         curve = best_so_far(trials)
-        rows = searched(trials)
+        rows = search_trials(trials)
         usable = rows[rows["feasible"].eq(True)]
         axes.scatter(
             usable["number"],

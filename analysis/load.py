@@ -33,7 +33,7 @@ _NEEDED = ("run_id", "search", "split_sizes")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class RunRecord:
     """One run folder in memory."""
 
     path: Place
@@ -52,7 +52,7 @@ class Run:
     """One row per (model, attack, image), the columns of AUDIT_SCHEMA; None without an audit."""
 
 
-def load_run(path: Place | str) -> Run:
+def load_run(path: Place | str) -> RunRecord:
     """Read the run in folder `path`; a run that has only begun has empty tables.
 
     Raises InvalidInput when the folder is no run, is damaged, or was written by a newer version.
@@ -68,7 +68,7 @@ def load_run(path: Place | str) -> Run:
             dtype=object,
         )
     frame = frame.sort_values(["started_at", "trial_id"], kind="stable", ignore_index=True)
-    return Run(
+    return RunRecord(
         path=folder,
         config=config,
         trials=frame,
@@ -85,14 +85,14 @@ def _read_audit(run: Place) -> pd.DataFrame | None:
     return scores
 
 
-def run_name(run: Run, runs: Sequence[Run]) -> str:
+def run_name(run: RunRecord, runs: Sequence[RunRecord]) -> str:
     """The run's folder name, or its path where names repeat among `runs`."""
     names = [other.path.resolve().name for other in runs]
     name = run.path.resolve().name
     return name if names.count(name) == 1 else str(run.path)
 
 
-def load_distinct(paths: Sequence[Place | str]) -> list[Run]:
+def load_distinct(paths: Sequence[Place | str]) -> list[RunRecord]:
     """Read several runs. Raises InvalidInput when one is given twice."""
     places = [place(path) if isinstance(path, str) else path for path in paths]
     resolved = [path.resolve() for path in places]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis import audited, figures, matched, pages, paper_figures, statistics
-from analysis.evidence import Chosen, defended, ordinary
-from analysis.load import Run, load_distinct, run_name
-from analysis.matched import Task
+from analysis import defenses, figures, pages, paper_figures, shadow_audit, statistics
+from analysis.defenses import Task
+from analysis.load import RunRecord, load_distinct, run_name
 from analysis.paper_tables import PaperTable, paper_tables
+from analysis.side_by_side import Chosen, defended, ordinary
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place
@@ -24,7 +24,7 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
     runs = chosen.runs
     made = paper_tables(runs)
     compared = [
-        _at_matched_accuracy(index, task, runs) for index, task in enumerate(matched.tasks(runs))
+        _at_matched_accuracy(index, task, runs) for index, task in enumerate(defenses.tasks(runs))
     ]
     winners = [defended(run, run_name(run, runs)) for run in runs]
     known = [winner for winner in winners if winner is not None]
@@ -35,10 +35,10 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
             "left_out": chosen.left_out,
             "caveats": chosen.caveats,
             "tables": made,
-            "overview": matched.overview(runs, winners) if runs else None,
+            "overview": defenses.overview(runs, winners) if runs else None,
             "audited": _audited(runs),
-            "pruners": matched.pruners(runs, winners),
-            "attacks": matched.every_attack(known) if known else None,
+            "pruners": defenses.pruners(runs, winners),
+            "attacks": defenses.every_attack(known) if known else None,
             "tasks": compared,
             **_figures(runs),
         },
@@ -46,9 +46,9 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
     return _text(chosen, made, compared), page
 
 
-def _audited(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _audited(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """What each audit says, and the runs that lack one although they have a winner."""
-    found = {run_name(run, runs): audited.of(run) for run in runs}
+    found = {run_name(run, runs): shadow_audit.of(run) for run in runs}
     return {
         "said": [f"{name}: {one.sentence()}" for name, one in found.items() if one is not None],
         "missing": [
@@ -59,21 +59,21 @@ def _audited(runs: Sequence[Run]) -> dict[str, list[str]]:
     }
 
 
-def _at_matched_accuracy(index: int, task: Task, page: Sequence[Run]) -> dict[str, Any]:
+def _at_matched_accuracy(index: int, task: Task, page: Sequence[RunRecord]) -> dict[str, Any]:
     """One task's table, picture and sentences."""
-    found = matched.at_levels(task, page)
-    drawn = {defense: matched.front(task.of(defense)) for defense in task.defenses}
+    found = defenses.at_levels(task, page)
+    drawn = {defense: defenses.front(task.of(defense)) for defense in task.defenses}
     dense = [statistics.baseline(run.trials) for run in task.runs]
     first = next((row for row in dense if row is not None), None)
     return {
         "title": task.title,
-        "table": matched.table(task, found),
-        "words": matched.in_words(found),
+        "table": defenses.table(task, found),
+        "words": defenses.in_words(found),
         "figure": pages.figure(figures.fronts(f"fronts{index}", drawn, first)),
     }
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+def _figures(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Figures 2 and 3, None without a run."""
     task = paper_figures.task_shown(runs)
     if task is None:

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from analysis.evidence import Measured, measured_as, task_of
-from analysis.load import Run
-from analysis.published import SYSTEMS
+from analysis.load import RunRecord
+from analysis.side_by_side import Measured, measured_as, task_of
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place
 from trainables.defenses.registry import named
+from trainables.paper import SYSTEMS
 
 PAPERS = ("cifar10", "vgg16")
 """The data set and network of both figures."""
@@ -22,7 +22,7 @@ FIGURE2 = ("none", "pruning", "minmax")
 FIGURE3 = (*FIGURE2, "pruning+minmax")
 
 
-def task_shown(runs: Sequence[Run]) -> tuple[str, str] | None:
+def task_shown(runs: Sequence[RunRecord]) -> tuple[str, str] | None:
     """The paper's own task where it was run, else the one with most of the paper's systems."""
     given = list(dict.fromkeys(map(task_of, runs)))
     if PAPERS in given or not given:
@@ -30,7 +30,7 @@ def task_shown(runs: Sequence[Run]) -> tuple[str, str] | None:
     return max(given, key=lambda task: sum(bool(measured_as(runs, task, s)) for s in FIGURE3))
 
 
-def loss_curves(runs: Sequence[Run], task: tuple[str, str]) -> dict[str, pd.DataFrame | None]:
+def loss_curves(runs: Sequence[RunRecord], task: tuple[str, str]) -> dict[str, pd.DataFrame | None]:
     """System -> epoch, loss, attack_accuracy: means over the trainings of its cell."""
     return {
         SYSTEMS[system]: _curve(found[0]) if (found := measured_as(runs, task, system)) else None
@@ -44,7 +44,9 @@ def _curve(measured: Measured) -> pd.DataFrame:
     return rows.groupby("epoch", as_index=False)[["loss", "attack_accuracy"]].mean()
 
 
-def weights(runs: Sequence[Run], task: tuple[str, str]) -> dict[str, NDArray[np.float32] | None]:
+def weights(
+    runs: Sequence[RunRecord], task: tuple[str, str]
+) -> dict[str, NDArray[np.float32] | None]:
     """System -> all prunable weights of one network; None where there is none."""
     return {
         SYSTEMS[system]: _weights(found[0]) if (found := measured_as(runs, task, system)) else None

@@ -5,12 +5,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from analysis import published, tables
-from analysis.evidence import NEAREST, Measured, measured_as, system_of, task_of
-from analysis.load import Run
-from analysis.published import AccuracyTable, Row
+from analysis import paper_commands, tables
+from analysis.load import RunRecord
+from analysis.side_by_side import NEAREST, Measured, measured_as, system_of, task_of
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
+from trainables import paper as paper_data
+from trainables.paper import AccuracyTable, Row
 
 SHORT = {
     "none": "baseline",
@@ -45,23 +46,23 @@ class PaperTable:
     commands: Sequence[str]
 
 
-def paper_tables(runs: Sequence[Run]) -> list[PaperTable]:
+def paper_tables(runs: Sequence[RunRecord]) -> list[PaperTable]:
     """Tables 1 to 6 in order."""
     given = {task_of(run) for run in runs}
     made = {6: _table6(runs), 4: _table4(runs)}
     for number in (1, 2, 3, 5):
-        made[number] = _accuracies(_shown(published.TABLES[number], given), runs)
+        made[number] = _accuracies(_shown(paper_data.TABLES[number], given), runs)
     return [made[number] for number in sorted(made)]
 
 
 def _shown(table: AccuracyTable, given: set[tuple[str, str]]) -> AccuracyTable:
     """The printed rows, and the stand-ins that were run."""
-    rows = published.with_stand_ins(table).rows
+    rows = paper_commands.with_stand_ins(table).rows
     kept = [row for row in rows if row.stands_in is None or (row.dataset, row.model) in given]
     return dataclasses.replace(table, rows=tuple(kept))
 
 
-def _accuracies(table: AccuracyTable, runs: Sequence[Run]) -> PaperTable:
+def _accuracies(table: AccuracyTable, runs: Sequence[RunRecord]) -> PaperTable:
     """Tables 1, 2, 3 and 5: two accuracies of each system."""
     lines, sources, commands = [], [], []
     for row in table.rows:
@@ -75,7 +76,7 @@ def _accuracies(table: AccuracyTable, runs: Sequence[Run]) -> PaperTable:
         sources += _sources(row, found)
         commands += _commands(table.number, row, found, runs)
     headers = [
-        f"{published.SYSTEMS[system]}: {_TITLES[kind]}"
+        f"{paper_data.SYSTEMS[system]}: {_TITLES[kind]}"
         for system in table.systems
         for kind in ("test", "attack")
     ]
@@ -92,9 +93,9 @@ def _accuracies(table: AccuracyTable, runs: Sequence[Run]) -> PaperTable:
     )
 
 
-def _table6(runs: Sequence[Run]) -> PaperTable:
+def _table6(runs: Sequence[RunRecord]) -> PaperTable:
     """Table 6: systems as rows, training accuracy too."""
-    printed = published.TABLES[6]
+    printed = paper_data.TABLES[6]
     row = printed.rows[0]
     found = _found(row, runs)
     kinds = ("train", "test", "attack")
@@ -106,7 +107,7 @@ def _table6(runs: Sequence[Run]) -> PaperTable:
             headers=["system", *(_TITLES[kind] for kind in kinds), "the paper's order"],
             rows=[
                 [
-                    published.SYSTEMS[system],
+                    paper_data.SYSTEMS[system],
                     *(accuracy_cell(row, system, kind, found, runs) for kind in kinds),
                     order(_against_baseline(row, system), "attack", found),
                 ]
@@ -123,10 +124,10 @@ def _against_baseline(row: Row, system: str) -> Row:
     return dataclasses.replace(row, systems=pair)
 
 
-def _table4(runs: Sequence[Run]) -> PaperTable:
+def _table4(runs: Sequence[RunRecord]) -> PaperTable:
     """Table 4: how many weights the winner keeps."""
     lines, sources, commands = [], [], []
-    for row in published.TABLE4:
+    for row in paper_data.TABLE4:
         task = (row.dataset, row.model)
         options = measured_as(runs, task, "pruning")
         counts = ["not run"] * 3
@@ -138,7 +139,7 @@ def _table4(runs: Sequence[Run]) -> PaperTable:
         elif _ran(runs, task, "pruning"):
             counts = ["nothing confirmed"] * 3
         else:
-            commands.append(published.command(4, row, "pruning"))
+            commands.append(paper_commands.command(4, row, "pruning"))
         theirs = [_count(row.weights), _count(row.nonzero), tables.times(row.ratio)]
         cells = [f"{ours}\npaper {paper}" for ours, paper in zip(counts, theirs, strict=True)]
         if options:
@@ -169,7 +170,7 @@ def _count(weights: float) -> str:
     return f"{weights / 1e6:.2f} M" if weights >= 1e5 else f"{weights / 1e3:.2f} K"
 
 
-def _found(row: Row, runs: Sequence[Run]) -> dict[str, list[Measured]]:
+def _found(row: Row, runs: Sequence[RunRecord]) -> dict[str, list[Measured]]:
     task = (row.dataset, row.model)
     return {
         system: measured_as(runs, task, system, row.epsilon if system == "dp" else None)
@@ -177,12 +178,12 @@ def _found(row: Row, runs: Sequence[Run]) -> dict[str, list[Measured]]:
     }
 
 
-def _ran(runs: Sequence[Run], task: tuple[str, str], system: str) -> bool:
+def _ran(runs: Sequence[RunRecord], task: tuple[str, str], system: str) -> bool:
     return any(task_of(run) == task and system_of(run) == system for run in runs)
 
 
 def accuracy_cell(
-    row: Row, system: str, kind: str, found: Mapping[str, list[Measured]], runs: Sequence[Run]
+    row: Row, system: str, kind: str, found: Mapping[str, list[Measured]], runs: Sequence[RunRecord]
 ) -> str:
     """Ours, its interval, the paper's and the difference, one a line; what was not run says so."""
     printed = getattr(row.systems[system], kind)
@@ -265,7 +266,7 @@ def _sources(row: Row, found: Mapping[str, list[Measured]]) -> list[str]:
 
 def _source(label: str, system: str, options: Sequence[Measured]) -> str:
     best, *others = options
-    text = f"{label}, {published.SYSTEMS[system]}: {best.name} ({best.source})"
+    text = f"{label}, {paper_data.SYSTEMS[system]}: {best.name} ({best.source})"
     if system == "dp":
         text += f", {epsilon_of(best)}"
     names = dict.fromkeys(f"{other.name} ({other.source})" for other in others)
@@ -273,12 +274,12 @@ def _source(label: str, system: str, options: Sequence[Measured]) -> str:
 
 
 def _commands(
-    number: int, row: Row, found: Mapping[str, list[Measured]], runs: Sequence[Run]
+    number: int, row: Row, found: Mapping[str, list[Measured]], runs: Sequence[RunRecord]
 ) -> list[str]:
     """What would run the missing systems; one that ended without a winner is not missing."""
     task = (row.dataset, row.model)
     return [
-        published.command(number, row, system)
+        paper_commands.command(number, row, system)
         for system, options in found.items()
         if not options and not _ran(runs, task, system)
     ]

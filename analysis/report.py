@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import figures, pages, roc, statistics, tables
-from analysis.load import Run, load_run
+from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
 from trainables.base.commandline import OneLineParser, as_command
@@ -25,7 +25,7 @@ def write_report(run_path: Place | str) -> Place:
     return target
 
 
-def _values(run: Run) -> dict[str, Any]:
+def _values(run: RunRecord) -> dict[str, Any]:
     """What the template shows."""
     dense = statistics.baseline(run.trials)
     rows = statistics.confirmed(run.trials, run.config)
@@ -71,18 +71,18 @@ def _values(run: Run) -> dict[str, Any]:
     }
 
 
-def _title(run: Run) -> str:
+def _title(run: RunRecord) -> str:
     search = run.config["search"]
     return f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
 
 
 def _figures(
-    run: Run, dense: pd.Series | None, best: pd.Series | None, rows: pd.DataFrame
+    run: RunRecord, dense: pd.Series | None, best: pd.Series | None, rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Name -> inline SVG; None for what cannot be drawn yet."""
     names = ("tradeoff", "progress", "curse", "layers", "attacks", "residuals")
     drawn: dict[str, str | None] = dict.fromkeys(names)
-    if not statistics.searched(run.trials).empty:
+    if not statistics.search_trials(run.trials).empty:
         bound = statistics.accuracy_bound(run.trials, run.config)
         drawn["tradeoff"] = figures.tradeoff(run.trials, dense, best, bound)
         drawn["progress"] = figures.progress(run.trials, dense)
@@ -97,7 +97,7 @@ def _figures(
     return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
 
 
-def _pruners(run: Run, best: pd.Series | None) -> tables.Table | None:
+def _pruners(run: RunRecord, best: pd.Series | None) -> tables.Table | None:
     rows = statistics.by_other_pruners(run.trials, run.config)
     if best is None or rows.empty:
         return None
@@ -124,9 +124,9 @@ def _theory(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: RunRecord) -> list[tuple[str, str]]:
     """The line of small figures under the headline."""
-    rows = statistics.searched(run.trials)
+    rows = statistics.search_trials(run.trials)
     complete = rows[rows["state"] == "COMPLETE"]
     states = rows["state"].value_counts()
     feasible = int(rows["feasible"].eq(True).sum())
@@ -141,7 +141,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _made(run: Run, best: pd.Series | None) -> list[tuple[str, str]]:
+def _made(run: RunRecord, best: pd.Series | None) -> list[tuple[str, str]]:
     return [] if best is None else [("winner made by", made_by(run.config, best))]
 
 
@@ -156,7 +156,7 @@ def wall_clock(trials: pd.DataFrame) -> float:
     return float((begins + trials["duration_s"]).max())
 
 
-def _provenance(run: Run) -> list[tables.Table]:
+def _provenance(run: RunRecord) -> list[tables.Table]:
     names = {
         "search": "Settings",
         "seeds": "Seeds",
@@ -173,7 +173,7 @@ def _provenance(run: Run) -> list[tables.Table]:
     ]
 
 
-def _seeds(run: Run) -> dict[str, str]:
+def _seeds(run: RunRecord) -> dict[str, str]:
     """The seeds that were really used, by kind of trial; the run's fixes split and dense model."""
     used = run.trials.groupby("kind", sort=False)["seed"].unique()
     return {

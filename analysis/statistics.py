@@ -212,7 +212,7 @@ def baseline(trials: pd.DataFrame) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
-def searched(trials: pd.DataFrame) -> pd.DataFrame:
+def search_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """Anchors and suggested trials in the order in which they were numbered."""
     return trials[trials["kind"].isin(["anchor", "search"])].sort_values("number")
 
@@ -270,7 +270,7 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
 
 def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
     """Least excess gain of the feasible trials up to each: columns number, best (NaN before)."""
-    rows = searched(trials)
+    rows = search_trials(trials)
     usable = rows["feasible"].eq(True) & rows["state"].eq("COMPLETE")
     values = rows["excess_gain"].astype(float).where(usable)
     return pd.DataFrame(
@@ -292,7 +292,7 @@ def hardest_bound(trials: pd.DataFrame) -> str | None:
 
     A trial that failed broke none: nobody knows what it would have reached.
     """
-    rows = searched(trials)
+    rows = search_trials(trials)
     rows = rows[rows["state"] != FAILED]
     broken = Counter(name for names in broken_bounds(rows) for name in names)
     if not broken:
@@ -508,7 +508,7 @@ def _mean_numbers(column: pd.Series) -> dict[str, float]:
 
 
 def _search_value(trials: pd.DataFrame, candidate: Candidate) -> float:
-    same = _rows_of(searched(trials), candidate)
+    same = _rows_of(search_trials(trials), candidate)
     return float(same["excess_gain"].astype(float).min()) if not same.empty else math.nan
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import evidence, statistics, tables
-from analysis.load import Run
+from analysis import side_by_side, statistics, tables
+from analysis.load import RunRecord
 from analysis.verdict import verdict
 from trainables.defenses.registry import named
 
 
-def headline(run: Run) -> str:
+def headline(run: RunRecord) -> str:
     """The outcome for a terminal: the verdict, then dense and winner side by side."""
     found = verdict(run)
     lines = [found.title, found.text]
@@ -20,7 +20,7 @@ def headline(run: Run) -> str:
     return "\n".join(lines if table is None else [*lines, tables.as_text(table)])
 
 
-def card(run: Run) -> str:
+def card(run: RunRecord) -> str:
     """Markdown that travels with the winner's weights; `{trial_id}` is left for their trial's name.
 
     Raises ValueError when the run has no winner.
@@ -50,10 +50,10 @@ def card(run: Run) -> str:
     )
 
 
-def _promise(run: Run, tone: str) -> str:
+def _promise(run: RunRecord, tone: str) -> str:
     """What the card's title adds to the network's name."""
-    if evidence.is_smoke(run):
-        return f", {evidence.SMOKE}"
+    if side_by_side.is_smoke(run):
+        return f", {side_by_side.SMOKE}"
     return " that leaks less about its members" if tone == "good" else ""
 
 
@@ -106,7 +106,7 @@ def _limits(defense: str | None, best: pd.Series) -> str:
     return "\n".join(lines)
 
 
-def _main_figures(run: Run) -> tables.Table | None:
+def _main_figures(run: RunRecord) -> tables.Table | None:
     dense = statistics.baseline(run.trials)
     best = statistics.winner(run.trials, run.config)
     if dense is None or best is None:

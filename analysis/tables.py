@@ -17,7 +17,7 @@ from analysis.statistics import (
     family_excess,
     images_behind,
     reference_excess,
-    searched,
+    search_trials,
 )
 from trainables.outcome import reaches
 from trainables.records import COMPARATOR
@@ -453,7 +453,10 @@ def unpruned(config: Mapping[str, Any]) -> Table | None:
 def all_trials(trials: pd.DataFrame) -> Table:
     """One line per searched, confirmed and comparing trial."""
     rows = pd.concat(
-        [searched(trials), *(trials[trials["kind"] == kind] for kind in ("confirm", COMPARATOR))]
+        [
+            search_trials(trials),
+            *(trials[trials["kind"] == kind] for kind in ("confirm", COMPARATOR)),
+        ]
     )
     return Table(
         caption="All trials",

@@ -6,8 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
-from analysis import audited, evidence, failures, statistics, tables
-from analysis.load import Run
+from analysis import failures, shadow_audit, side_by_side, statistics, tables
+from analysis.load import RunRecord
 from analysis.statistics import Interval
 from trainables.base.commandline import resume
 
@@ -30,7 +30,7 @@ class Verdict:
     text: str
 
 
-def verdict(run: Run) -> Verdict:
+def verdict(run: RunRecord) -> Verdict:
     """What came out of a run; a smoke run is called one, whatever came out."""
     best = statistics.winner(run.trials, run.config)
     found = _outcome(run, best)
@@ -38,7 +38,7 @@ def verdict(run: Run) -> Verdict:
     if broken is not None:
         found = _broken(broken, found, best)
     ran_through = best is not None and broken is None
-    return _of_smoke_run(found, ran_through) if evidence.is_smoke(run) else found
+    return _of_smoke_run(found, ran_through) if side_by_side.is_smoke(run) else found
 
 
 def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:
@@ -63,11 +63,11 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
     return Verdict(tone="bad", title=broken.title(), text=text)
 
 
-def _outcome(run: Run, best: pd.Series | None) -> Verdict:
+def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
     dense = statistics.baseline(run.trials)
     if best is not None and dense is not None:
         return _with_audit(run, _winning(run, dense, best))
-    rows = statistics.searched(run.trials)
+    rows = statistics.search_trials(run.trials)
     if (run.trials["kind"] == "confirm").any() and dense is not None:
         return _nothing_confirmed(run)
     best_value = statistics.best_so_far(run.trials)["best"].min()
@@ -89,9 +89,9 @@ def _outcome(run: Run, best: pd.Series | None) -> Verdict:
     return _infeasible(run, "")
 
 
-def _infeasible(run: Run, nearest: str) -> Verdict:
+def _infeasible(run: RunRecord, nearest: str) -> Verdict:
     """No searched trial met its bounds, or none that did not fail."""
-    rows = statistics.searched(run.trials)
+    rows = statistics.search_trials(run.trials)
     failed = failures.of(rows)
     met = "No trial met every bound" if failed.missed else "No trial was feasible"
     return Verdict(
@@ -111,9 +111,9 @@ ADVICE = "Allow a larger accuracy drop, ask for less compression or run more tri
 """Only where trials missed a bound: it helps none that failed."""
 
 
-def _nothing_confirmed(run: Run) -> Verdict:
+def _nothing_confirmed(run: RunRecord) -> Verdict:
     """Of a run that measured candidates again and found none within its bounds."""
-    if not statistics.searched(run.trials)["feasible"].eq(True).any():
+    if not statistics.search_trials(run.trials)["feasible"].eq(True).any():
         return _infeasible(run, _nearest(run))
     failed = failures.of(run.trials[run.trials["kind"] == "confirm"], "confirming trials")
     return Verdict(
@@ -130,12 +130,12 @@ def _nothing_confirmed(run: Run) -> Verdict:
     )
 
 
-def _hardest(run: Run) -> str:
+def _hardest(run: RunRecord) -> str:
     hardest = statistics.hardest_bound(run.trials)
     return f" The bound hardest to meet: {hardest}." if hardest else ""
 
 
-def _nearest(run: Run) -> str:
+def _nearest(run: RunRecord) -> str:
     """What the most accurate candidate reaches on fresh seeds, for it is no winner."""
     rows = statistics.confirmed(run.trials, run.config)
     if rows.empty:
@@ -148,8 +148,8 @@ def _nearest(run: Run) -> str:
     )
 
 
-def _closest(run: Run) -> str:
-    rows = statistics.searched(run.trials)
+def _closest(run: RunRecord) -> str:
+    rows = statistics.search_trials(run.trials)
     reached = rows["val_accuracy"].astype(float).max()
     needed = statistics.accuracy_bound(run.trials, run.config)
     if not reached < needed:  # met by some trial, or unknown
@@ -160,15 +160,15 @@ def _closest(run: Run) -> str:
     )
 
 
-def _with_audit(run: Run, found: Verdict) -> Verdict:
+def _with_audit(run: RunRecord, found: Verdict) -> Verdict:
     """The verdict with the audit's sentence; no good news where the audit refutes it."""
-    audit = audited.of(run)
+    audit = shadow_audit.of(run)
     if audit is None:
         return found
     title, tone = found.title, found.tone
     if audit.refutes and tone != "warn":  # there is a claim to refute
         title = f"{title}, but the audit does not bear it out"
-        tone = "bad" if audit.found == audited.MORE or tone == "bad" else "warn"
+        tone = "bad" if audit.found == shadow_audit.MORE or tone == "bad" else "warn"
     return dataclasses.replace(
         found, title=title, tone=tone, text=f"{found.text} {audit.sentence()}"
     )
@@ -177,7 +177,7 @@ def _with_audit(run: Run, found: Verdict) -> Verdict:
 # --- a winner beside the dense network ------------------------------------------------------------
 
 
-def _winning(run: Run, dense: pd.Series, best: pd.Series) -> Verdict:
+def _winning(run: RunRecord, dense: pd.Series, best: pd.Series) -> Verdict:
     price = f"{_cost(dense, best)}, {tables.size_in_words(best)}"
     unknown = hardly_known(best, run.config.get("chance_accuracy"))
     if unknown is not None:
@@ -219,7 +219,7 @@ def _cost(dense: pd.Series, best: pd.Series) -> str:
     return "at the same test accuracy"
 
 
-def _figures(run: Run, dense: pd.Series, best: pd.Series) -> str:
+def _figures(run: RunRecord, dense: pd.Series, best: pd.Series) -> str:
     quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
     bounds = f"{quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to {quotient.high:.2f}"
     seeds, asked = best["seeds"], run.config["search"].get("confirm_seeds", best["seeds"])
@@ -259,7 +259,7 @@ def hardly_known(best: pd.Series, chance: float | None) -> str | None:
     return None
 
 
-def _nothing_seen(run: Run, leak: Interval, rest: str) -> Verdict:
+def _nothing_seen(run: RunRecord, leak: Interval, rest: str) -> Verdict:
     """The attacks' gain on the dense network cannot be told from zero: is there none?"""
     weak = weaknesses(run, leak)
     if weak:
@@ -279,7 +279,7 @@ def _nothing_seen(run: Run, leak: Interval, rest: str) -> Verdict:
     )
 
 
-def weaknesses(run: Run, leak: Interval) -> list[str]:
+def weaknesses(run: RunRecord, leak: Interval) -> list[str]:
     """Why attacks that found nothing do not show that there is nothing, in words.
 
     leak: the dense network's excess gain.  Empty where a leak of MEASURABLE nats would have shown.
@@ -287,7 +287,7 @@ def weaknesses(run: Run, leak: Interval) -> list[str]:
     sizes = run.config["split_sizes"]
     members, others = (int(sizes.get(part, 0)) for part in ("members", "non_members"))
     least = statistics.least_visible(members, others)
-    audit = audited.of(run)
+    audit = shadow_audit.of(run)
     shadows = math.nan if audit is None else audit.dense.high
     found = {
         f"its interval reaches {tables.nats(leak.high)} nats, and {MEASURABLE:g} are much": not (

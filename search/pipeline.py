@@ -12,10 +12,10 @@ import pandas as pd
 from ray import tune
 from rich.console import Console
 
-from analysis import evidence, failures
-from analysis.load import Run, load_run
+from analysis import failures, side_by_side
+from analysis.load import RunRecord, load_run
 from analysis.report import write_report
-from analysis.statistics import hardest_bound, searched, winner
+from analysis.statistics import hardest_bound, search_trials, winner
 from analysis.summary import card, headline
 from search.config import SearchConfig
 from search.context import Context, Inputs, load_inputs
@@ -270,8 +270,8 @@ def _nothing_feasible(context: Context, what: str) -> int:
     words = [f"{what}.", *_bounds(found)]
     if broken is not None:
         words = [f"{broken.sentence()}{broken.others()}"]
-    if evidence.is_smoke(found):
-        words.append(f"This was a {evidence.SMOKE}.")
+    if side_by_side.is_smoke(found):
+        words.append(f"This was a {side_by_side.SMOKE}.")
     Console(stderr=True).print(
         f"{' '.join(words)} Report: {shown(report)}",
         markup=False,
@@ -281,9 +281,9 @@ def _nothing_feasible(context: Context, what: str) -> int:
     return NOTHING_FEASIBLE if broken is None else FAULT
 
 
-def _bounds(found: Run) -> list[str]:
+def _bounds(found: RunRecord) -> list[str]:
     """Sentences on the bounds, and on the trials that failed; advice only where bounds decided."""
-    failed = failures.of(searched(found.trials))
+    failed = failures.of(search_trials(found.trials))
     confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
     words = [one.sentence() for one in (failed, confirm) if one.failed]
     if not failed.missed and not confirm.missed:

@@ -8,6 +8,7 @@ from trainables.base.errors import InvalidInput
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig
 from trainables.data.registry import DATASETS
 from trainables.models.registry import MODELS, PUBLISHED
+from trainables.paper import COMPRESSION, DROPS, TASKS
 
 
 def mnist5k(model: str) -> SearchConfig:
@@ -140,49 +141,6 @@ RECIPES: dict[str, Callable[[str], SearchConfig]] = {
 }
 """Data set -> recipe for any of its networks."""
 
-PAPER_ROWS: dict[int, tuple[str, ...]] = {
-    1: (
-        *("mnist-lenet5", "cifar10-vgg16", "cifar10-mobilenetv2"),
-        *("cifar100-vgg16", "cifar100-mobilenetv2", "cifar100-resnet18"),
-    ),
-    2: ("cifar10-cnn4", "mnist-lenet5"),
-    3: ("imagenet-mobilenetv2", "imagenet-resnet18"),
-    4: (
-        *("mnist-lenet5", "cifar10-vgg16", "cifar100-vgg16", "cifar10-resnet18"),
-        *("cifar100-resnet18", "cifar10-mobilenetv2", "cifar100-mobilenetv2"),
-        *("imagenet-resnet18", "imagenet-mobilenetv2"),
-    ),
-    5: ("cifar10-vgg16", "cifar100-vgg16", "mnist-lenet5"),
-    6: ("cifar10-vgg16",),
-}
-"""Table of Wang et al. 2021 -> DATASET-MODEL of its rows; Table 4 prints two data sets as one."""
-
-PAPER_COMPRESSION = {
-    "mnist-lenet5": 15.78,
-    "cifar10-vgg16": 13.84,
-    "cifar100-vgg16": 13.84,
-    "cifar10-resnet18": 10.54,
-    "cifar100-resnet18": 10.54,
-    "cifar10-mobilenetv2": 10.06,
-    "cifar100-mobilenetv2": 10.06,
-    "imagenet-resnet18": 3.37,
-    "imagenet-mobilenetv2": 3.27,
-}
-"""Row -> reduction ratio of Table 4: the pruned networks of all tables are these."""
-
-PAPER_DROPS = {
-    ("cifar10-mobilenetv2", "pruning"): 0.04,
-    ("cifar100-mobilenetv2", "pruning"): 0.07,
-    ("imagenet-mobilenetv2", "pruning"): 0.04,
-    ("cifar100-resnet18", "minmax"): 0.05,
-    ("cifar10-vgg16", "pruning+minmax"): 0.03,
-    ("cifar100-vgg16", "pruning+minmax"): 0.11,
-    ("mnist-lenet5", "dp"): 0.03,
-    ("cifar10-cnn4", "dp"): 0.08,
-}
-"""(row, defence) -> test accuracy that the paper paid for it, in whole points upwards, where that
-is more than one point; DP on CIFAR-10 against MIA-Pruning, for Table 2 prints no baseline."""
-
 
 def own(dataset: str, model: str) -> SearchConfig:
     """A data set that a user registered: its recipe, or mnist5k's, which suits a small one."""
@@ -212,7 +170,7 @@ def paper_presets() -> dict[str, str]:
     """Preset -> DATASET-MODEL of each row of the paper that can be run here, and its smoke twin."""
     names = {
         f"paper-table{table}-{row}": row
-        for table, rows in PAPER_ROWS.items()
+        for table, rows in TASKS.items()
         for row in rows
         if _can_run(*row.split("-"))
     }
@@ -224,7 +182,7 @@ def paper_presets_in_words() -> str:
     available = paper_presets()
     tables = [
         f"{table}: " + ", ".join(row for row in rows if f"paper-table{table}-{row}" in available)
-        for table, rows in PAPER_ROWS.items()
+        for table, rows in TASKS.items()
         if any(f"paper-table{table}-{row}" in available for row in rows)
     ]
     return (
@@ -249,8 +207,8 @@ def paper(name: str, defense: str) -> SearchConfig:
     row = paper_presets()[name]
     config = dataclasses.replace(
         recipe(*row.split("-")),
-        max_accuracy_drop=PAPER_DROPS.get((row, defense), 0.01),
-        min_compression=PAPER_COMPRESSION.get(row),
+        max_accuracy_drop=DROPS.get((row, defense), 0.01),
+        min_compression=COMPRESSION.get(row),
     )
     return smoke(config) if name.endswith(SMOKE_SUFFIX) else config
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.published import STAND_IN, TABLE4, TABLES, command
+from analysis.paper_commands import STAND_IN, command
 from search.arguments import parse
 from search.context import load_inputs
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import build_model
+from trainables.paper import TABLE4, TABLES
 from trainables.trial import Job, Shared, Trial
 
 CLASSES, EACH = 3, 20

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from analysis import compare, matched, paper, paper_figures, published, report
-from analysis.evidence import dense, measured_as, unlike
+from analysis import compare, defenses, paper, paper_figures, report
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
+from analysis.side_by_side import dense, measured_as, unlike
+from trainables import paper as paper_data
 from trainables.base.commandline import program
 from trainables.records import EpochRecord
 
@@ -314,7 +315,7 @@ def test_table_4_counts_weights(make_run: Maker) -> None:
 def test_table_6_has_systems_as_rows_and_training_accuracy(make_run: Maker) -> None:
     systems = ("none", "pruning", "minmax", "pruning+minmax")
     made = table(6, *(make_run(system) for system in systems))
-    assert [line[0] for line in made.table.rows] == [published.SYSTEMS[name] for name in systems]
+    assert [line[0] for line in made.table.rows] == [paper_data.SYSTEMS[name] for name in systems]
     assert cell(made, "MIA-Pruning", 1)[0] == "99.0%"
     assert cell(made, "MIA-Pruning", 1)[2] == "paper 99.22%"
     assert cell(made, "Baseline", 4) == ["\N{EN DASH}"]
@@ -340,7 +341,7 @@ def test_a_candidate_that_misses_its_bound_is_shown_with_a_flag_and_after_any_wi
 
 def test_order_of_a_single_system_is_unknown(make_run: Maker) -> None:
     run = load_run(make_run("pruning"))
-    row = published.TABLES[5].rows[0]
+    row = paper_data.TABLES[5].rows[0]
     found = {name: measured_as([run], ("cifar10", "vgg16"), name) for name in row.systems}
     assert order(row, "attack", found) == "\N{EN DASH}"
 
@@ -355,7 +356,7 @@ def test_matched_accuracy_takes_the_least_gain_within_the_drop_in_test_accuracy(
 ) -> None:
     """Dense: 94.0% of the test images, 93.5% of the validation ones."""
     run = load_run(make_run(test=0.925, val=0.934, excess=0.03, max_accuracy_drop=0.02))
-    strict, wide = matched.least([run], 0.01), matched.least([run], 0.02)
+    strict, wide = defenses.least([run], 0.01), defenses.least([run], 0.02)
     assert (strict.was_searched, strict.confirmed) == (True, None)  # though validation allows it
     assert wide.searched == pytest.approx(0.01)
     assert wide.confirmed is not None
@@ -369,18 +370,18 @@ def test_a_level_beyond_what_a_run_might_lose_was_not_searched(make_run: Maker) 
     """The least within 1 point is not the least within 5, so it must not be called that."""
     tight = make_run("pruning", test=0.935, excess=0.20, max_accuracy_drop=0.01)
     loose = make_run("dp", test=0.90, excess=0.05, epsilon=4.0, max_accuracy_drop=0.05)
-    (task,) = matched.tasks([load_run(tight), load_run(loose)])
-    found = matched.at_levels(task)
-    five = matched.LEVELS.index(0.05)
+    (task,) = defenses.tasks([load_run(tight), load_run(loose)])
+    found = defenses.at_levels(task)
+    five = defenses.LEVELS.index(0.05)
     assert [one.was_searched for one in found["pruning"]] == [True, True, False, False, False]
-    sentence = matched.in_words(found)[five]
+    sentence = defenses.in_words(found)[five]
     assert "dp leaks least (0.0500 nats at 90.0%, cifar10-dp), the only one confirmed" in sentence
     assert sentence.endswith("; not searched: pruning.")
     assert "beats" not in sentence
-    one = matched.in_words(found)[matched.LEVELS.index(0.01)]
+    one = defenses.in_words(found)[defenses.LEVELS.index(0.01)]
     assert "pruning leaks least" in one
     assert one.endswith("; nothing confirmed within it: dp.")
-    pruning, dp = matched.table(task, found).rows
+    pruning, dp = defenses.table(task, found).rows
     assert pruning[1 + five].split("\n")[:3] == ["not searched", "yet 0.2000", "test 93.5%"]
     assert dp[1 + five].split("\n")[0] == "0.0500"
     assert "test 90.0%" in dp[1 + five]
@@ -391,14 +392,20 @@ def test_a_level_beyond_what_a_run_might_lose_was_not_searched(make_run: Maker) 
 def test_a_tighter_search_may_win_at_a_wider_level_but_not_lose(make_run: Maker) -> None:
     tight = make_run("pruning", test=0.935, excess=0.02, max_accuracy_drop=0.01)
     loose = make_run("dp", test=0.90, excess=0.05, epsilon=4.0, max_accuracy_drop=0.05)
-    (task,) = matched.tasks([load_run(tight), load_run(loose)])
-    words = dict(zip(matched.LEVELS, matched.in_words(matched.at_levels(task)), strict=True))
+    (task,) = defenses.tasks([load_run(tight), load_run(loose)])
+    words = dict(
+        zip(
+            defenses.LEVELS,
+            defenses.in_words(defenses.at_levels(task)),
+            strict=True,
+        )
+    )
     assert (
         "pruning leaks least (0.0200 nats at 93.5%, cifar10-pruning, searched with a tighter bound "
         "only); pruning beats dp."
     ) in words[0.05]
-    (task,) = matched.tasks([*task.runs, load_run(make_run("minmax", test=0.935, excess=0.03))])
-    five = matched.in_words(matched.at_levels(task))[matched.LEVELS.index(0.05)]
+    (task,) = defenses.tasks([*task.runs, load_run(make_run("minmax", test=0.935, excess=0.03))])
+    five = defenses.in_words(defenses.at_levels(task))[defenses.LEVELS.index(0.05)]
     assert five.endswith("pruning beats dp; not searched: minmax.")
     assert words[0.10].endswith("of test accuracy: no defence was searched.")
 
@@ -408,7 +415,7 @@ def test_more_allowance_never_looks_worse(make_run: Maker) -> None:
     wide = make_run(name="wide", test=0.92, excess=0.03, max_accuracy_drop=0.05)
     runs = [load_run(tight), load_run(wide)]
     for level in (0.01, 0.02, 0.05):
-        found = matched.least(runs, level)
+        found = defenses.least(runs, level)
         assert found.was_searched
         assert found.confirmed is not None
         assert found.confirmed.name == "tight"
@@ -416,8 +423,8 @@ def test_more_allowance_never_looks_worse(make_run: Maker) -> None:
 
 def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) -> None:
     runs = [load_run(make_run("none", test=0.935)), load_run(make_run("pruning", test=0.935))]
-    (task,) = matched.tasks(runs)
-    assert matched.in_words(matched.at_levels(task))[-1].endswith(": no defence was searched.")
+    (task,) = defenses.tasks(runs)
+    assert defenses.in_words(defenses.at_levels(task))[-1].endswith(": no defence was searched.")
 
 
 @pytest.mark.parametrize(
@@ -432,7 +439,7 @@ def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) ->
 def test_what_has_nothing_to_choose_stands_at_every_level(
     make_run: Maker, defense: str, search: dict[str, Any], level: float
 ) -> None:
-    assert matched.allowed_drop(load_run(make_run(defense, **search))) == level
+    assert defenses.allowed_drop(load_run(make_run(defense, **search))) == level
 
 
 def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Maker) -> None:
@@ -441,9 +448,9 @@ def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Make
         load_run(make_run("dp", excess=0.05, epsilon=4.0, test=0.935)),
         load_run(make_run("minmax", excess=0.21, test=0.935)),
     ]
-    (task,) = matched.tasks(runs)
-    sentences = matched.in_words(matched.at_levels(task))
-    assert len(sentences) == len(matched.LEVELS)
+    (task,) = defenses.tasks(runs)
+    sentences = defenses.in_words(defenses.at_levels(task))
+    assert len(sentences) == len(defenses.LEVELS)
     assert "dp leaks least (0.0500 nats at 93.5%, cifar10-dp)" in sentences[1]
     assert "dp beats pruning" in sentences[1]
     assert "minmax and pruning are not told apart" in sentences[1]
@@ -461,7 +468,7 @@ def test_networks_that_learned_nothing_do_not_squeeze_the_picture(
 
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
     run = load_run(make_run("dp", epsilon=3.0))
-    line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
+    line = defenses.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
     assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "epsilon 3"]
 
 
@@ -470,7 +477,7 @@ def test_memguards_distortion_stands_where_epsilon_does_and_weights_are_not_prot
 ) -> None:
     folder = make_run("memguard", spent={"distortion": 0.314})
     run = load_run(folder)
-    line = matched.overview([run], [measured_as([run], ("cifar10", "vgg16"), "memguard")[0]]).rows[
+    line = defenses.overview([run], [measured_as([run], ("cifar10", "vgg16"), "memguard")[0]]).rows[
         0
     ]
     assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "distortion 0.314"]
@@ -484,7 +491,7 @@ def test_a_distortion_that_was_only_asked_for_says_so(
     run = load_run(make_run("memguard"))
     run.trials["defense_parameters"] = [{"distortion": 0.5}] * len(run.trials)
     (one, *_) = measured_as([run], ("cifar10", "vgg16"), "memguard")
-    assert matched.spent(one) == ["distortion 0.5", "asked, not recorded"]
+    assert defenses.spent(one) == ["distortion 0.5", "asked, not recorded"]
 
 
 def test_figure_2_averages_the_trainings_and_figure_3_reads_the_weights(make_run: Maker) -> None:

@@ -5,10 +5,11 @@ import shlex
 
 import pytest
 
-from analysis import published
+from analysis import paper_commands as paper_commands
 from search import presets
 from search.arguments import parse
 from search.config import NO_BOUND, SearchConfig
+from trainables import paper as paper_data
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
@@ -24,16 +25,16 @@ def parsed(words: str) -> SearchConfig:
 
 
 def test_the_rows_are_those_of_the_published_tables() -> None:
-    for number, table in published.TABLES.items():
-        assert presets.PAPER_ROWS[number] == tuple(f"{r.dataset}-{r.model}" for r in table.rows)
-    assert presets.PAPER_ROWS[4] == tuple(f"{r.dataset}-{r.model}" for r in published.TABLE4)
+    for number, table in paper_data.TABLES.items():
+        assert presets.TASKS[number] == tuple(f"{r.dataset}-{r.model}" for r in table.rows)
+    assert presets.TASKS[4] == tuple(f"{r.dataset}-{r.model}" for r in paper_data.TABLE4)
 
 
 def test_the_bounds_are_what_the_paper_removed_and_paid() -> None:
     assert {
-        f"{row.dataset}-{row.model}": row.ratio for row in published.TABLE4
-    } == presets.PAPER_COMPRESSION
-    rows = [row for table in published.TABLES.values() for row in table.rows]
+        f"{row.dataset}-{row.model}": row.ratio for row in paper_data.TABLE4
+    } == presets.COMPRESSION
+    rows = [row for table in paper_data.TABLES.values() for row in table.rows]
     dense = {(r.dataset, r.model): r.systems["none"].test for r in rows if "none" in r.systems}
     dense["cifar10", "cnn4"] = 0.7546  # MIA-Pruning: Table 2 prints no baseline
     paid = {}
@@ -42,10 +43,10 @@ def test_the_bounds_are_what_the_paper_removed_and_paid() -> None:
             points = math.ceil(round(100 * (dense[row.dataset, row.model] - printed.test), 6))
             if points > 1:
                 paid[f"{row.dataset}-{row.model}", defense] = points / 100
-    assert pytest.approx(paid) == presets.PAPER_DROPS
+    assert pytest.approx(paid) == presets.DROPS
 
 
-@pytest.mark.parametrize("words", sorted(set(published.all_commands())))
+@pytest.mark.parametrize("words", sorted(set(paper_commands.all_commands())))
 def test_every_command_that_the_page_prints_is_understood(words: str) -> None:
     """Or refused by the name of what this version lacks, never for another reason."""
     arguments = shlex.split(words)[3:]
@@ -68,7 +69,7 @@ def test_a_preset_is_a_whole_recipe_with_the_papers_bounds(name: str) -> None:
     assert f"{config.dataset}-{config.model}" == row
     full = presets.recipe(config.dataset, config.model)
     assert (config.training, config.admm, config.trials) == (full.training, full.admm, full.trials)
-    assert config.min_compression == presets.PAPER_COMPRESSION.get(row)
+    assert config.min_compression == presets.COMPRESSION.get(row)
     assert SearchConfig.from_dict(config.to_dict()) == config
 
 
@@ -80,7 +81,7 @@ def test_its_smoke_twin_is_the_same_path_with_tiny_budgets(name: str) -> None:
 
 
 def test_every_row_whose_data_and_network_exist_has_a_preset() -> None:
-    for table, rows in presets.PAPER_ROWS.items():
+    for table, rows in presets.TASKS.items():
         for row in rows:
             dataset, model = row.split("-")
             exists = dataset in DATASETS and model in MODELS

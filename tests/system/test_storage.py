@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from analysis.load import Run, load_run
+from analysis.load import RunRecord, load_run
 from search.record.ledger import Ledger
 from search.record.mirror import opened
 from search.record.runfolder import RunFolder
@@ -52,7 +52,7 @@ def wait_for(process: subprocess.Popen[bytes], run: str | Path, count: int, erro
         time.sleep(0.2)
 
 
-def searched(run: Run) -> list[int]:
+def searched(run: RunRecord) -> list[int]:
     """Numbers of the search's rows, in order: a lost trial leaves a gap, a doubled one repeats."""
     kinds = run.trials["kind"].isin(["anchor", "search"])
     return sorted(run.trials[kinds]["number"])

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis import statistics, tables
-from analysis.evidence import (
+from analysis.figures import Front
+from analysis.load import RunRecord, run_name
+from analysis.side_by_side import (
     NEAREST,
     PAPERS_PRUNER,
     Measured,
@@ -16,8 +18,6 @@ from analysis.evidence import (
     system_of,
     task_of,
 )
-from analysis.figures import Front
-from analysis.load import Run, run_name
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
 from trainables.defenses.registry import DEFENSES, named
@@ -54,7 +54,7 @@ class Task:
 
     dataset: str
     model: str
-    runs: Sequence[Run]
+    runs: Sequence[RunRecord]
 
     @property
     def title(self) -> str:
@@ -66,12 +66,12 @@ class Task:
         """In the order in which their runs were given; ADMM's apart from other pruners'."""
         return list(dict.fromkeys(system_of(run) for run in self.runs))
 
-    def of(self, defense: str) -> list[Run]:
+    def of(self, defense: str) -> list[RunRecord]:
         """The runs of one defence."""
         return [run for run in self.runs if system_of(run) == defense]
 
 
-def tasks(runs: Sequence[Run]) -> list[Task]:
+def tasks(runs: Sequence[RunRecord]) -> list[Task]:
     """The runs by data set and network, in the order given."""
     return [
         Task(dataset=task[0], model=task[1], runs=[run for run in runs if task_of(run) == task])
@@ -79,7 +79,7 @@ def tasks(runs: Sequence[Run]) -> list[Task]:
     ]
 
 
-def candidates(run: Run, runs: Sequence[Run]) -> list[Measured]:
+def candidates(run: RunRecord, runs: Sequence[RunRecord]) -> list[Measured]:
     """Every confirmed candidate without a failed seed, feasible or not; `runs` are on the page."""
     rows = statistics.confirmed(run.trials, run.config)
     return [
@@ -98,13 +98,13 @@ def candidates(run: Run, runs: Sequence[Run]) -> list[Measured]:
     ]
 
 
-def searched(run: Run) -> pd.DataFrame:
+def complete_trials(run: RunRecord) -> pd.DataFrame:
     """Complete searched trials; their excess gain is that of the search-time attacks."""
-    rows = statistics.searched(run.trials)
+    rows = statistics.search_trials(run.trials)
     return rows[rows["state"] == "COMPLETE"]
 
 
-def allowed_drop(run: Run) -> float:
+def allowed_drop(run: RunRecord) -> float:
     """How much accuracy the run might lose; without end where it had nothing to choose."""
     search = run.config["search"]
     numbers = search.get("parameters")
@@ -119,7 +119,7 @@ def allowed_drop(run: Run) -> float:
     return float(search["max_accuracy_drop"])
 
 
-def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -> Least:
+def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | None = None) -> Least:
     """The least excess gain of runs of one defence that lose at most `drop` of test accuracy.
 
     page: the runs among which their names are unique; `runs` where it is not given.
@@ -132,7 +132,7 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
     for run in runs:
         dense = statistics.baseline(run.trials)
         if dense is not None:
-            rows = searched(run)
+            rows = complete_trials(run)
             bound = accuracy_bound(float(dense["val_accuracy"]), drop)
             seen += [
                 float(row["excess_gain"])
@@ -142,7 +142,9 @@ def least(runs: Sequence[Run], drop: float, page: Sequence[Run] | None = None) -
     return Least(was_searched=True, searched=min(seen, default=None), confirmed=found)
 
 
-def _least_leaking(runs: Sequence[Run], drop: float, page: Sequence[Run]) -> Measured | None:
+def _least_leaking(
+    runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord]
+) -> Measured | None:
     near = [
         candidate
         for run in runs
@@ -152,11 +154,11 @@ def _least_leaking(runs: Sequence[Run], drop: float, page: Sequence[Run]) -> Mea
     return min(near, key=lambda one: one.excess().estimate, default=None)
 
 
-def front(runs: Sequence[Run]) -> Front:
+def front(runs: Sequence[RunRecord]) -> Front:
     """The trials of runs of one defence, for the picture."""
     return Front(
         searched=pd.concat(
-            [searched(run)[["val_accuracy", "excess_gain"]].astype(float) for run in runs]
+            [complete_trials(run)[["val_accuracy", "excess_gain"]].astype(float) for run in runs]
         ),
         confirmed=[
             (candidate.mean("val_accuracy"), candidate.excess())
@@ -166,7 +168,7 @@ def front(runs: Sequence[Run]) -> Front:
     )
 
 
-def at_levels(task: Task, page: Sequence[Run] | None = None) -> dict[str, list[Least]]:
+def at_levels(task: Task, page: Sequence[RunRecord] | None = None) -> dict[str, list[Least]]:
     """Defence -> its least gain at each of LEVELS; `page` as in `least`."""
     named = task.runs if page is None else page
     return {
@@ -308,7 +310,7 @@ OVERVIEW = (
 )
 
 
-def overview(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table:
+def overview(runs: Sequence[RunRecord], measured: Sequence[Measured | None]) -> Table:
     """Every run's headline figures; `measured` are their winners, in the same order."""
     return Table(
         caption="All defences; 95% intervals in the second line",
@@ -318,7 +320,7 @@ def overview(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table:
     )
 
 
-def _overview_line(run: Run, one: Measured | None, runs: Sequence[Run]) -> list[str]:
+def _overview_line(run: RunRecord, one: Measured | None, runs: Sequence[RunRecord]) -> list[str]:
     dataset, model = task_of(run)
     notes = [] if one is None else [*([] if one.feasible else [NEAREST]), *one.caveats]
     start = [run_name(run, runs), "\n".join([system_of(run), *notes]), f"{dataset}\n{model}"]
@@ -356,7 +358,7 @@ def spent(one: Measured) -> list[str]:
     return []
 
 
-def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table | None:
+def pruners(runs: Sequence[RunRecord], measured: Sequence[Measured | None]) -> Table | None:
     """Other ways to prune beside ADMM; None where there is none.
 
     Either a search of their own, or the counts of an ADMM run's winner (`--comparators`).
@@ -399,7 +401,7 @@ def pruners(runs: Sequence[Run], measured: Sequence[Measured | None]) -> Table |
     )
 
 
-def _same_counts(run: Run, winner: Measured) -> list[tuple[str, Measured]]:
+def _same_counts(run: RunRecord, winner: Measured) -> list[tuple[str, Measured]]:
     """(how, measured) of what the run made by other pruners out of its winner's counts."""
     rows = statistics.by_other_pruners(run.trials, run.config)
     return [

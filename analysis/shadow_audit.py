@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from analysis import roc, statistics, tables
-from analysis.load import Run
+from analysis.load import RunRecord
 from analysis.statistics import Interval
 
 LESS, MORE, OPEN = "less", "more", "open"
@@ -79,7 +79,7 @@ class Audited:
         return "it contradicts the run's own attacks"
 
 
-def of(run: Run) -> Audited | None:
+def of(run: RunRecord) -> Audited | None:
     """None without an audit, or without a winner, which it would be the audit of."""
     dense = statistics.baseline(run.trials)
     best = statistics.winner(run.trials, run.config)

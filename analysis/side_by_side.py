@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.load import Run, run_name
+from analysis.load import RunRecord, run_name
 from analysis.statistics import LOG4, Interval, difference
 from trainables.defenses.registry import named
 
@@ -20,7 +20,7 @@ NEAREST = "nearest in accuracy, bound not met"
 class Measured:
     """One model, or one candidate over its fresh seeds."""
 
-    run: Run
+    run: RunRecord
     name: str
     """Of the run, unique on the page."""
 
@@ -120,7 +120,7 @@ class Measured:
         return statistics.mean_over_seeds(values, self._values("attack_gain_se"))
 
 
-def dense(run: Run, name: str) -> Measured | None:
+def dense(run: RunRecord, name: str) -> Measured | None:
     """The dense network of a run; None while it has not been measured."""
     rows = run.trials[(run.trials["kind"] == "baseline") & (run.trials["state"] == "COMPLETE")]
     if rows.empty:
@@ -128,7 +128,7 @@ def dense(run: Run, name: str) -> Measured | None:
     return Measured(run=run, name=name, defense="none", confirmed=False, rows=rows.iloc[:1])
 
 
-def defended(run: Run, name: str) -> Measured | None:
+def defended(run: RunRecord, name: str) -> Measured | None:
     """The winner of a run over its fresh seeds; None when nothing was confirmed.
 
     Without a feasible candidate, the one that comes nearest to the accuracy bound. A run without a
@@ -153,7 +153,7 @@ def defended(run: Run, name: str) -> Measured | None:
     )
 
 
-def defense_of(run: Run) -> str:
+def defense_of(run: RunRecord) -> str:
     """The run's defence; runs from before there were several pruned."""
     return str(run.config["search"].get("defense", "pruning"))
 
@@ -161,20 +161,20 @@ def defense_of(run: Run) -> str:
 PAPERS_PRUNER = "admm"
 
 
-def pruner_of(run: Run) -> str | None:
+def pruner_of(run: RunRecord) -> str | None:
     """How the run pruned; None where its defence does not prune."""
     if not named(defense_of(run)).prunes:
         return None
     return str(run.config["search"].get("pruner", PAPERS_PRUNER))
 
 
-def system_of(run: Run) -> str:
+def system_of(run: RunRecord) -> str:
     """The defence, and the pruner where it is not the paper's ADMM: runs of a kind."""
     pruner = pruner_of(run)
     return defense_of(run) + ("" if pruner in (None, PAPERS_PRUNER) else f" by {pruner}")
 
 
-def task_of(run: Run) -> tuple[str, str]:
+def task_of(run: RunRecord) -> tuple[str, str]:
     """Data set and network."""
     search = run.config["search"]
     return str(search.get("dataset", "")), str(search.get("model", ""))
@@ -183,7 +183,7 @@ def task_of(run: Run) -> tuple[str, str]:
 SMOKE = "smoke run, figures without meaning"
 
 
-def unlike(run: Run) -> str | None:
+def unlike(run: RunRecord) -> str | None:
     """Why a run must not stand beside ordinary ones; None for an ordinary one."""
     if is_smoke(run):
         return SMOKE
@@ -191,7 +191,7 @@ def unlike(run: Run) -> str | None:
     return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
 
 
-def is_smoke(run: Run) -> bool:
+def is_smoke(run: RunRecord) -> bool:
     """Whether a run only showed that the program works, by its preset's name or its budgets.
 
     A single epoch of each phase is such a budget.
@@ -207,7 +207,7 @@ def is_smoke(run: Run) -> bool:
 PAPERS_PRESETS = "paper-"
 
 
-def _preset(run: Run) -> str:
+def _preset(run: RunRecord) -> str:
     options = run.config.get("options")
     return str(options.get("preset")) if isinstance(options, Mapping) else ""
 
@@ -216,7 +216,7 @@ def _preset(run: Run) -> str:
 class Chosen:
     """The runs that a page is made of."""
 
-    runs: Sequence[Run]
+    runs: Sequence[RunRecord]
     left_out: Sequence[str]
     """One line each."""
 
@@ -224,7 +224,7 @@ class Chosen:
     """One line for each run that is shown although it is unlike, since there is no other."""
 
 
-def ordinary(runs: Sequence[Run]) -> Chosen:
+def ordinary(runs: Sequence[RunRecord]) -> Chosen:
     """Ordinary runs only; where there is none, all of them, with what is wrong with each."""
     reasons = {id(run): unlike(run) for run in runs}
     kept = [run for run in runs if reasons[id(run)] is None]
@@ -237,7 +237,7 @@ def ordinary(runs: Sequence[Run]) -> Chosen:
 
 
 def measured_as(
-    runs: Sequence[Run], task: tuple[str, str], system: str, epsilon: float | None = None
+    runs: Sequence[RunRecord], task: tuple[str, str], system: str, epsilon: float | None = None
 ) -> list[Measured]:
     """Everything that fits one cell, best first.
 
