@@ -35,12 +35,18 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+def module_of(name):
+    """What `python -m` runs of a name: a module, or the __main__ of a package."""
+    found = importlib.import_module(name)
+    return importlib.import_module(f"{name}.__main__") if hasattr(found, "__path__") else found
+
+
 @functools.cache
 def options_of(module):
     name, *words = module.split()
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), pytest.raises(SystemExit, match="0"):
-        importlib.import_module(name).main([*words, "--help"])
+        module_of(name).main([*words, "--help"])
     return frozenset(OPTION.findall(shown.getvalue()))
 
 
