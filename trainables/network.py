@@ -11,7 +11,7 @@ from trainables.models.building import build_model, memory_format
 def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None) -> nn.Module:
     """`config.model` for `config.dataset`, initialised from `seed` [the trial's own].
 
-    Where the cohort brings published weights, these take the place of what the seed gave.
+    Published weights of the cohort, if any, replace the initialisation.
     """
     spec = DATASETS[config.dataset]
     network = build_model(

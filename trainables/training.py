@@ -17,7 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer finite; the trial is recorded as FAILED."""
+    """The loss stopped being finite; the trial is recorded as FAILED."""
 
 
 def make_optimizer(
@@ -36,7 +36,7 @@ def make_optimizer(
 
 
 def cosine(start: float, step: int, steps: int) -> float:
-    """Learning rate at `step` of `steps`: from `start` down to almost zero.
+    """Learning rate at `step` of `steps`: it falls from `start` to almost zero.
 
     >>> cosine(0.1, 0, 10), round(cosine(0.1, 5, 10), 3)
     (0.1, 0.05)
@@ -53,9 +53,9 @@ def cosine_pass(start: float, epoch: int, epochs: int, steps: int) -> Callable[[
 
 
 def _precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Of training steps: bf16 on CUDA, whose tensor cores want it; else float32, repeatable.
+    """Training steps run in bf16 on CUDA, for its tensor cores, and in float32 elsewhere.
 
-    What is measured is always measured in the weights' own precision: released weights answer so.
+    Every measurement uses the precision of the weights themselves, as a user of the model would.
     """
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
@@ -67,7 +67,7 @@ Draw = Callable[[int, int, torch.Generator], Iterator[Tensor]]
 
 
 def batch_sizes(count: int, batch_size: int) -> list[int]:
-    """Images in each step of a pass; the last is not a single one, which batch norm cannot take.
+    """Images in each step of a pass; the last step has at least two, as batch norm requires.
 
     >>> batch_sizes(10, 4), batch_sizes(9, 4), batch_sizes(3, 2)
     ([4, 4, 2], [4, 3, 2], [3])
@@ -86,7 +86,7 @@ def shuffled(count: int, batch_size: int, generator: torch.Generator) -> Iterato
 
 
 class Epoch:
-    """One pass over `indices`, about `batch_size` images a step, one optimiser."""
+    """One pass over `indices`, about `batch_size` images per step."""
 
     def __init__(
         self,
@@ -128,11 +128,11 @@ class Epoch:
         before_step: Hook = lambda: None,
         after_step: Hook = lambda: None,
     ) -> tuple[float, float]:
-        """Train once over the images; the mean cross-entropy in nats and the accuracy meanwhile.
+        """Train once over the images; returns the mean cross-entropy in nats and the accuracy.
 
-        learning_rate: step within this pass -> rate.  loss: what is minimised; the cross-entropy
-        is returned whatever else it holds.  before_step sees the gradients, after_step the new
-        weights.  Raises DivergedError when the loss is not finite.
+        learning_rate: step within this pass -> rate.  loss: what is minimised; the returned loss
+        is the cross-entropy even where more is minimised.  before_step sees the gradients,
+        after_step the new weights.  Raises DivergedError when the loss is not finite.
         """
         model.train()
         total = torch.zeros((), device=self._indices.device)
@@ -178,12 +178,13 @@ def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
 
 @torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, images: ImageBatches, indices: Tensor) -> None:
-    """Set the running statistics of the batch norms to those of `indices` under today's weights.
+    """Recompute the running statistics of the batch norms on `indices` with the current weights.
 
-    A hard prune moves every activation; stale statistics would cost accuracy that retraining
-    then has to win back.  Norms that the network keeps in evaluation mode while it trains keep
-    their statistics, and everything but the norms works as in evaluation.
+    A hard prune shifts every activation; stale statistics would cost accuracy that retraining
+    then has to win back.  Norms that the network keeps in evaluation mode during training keep
+    their statistics, and all other layers run in evaluation mode.
     """
+    # swa_utils.update_bn would weigh unequal batches alike, train dropout and reset frozen norms
     model.train()
     norms = [
         module

@@ -75,9 +75,9 @@ def read(make):
 @pytest.mark.parametrize(
     ("dataset", "says"),
     [
-        (Mirrored, "its image is another when it is read a second time: do not augment there"),
-        (Jittered, "item 0: its image is another when it is read a second time"),
-        (Relabelled, "item 0: its label is another when it is read a second time"),
+        (Mirrored, "its image changes when it is read a second time: do not augment there"),
+        (Jittered, "item 0: its image changes when it is read a second time"),
+        (Relabelled, "item 0: its label changes when it is read a second time"),
         (Shrinking, "had 100 items before they were read and 99 after: give it a length that"),
     ],
 )

@@ -17,7 +17,7 @@ from trainables.attacks.shadow import adaptive_scores
 from trainables.records import ADAPTIVE
 
 FEW = (2, 4)
-"""References that RMIA is given beside LiRA: the numbers that its authors recommend it for."""
+"""Reference counts at which RMIA runs beside LiRA; its authors recommend it for such small ones."""
 
 Auditor = Callable[[Evidence, Population], dict[str, Floats]]
 
@@ -62,8 +62,8 @@ def _by_population(evidence: Evidence, population: Population) -> dict[str, Floa
 
 
 AUDITORS: dict[str, Auditor] = {"lira": _lira, "rmia": _rmia}
-"""`lira` takes RMIA on its first references along; `adaptive` learns from all of them; `loss`, one
-threshold for all images, shows what references add."""
+"""Audit -> its attacks. `lira` also scores RMIA on its first references; `adaptive` learns from all
+of them; `loss`, one threshold for all images, shows what references add."""
 
 
 def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[str, Floats]:
@@ -75,11 +75,11 @@ def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[
 
 
 def calibrated_score(scores: Floats, evidence: Evidence, folds: Folds) -> Floats:
-    """(n,) held-out probabilities of membership from one score, as bent as the rest of the family.
+    """(n,) held-out probabilities of membership from one score, by a logistic model of its shape.
 
-    scores: (n,).  Its ranks stand beside it, since a score far out must not decide the slope, and
-    both ends of the ranks apart: without the low one, where the sure non-members are, the audits of
-    ten LeNet-5 gained up to a half less.
+    scores: (n,).  The features hold ranks beside the score, as no outlier may set the slope,
+    and both ends of the ranks separately: without the low end, where the certain non-members lie,
+    audits of ten LeNet-5 gained up to a half less.
     """
     ranks = rankdata(scores) / len(scores) - 0.5
     scale = max(float(np.median(np.abs(scores))), 1e-12)

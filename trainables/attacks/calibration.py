@@ -17,10 +17,10 @@ from trainables.attacks.features import shared_features, tempered
 from trainables.attacks.folds import Folds, cross_fit
 
 INVERSE_PENALTY = 0.3
-"""C of the logistic models: a little shrinkage, so that a model without leak gains nothing."""
+"""C of the logistic models: slight shrinkage, so that a model without a leak yields no gain."""
 
 INNER_FOLDS = 3
-"""Of the training folds, on which the trees' probabilities are calibrated."""
+"""Parts of the training folds on which the trees' probabilities are calibrated."""
 
 
 def logistic_on(features: Floats, is_member: Bools, folds: Folds) -> Floats:

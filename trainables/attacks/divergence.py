@@ -25,10 +25,10 @@ with 20; on two normals at most 2 apart the bias was at most 0.001 at n = 2,000.
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Divergence:
-    """Nats: 0 is no leak, log 2 a full one; noise can take a value a little outside.
+    """JS in nats: 0 without a leak, log 2 for a full one; noise can push a value slightly outside.
 
-    The error treats images as independent and holds no training noise; it is too wide, by a half
-    or so, where there is no leak.
+    The error treats images as independent and excludes training noise; without a leak it is too
+    wide by about a half.
     """
 
     value: float
@@ -36,7 +36,7 @@ class Divergence:
 
 
 def output_divergence(evidence: Evidence) -> Divergence:
-    """JS of the scaled confidences of D and D': of what one output says, references aside.
+    """JS of the scaled confidences of D and D': what one output reveals without references.
 
     At most the JS of the whole outputs (data processing inequality). On LeNet-5 nearest-neighbour
     estimates in two and three dimensions (with entropy and margin) found no more than this one.
@@ -77,7 +77,7 @@ def bin_count(n: int) -> int:
 def quantile_bins(statistic: Floats, count: int) -> NDArray[np.int64]:
     """(n,) bin of each value among `count` that are equally full but for ties.
 
-    The edges know nothing of membership.
+    The edges do not depend on membership.
     """
     edges = np.unique(np.quantile(statistic, np.arange(1, count) / count))
     bins: NDArray[np.int64] = np.searchsorted(edges, statistic, side="right")

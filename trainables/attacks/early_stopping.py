@@ -18,10 +18,10 @@ class Recipe:
 
     batch_size: int
     learning_rate: float
-    """Adam's, constant."""
+    """Constant rate of Adam."""
 
     patience: int
-    """Epochs without a better validation loss before it stops."""
+    """Epochs without a better validation loss before training stops."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ TOP = 3
 """How many of the largest probabilities a learned attack sees."""
 
 TYPICAL_MARGIN = 12.0
-"""Median size of the margins that the learned attacks see; near that of an overfit LeNet-5."""
+"""Median absolute margin that the learned attacks see; close to that of an overfit LeNet-5."""
 
 
 def log_probabilities(logits: NDArray[np.floating]) -> Floats:
@@ -26,7 +26,7 @@ def tempered(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Float
     """(n, k) logits times the factor that gives their margins the typical size.
 
     Logits multiplied by a constant classify alike and leak alike, but bend the features: a model
-    could look private by its temperature.  The factor knows nothing of membership.
+    could look private by its temperature.  The factor does not depend on membership.
     """
     wide = logits.astype(np.float64)
     rows = np.arange(len(labels))

@@ -1,4 +1,4 @@
-"""Folds of the cross-fitting: every image is scored once, by an attack that never saw it."""
+"""Folds for cross-fitting: every image is scored once, by an attack that never saw it."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ FitAndScore = Callable[[NDArray[np.int64], NDArray[np.int64]], Floats]
 def stratified_folds(evidence: Evidence, count: int, generator: np.random.Generator) -> Folds:
     """Deal members and non-members of each class to `count` folds, as evenly as can be.
 
-    The copies of one image are in one fold: an attack that met one of them knows the others.
+    All copies of an image share a fold: an attack that saw one of them would know the others.
     Raises ValueError where a fold would hold fewer than two members.
     """
     if evidence.is_member.sum() < 2 * count:

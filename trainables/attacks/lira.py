@@ -11,7 +11,7 @@ from scipy.stats import norm
 from trainables.attacks.evidence import Bools, Floats
 
 FEWEST = 2
-"""References on a side from which a variance of its own can be estimated for an image."""
+"""References needed on each side to estimate a variance for a single image."""
 
 
 def side_means(phi: Floats, trained_on: Bools) -> tuple[Floats, Floats]:
@@ -74,7 +74,7 @@ def offline(
 ) -> Floats:
     """Log P(N(mean_out, var_out) <= target), (n,): OUT references only.
 
-    target: (n,).  phi, trained_on: (r, n); references that trained on an image say nothing of it.
+    target: (n,).  phi, trained_on: (r, n); references that trained on an image are ignored for it.
     """
     _, outside = side_means(phi, trained_on)
     variance = pooled_variance if fixed_variance else own_variance

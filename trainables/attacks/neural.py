@@ -16,10 +16,10 @@ from trainables.models.membership import NeuralAttack
 BATCH = 128
 LEARNING_RATE = 1e-3
 VALIDATION_SHARE = 0.2
-"""Of the training folds, for early stopping and calibration; never of the scored fold."""
+"""Share of the training folds kept for early stopping and calibration, not of the scored fold."""
 
 PATIENCE = 3
-"""Epochs without a better validation loss before it stops: 653 k parameters soon memorise."""
+"""Epochs without a better validation loss before training stops: 653 k parameters soon memorise."""
 
 
 def neural_attack(
@@ -64,7 +64,7 @@ def neural_attack(
 def _platt(seen: Floats, is_member: NDArray[np.bool_], unseen: Floats) -> Floats:
     """Probabilities of `unseen` logits by a logistic fit on `seen` ones (Platt 1999)."""
     scale = max(float(seen.std()), 1e-9)
-    calibration = LogisticRegression(C=0.1)  # pulls towards 0.5 where the logits say nothing
+    calibration = LogisticRegression(C=0.1)  # shrinks towards 0.5 where the logits carry no signal
     calibration.fit((seen / scale)[:, None], is_member)
     probabilities: Floats = calibration.predict_proba((unseen / scale)[:, None])[:, 1]
     return probabilities

@@ -1,4 +1,4 @@
-"""Matched references: image by image, is the target more like models that saw it or that did not?
+"""Matched references: for each image, is the target more like models that saw it?
 
 LiRA (Carlini et al. 2022) with a fixed variance, as few references ask for: the scaled confidence
 phi of an image is normal around mean_in over references that trained on it and around mean_out

@@ -21,7 +21,7 @@ from trainables.records import ADAPTIVE, REFERENCE, SAMIA
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What an attack may use beside the evidence and the folds."""
+    """What an attack may use besides the evidence and the folds."""
 
     config: AttackConfig
     seed: int
@@ -35,7 +35,7 @@ CONSTANT = "constant"
 
 
 def _constant(evidence: Evidence, _folds: Folds, _setting: Setting) -> Floats:
-    """0.5: no candidate is credited with less than no leak because its attackers failed."""
+    """0.5 everywhere: failing attackers must not make a candidate look better than leak-free."""
     return np.full(len(evidence.labels), 0.5)
 
 

@@ -61,7 +61,7 @@ def log_ratio(log_target: Floats, log_out: Floats, offset: float = OFFSET) -> Fl
 
 
 def share_exceeded(ratios: Floats, population: Floats, gamma: float = GAMMA) -> Floats:
-    """Share of the population whose ratio, times gamma, x's ratio exceeds, (n,) in [0, 1].
+    """(n,) share, in [0, 1], of the population whose ratio times gamma is below x's ratio.
 
     ratios: (n,) log ratios of x.  population: (m,) log ratios of z.
     """

@@ -1,8 +1,8 @@
 """Self-attention over the classes of an output: SAMIA on pruned models (Yuan and Zhang 2022).
 
-Of their three inputs a class is given two, its confidence and whether it is the label. The third,
-how much the confidence moves when the input is disturbed, asks for more queries than the one output
-an image that every attack here sees, and is left out.
+Of their three inputs per class we use two: its confidence and whether it is the label. The third,
+how far the confidence moves when the input is perturbed, needs several queries per image; every
+attack here sees one output per image.
 
 Notation: n images, k classes, r references, t tokens: the classes of largest probability.
 """
@@ -21,19 +21,19 @@ from trainables.attacks.folds import Folds
 from trainables.base.seeding import numpy_generator, seeded_torch, torch_generator
 
 MOST_TOKENS = 10
-"""Classes that an image shows, the label's among them: attention costs their number squared."""
+"""Classes kept per image, the label among them: attention is quadratic in their number."""
 
 MOST_ROWS = 16_000
-"""(reference, image) pairs to learn from; more cost time and hardly teach."""
+"""(reference, image) pairs to learn from; more take longer and add little."""
 
 HIDDEN, HEADS, LAYERS, FORWARD = 32, 4, 1, 64
-"""Half the published width and a third of its depth: on LeNet-5's outputs the full width found
-0.001 nats more in one and a half times the time."""
+"""Half the published width and a third of its depth: on LeNet-5's outputs the full width gained
+0.001 nats more and took one and a half times as long."""
 
 RECIPE = Recipe(epochs=8, batch_size=256, learning_rate=2e-3, patience=2)
 
 VALIDATION_SHARE = 0.2
-"""Of the images, held out of the training in all references, to stop early."""
+"""Share of the images held out of training, in all references, for early stopping."""
 
 FIELDS = 3
 """Numbers in a token: probability, its logarithm, whether it is the label's."""
@@ -76,7 +76,7 @@ def ranked_tokens(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> 
 
 
 def samia_attack(evidence: Evidence, folds: Folds, *, seed: int, device: torch.device) -> Floats:
-    """(n,) held-out probabilities; learned on the references, the target's members calibrate only.
+    """(n,) held-out probabilities, learned on the references; the target's members only calibrate.
 
     Raises ValueError without references.
     """
@@ -95,7 +95,7 @@ def samia_attack(evidence: Evidence, folds: Folds, *, seed: int, device: torch.d
 
 
 def _rows(trained_on: Bools, seed: int) -> tuple[Tensor, Tensor]:
-    """Positions in the flat (r * n) of what is fitted and of what validates: other images."""
+    """Positions among the flat (r * n) rows to fit and to validate on; no image is in both."""
     generator = numpy_generator(seed, "samia-rows")
     references, images = trained_on.shape
     held = generator.permutation(images) < round(VALIDATION_SHARE * images)

@@ -2,7 +2,7 @@
 
 Every reference plays the target in turn and is compared with the other references, so that the
 attack learns from r * n known memberships (Shokri et al. 2017, with the defended models of Yuan and
-Zhang 2022 as shadows). Of the target's own members it is told only what calibration needs.
+Zhang 2022 as shadows). The target's own members serve only to calibrate it.
 
 Notation: n images, r references, d features.
 """
@@ -18,7 +18,7 @@ from trainables.attacks.folds import Folds
 from trainables.attacks.reference import compared, tempered_confidence
 
 FEWEST_COMPARED = 4
-"""References from which a stand-in target leaves one on each side of most images."""
+"""With fewer references a stand-in target would leave most images without one on each side."""
 
 
 def adaptive(evidence: Evidence, folds: Folds) -> Floats:
@@ -78,7 +78,7 @@ def lessons(reference: ReferenceEvidence, labels: NDArray[np.integer]) -> tuple[
 
 
 def target_features(evidence: Evidence, reference: ReferenceEvidence) -> Floats:
-    """(n, d) of the target, in the columns of `lessons`."""
+    """(n, d) features of the target, in the columns of `lessons`."""
     labels = evidence.labels
     own = shared_features(tempered(evidence.logits, labels), labels)
     if len(reference.logits) < FEWEST_COMPARED:

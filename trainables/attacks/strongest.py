@@ -1,4 +1,4 @@
-"""Every attack on one finished model; the strongest decides."""
+"""Runs every attack on one finished model and reports the strongest."""
 
 import dataclasses
 from collections import Counter
@@ -19,18 +19,18 @@ from trainables.records import WITH_REFERENCES
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Leakage:
-    """The attack columns of trials.parquet, nats and fractions."""
+    """The attack columns of trials.parquet: gains in nats, rates as fractions."""
 
     attack_gain: float
-    """Of the strongest attack, chosen for each fold on the other folds."""
+    """Gain of the strongest attack, which is chosen for each fold on the other folds."""
 
     attack_gain_se: float
     excess_gain: float
     """attack_gain + log 4."""
 
     js_divergence: float
-    """Of the target's own outputs, estimated without any attack; eq. 10: at best excess_gain / 2
-    of the attacks without references."""
+    """Divergence of the target's own outputs, estimated without any attack; by eq. 10 half the
+    excess gain that the best attack without references can reach."""
 
     attack_accuracy: float
     """Balanced, at probability 0.5."""
@@ -91,11 +91,11 @@ def strongest_by_fold(
 ) -> list[str]:
     """For each fold, the attack with the largest gain on all other folds.
 
-    Not wholly independent: the other folds' probabilities were fitted on this fold too.  Without
-    a leak the gain stays at nothing on average, but the AUC came out at 0.507 (250 audits of 600
-    images, 3 folds) and 0.505 (60 of 2,000 images, 5 folds; standard errors 0.002).  Averaging the
-    folds' own AUCs instead does not help (0.506 and 0.505); choosing by attacks that were fitted
-    without the fold would, at folds - 1 times the cost.
+    The choice is not fully independent: the other folds' probabilities were fitted on this fold
+    too.  Without a leak the excess gain is zero on average, but the AUC was 0.507 (250 audits of
+    600 images, 3 folds) and 0.505 (60 of 2,000 images, 5 folds; standard errors 0.002).  Averaging the
+    folds' own AUCs instead does not help (0.506 and 0.505); choosing by attacks fitted without the
+    fold would, at folds - 1 times the cost.
     """
     terms = {name: gain_terms(p, is_member) for name, p in probabilities.items()}
 

@@ -18,16 +18,16 @@ from trainables.attacks.features import (
 from trainables.attacks.folds import Folds, cross_fit, splits
 
 ENOUGH = 400
-"""Training images a class needs for a threshold of its own; rarer classes share the pooled one.
+"""Training images that a class needs for its own threshold; rarer classes share the pooled one.
 
-With 80 to 160 images a class, thresholds of their own lost most of the gain on mnist5k.
+With 80 to 160 images per class, separate thresholds lost most of the gain on mnist5k.
 """
 
 INNER_FOLDS = 2
 """Parts of the training images: one sets the thresholds, the other counts members beside them."""
 
 SMOOTHING = 2.0
-"""Imaginary members and non-members on each side of a threshold: no rate is ever 0 or 1."""
+"""Pseudo-counts of members and non-members on each side of a threshold keep rates off 0 and 1."""
 
 METRICS: dict[str, Callable[[Evidence], Floats]] = {
     "correctness": lambda e: correctness(e.logits, e.labels),
@@ -84,8 +84,8 @@ def called_members(
 def metric_attack(name: str, evidence: Evidence, folds: Folds) -> Floats:
     """(n,) held-out probabilities: the smoothed share of members on the image's side.
 
-    The share is counted on images that did not set the threshold: where those that did are
-    counted, ten thresholds look better than they are.  Averaged over the inner folds.
+    The share is counted on images that did not set the threshold: counted on those that did,
+    ten thresholds would look better than they are.  Averaged over the inner folds.
     """
     scores = METRICS[name](evidence)
     labels, is_member = evidence.labels, evidence.is_member

@@ -1,4 +1,4 @@
-"""What training and attacks ask of a run's images, wherever these lie."""
+"""The interface of a run's images to training and attacks, in memory or in files."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -20,7 +20,7 @@ class ImageBatches(Protocol):
 
     @property
     def at_once(self) -> int:
-        """Images per forward pass without gradients; bounds memory, decides no result."""
+        """Images per forward pass without gradients; bounds memory and leaves results alone."""
 
     def batch(self, indices: Tensor) -> Tensor:
         """(b,) positions -> (b, c, h, w) float32, not augmented."""

@@ -1,4 +1,4 @@
-"""What every trial of a run shares: the images on the device and who is a member."""
+"""What all trials of a run share: the images on the device and who is a member."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ class Cohort:
     validation: Tensor
     test: Tensor
     reserve: Tensor
-    """In no other part: what a defence may train on beside the members."""
+    """What a defence may train on beside the members; in no other part."""
     population: Tensor
-    """In no other part, nor in `reserve`: what RMIA compares the audited images with."""
+    """What RMIA compares the audited images with; in no other part, nor in `reserve`."""
     audited: Tensor
     """D then D': the images whose membership an attack guesses."""
 

@@ -1,4 +1,4 @@
-"""What each image is: digests by which copies are found, and other data in a resumed run.
+"""Digests of the images: they find copies, and notice when a resumed run has other data.
 
 Images in memory: all their pixels.  Files: length, first and last 4 KiB; a data set like ImageNet
 is not read whole.  Files that agree in these are read whole before they are called copies; a
@@ -37,7 +37,7 @@ class Contents:
     """Digests of all images of a data set, in its order."""
 
     identities: Sequence[bytes]
-    """Of what a resumed run must find again: a file's name counts."""
+    """Digests that a resumed run must find again; they include a file's name."""
 
     copies: Indices
     """(n,) position of the first image with the same content: its own where it is the first."""
@@ -94,7 +94,7 @@ def _read_ahead(images: ImageFiles) -> Iterator[bytes]:
 
 
 def _opened(path: Path, *, whole: bool = False) -> bytes:
-    """A file's length and ends, or all of it. Raises InvalidInput when it is no usable image."""
+    """A file's length and ends, or all of it. Raises InvalidInput for an unusable image."""
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -112,7 +112,7 @@ def _opened(path: Path, *, whole: bool = False) -> bytes:
 
 
 def _require_usable(path: Path, first: bytes, last: bytes) -> None:
-    """Raise InvalidInput for a file that is no image, is cut off, or would be clipped to 8 bits.
+    """Raise InvalidInput for a file that is not an image, is cut off or exceeds 8 bits.
 
     A JPEG file with both ends is believed to be whole; any other is opened, not decoded.
     """

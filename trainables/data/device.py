@@ -10,7 +10,7 @@ from trainables.data.images import Images
 from trainables.data.registry import DatasetSpec
 
 PADDING = 4
-"""Pixels of zero padding from which the crop is taken, as everybody does on CIFAR."""
+"""Pixels of zero padding around an image before the random crop, as is usual on CIFAR."""
 
 
 def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:

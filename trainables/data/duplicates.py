@@ -8,7 +8,7 @@ import numpy as np
 from trainables.data.split import PARTS, Indices, Split, five_way_split
 
 POLICIES = ("keep", "drop", "together")
-"""keep: each copy is dealt for itself.  drop: the first copy takes part, the others do not.
+"""keep: copies are dealt independently.  drop: only the first copy of each image takes part.
 together: all copies go to one part."""
 
 
@@ -37,16 +37,16 @@ class Duplicates:
     """Different images that occur more than once."""
 
     occurrences: int
-    """Of these, all together."""
+    """Occurrences of `images` in total."""
 
     labelled_differently: int
-    """Of `images`, those whose copies have different labels."""
+    """How many of `images` have copies with different labels."""
 
     most: int
-    """Copies of one image among the members, at most; 1 where none has a copy there."""
+    """Most copies of one image among the members; 1 where none has a copy there."""
 
     member_and_non_member: int
-    """Of `images`, those that a split has among members and among non-members."""
+    """How many of `images` the split has among members and among non-members."""
 
     @classmethod
     def of(cls, labels: Indices, copies: Indices, split: Split) -> "Duplicates":
@@ -76,8 +76,8 @@ class Duplicates:
 
 
 _CONSEQUENCES = {
-    "keep": "--duplicates keep leaves them there; an image on both sides is no member or "
-    "non-member to tell, and an attack recognises the copies of one side: use drop or together",
+    "keep": "--duplicates keep leaves them there; an image on both sides is neither "
+    "member nor non-member, and an attack recognises the copies of one side: use drop or together",
     "drop": "only the first copy of each takes part (--duplicates drop)",
     "together": "all copies of one go to one part (--duplicates together)",
 }

@@ -1,4 +1,4 @@
-"""Images in class folders, without what machines and programs leave there."""
+"""Finds the images in class folders and skips what systems and programs leave there."""
 
 import dataclasses
 import os
@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of names, in small letters: those that torchvision's `ImageFolder` reads."""
+"""Lower-case endings of the file names that torchvision's `ImageFolder` reads."""
 
 LITTER = frozenset(
     ["__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found", "Thumbs.db", "desktop.ini"]
 )
-"""Names that systems write beside a user's files; so are all that begin with a dot."""
+"""Names that systems write beside a user's files, besides all that begin with a dot."""
 
 NAMED = 3
-"""Of things left out, so many are named; the rest are counted."""
+"""How many of the things left out are named; the rest are counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class ClassFolders:
     """Class -> its images, in torchvision's order; classes in the order of their names."""
 
     hidden: tuple[str, ...]
-    """Folders and files that are nobody's images: names that begin with a dot, and LITTER."""
+    """Folders and files to ignore: names that begin with a dot, and LITTER."""
 
     strays: tuple[str, ...]
-    """Files beside the class folders, and those whose names are no images'."""
+    """Files outside the class folders, and files without an image's ending."""
 
     loops: tuple[str, ...]
-    """Links to a folder that they lie in."""
+    """Links to a folder that contains them."""
 
 
 def class_folders(folder: Path) -> ClassFolders:
@@ -57,7 +57,7 @@ def class_folders(folder: Path) -> ClassFolders:
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is no user's image or class."""
+    """Whether a file or folder of this name belongs to a system, not to the user's data."""
     return name.startswith(".") or name in LITTER
 
 
@@ -85,10 +85,10 @@ def _raise(error: OSError) -> None:
 
 
 def left_out(parts: Sequence[ClassFolders], folder: Path) -> tuple[str, ...]:
-    """A sentence for each kind of thing in `folder` that is no part of the data."""
+    """One sentence for each kind of thing in `folder` that does not belong to the data."""
     kinds = {
         "hidden folders or files": [name for part in parts for name in part.hidden],
-        "files that are no images by their names or lie in no class folder": [
+        "files that lack an image's ending or lie outside the class folders": [
             name for part in parts for name in part.strays
         ],
         "links that lead back": [name for part in parts for name in part.loops],

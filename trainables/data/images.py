@@ -10,7 +10,7 @@ from trainables.base.errors import InvalidInput
 
 
 class DataAbsent(InvalidInput):
-    """The images are not where they were looked for; nothing says that they are wrong."""
+    """The images are not in the expected place, which says nothing about their quality."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ImageFiles:
     """Images that stay in their files, for a data set that does not fit in memory."""
 
     folder: Path
-    """On every machine that trains."""
+    """Folder of the files, the same on every machine that trains."""
 
     files: NDArray[np.bytes_]
     """(n,) paths below it."""
@@ -47,4 +47,4 @@ class ImageFiles:
     """The classes' names, in the order of their labels."""
 
     notes: tuple[str, ...] = ()
-    """Sentences about what lay beside the images and was left out."""
+    """Sentences about what was found beside the images and left out."""

@@ -16,11 +16,11 @@ from trainables.data.images import DataAbsent, Images
 Shape = tuple[int, int, int]
 
 READ_AGAIN = 64
-"""Items, about, that are read twice, to see whether the data set gives the same again."""
+"""About how many items are read twice, to see whether the data set repeats itself."""
 
 
 class Pairs(Protocol):
-    """What is asked of a `torch.utils.data.Dataset`."""
+    """What we use of a `torch.utils.data.Dataset`."""
 
     def __len__(self) -> int: ...
 
@@ -47,7 +47,7 @@ def collected(
         if label != labels[position] or not np.array_equal(image, pixels[position]):
             what = "label" if label != labels[position] else "image"
             raise InvalidInput(
-                f"data set {name!r}, item {position}: its {what} is another when it is read a "
+                f"data set {name!r}, item {position}: its {what} changes when it is read a "
                 "second time: do not augment there; the recipe says whether images are augmented"
             )
     _require_length(name, dataset, announced)

@@ -41,7 +41,7 @@ MNIST_FILES = tuple(
     for part in ("train", "t10k")
     for kind in ("images-idx3", "labels-idx1")
 )
-"""Below the folder of the data, extracted: images, labels, and the same of the test part."""
+"""Paths below the data folder of the extracted files: images, labels, and both of the test part."""
 
 
 def mnist(folder: Path) -> Images:
@@ -82,8 +82,8 @@ def cifar100(folder: Path) -> Images:
 def imagenet(folder: Path) -> ImageFiles:
     """All images in `folder`/train and `folder`/val, each a folder of class folders; not decoded.
 
-    They are pooled, for who is a member is decided here.  Fewer classes than ImageNet's 1,000 are
-    read as data of your own, with labels in the order of the folders' names.
+    They are pooled, since the split here decides who is a member.  Fewer classes than ImageNet's
+    1,000 are read as the user's own data, with labels in the order of the folders' names.
     """
     parts = [_class_folders(folder / part) for part in ("train", "val")]
     names = [{name for name, files in part.files.items() if files} for part in parts]
@@ -166,7 +166,7 @@ def _fetch(name: str, folder: Path, home: Path, published: Published) -> None:
     except OSError as error:
         raise _unwritable(folder) from error
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # its progress is no result of ours
+        with contextlib.redirect_stdout(sys.stderr):  # its progress is not part of our output
             for train in (True, False):
                 published(train)
     except PermissionError as error:
@@ -196,13 +196,13 @@ def _read_batch(path: Path, key: str) -> Batch:
     with _reading(path):
         batch = load_arrays(path.read_bytes())
         if not isinstance(batch, dict) or not {"data", key} <= batch.keys():
-            raise ValueError(f"it is no dictionary with 'data' and {key!r}")
+            raise ValueError(f"it is not a dictionary with 'data' and {key!r}")
         labels = batch[key].tolist() if isinstance(batch[key], np.ndarray) else batch[key]
         if not isinstance(labels, list) or not all(type(label) is int for label in labels):
             raise ValueError("its labels are not whole numbers")
         pixels = batch["data"]
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-            raise ValueError("its data are no array of uint8")
+            raise ValueError("its data are not an array of uint8")
         return pixels.reshape(len(labels), 3, 32, 32), np.array(labels, dtype=np.int64)
 
 
@@ -230,7 +230,7 @@ def _read_idx(data: bytes, dimensions: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Whatever is wrong with the file is the user's to mend."""
+    """Turn whatever is wrong with the file into InvalidInput: the user can mend it."""
     try:
         yield
     except FileNotFoundError as error:

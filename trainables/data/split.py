@@ -13,10 +13,10 @@ from trainables.base.seeding import numpy_generator
 Indices = NDArray[np.int64]
 
 Units = list[list[int]]
-"""Positions that are dealt together: the copies of one image."""
+"""Lists of positions that are dealt together: the copies of one image."""
 
 PARTS = ("members", "non_members", "validation", "test", "reserve")
-"""What each image is for; no image is for two things."""
+"""Parts of the split; no image is in two of them."""
 
 STORED = {part: part for part in PARTS} | {"reserve": "reference"}
 """Part -> its name in config.json, where `reserve` has always been called `reference`."""
@@ -39,7 +39,7 @@ class Split:
     """Reported once, for the baseline and for confirmed vectors."""
 
     reserve: Indices
-    """Half for what defences train on, half for what RMIA compares with (data/cohort.py)."""
+    """One half for defences to train on, one for RMIA to compare with (data/cohort.py)."""
 
     copies: Indices | None = None
     """(images of the data set,) position of each one's first copy, where copies are kept together;
@@ -76,7 +76,7 @@ def five_way_split(
 
 
 def _dealt(units: Units, fractions: Mapping[str, float]) -> dict[str, list[int]]:
-    """Part -> positions. Of an image with more copies than a part has room, the rest is left out.
+    """Part -> positions. Copies of an image beyond the room of a part are left out.
 
     So members and non-members are equally many of each class, and `reserve` bears what is lost.
     """

@@ -1,7 +1,6 @@
-"""Images larger than memory: files decoded as they are needed, ahead of the training by processes.
+"""Images that exceed memory: files decoded on demand by processes that run ahead of training.
 
-Which image is cropped where follows from the run's generator alone, not from the number of
-processes.
+The run's generator alone decides every crop, whatever the number of processes.
 """
 
 import math

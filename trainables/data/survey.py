@@ -1,4 +1,4 @@
-"""What is seen in a run's images before anything is trained on them, and what rules them out."""
+"""Examines a run's images before training, and refuses those that no network can learn from."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DatasetSpec
 
 IN_MEMORY, IN_FILES = 1000, 64
-"""Images of a sample, evenly spread; a file must be decoded for it, in about 10 ms."""
+"""Images in a sample, evenly spread; decoding a file takes about 10 ms."""
 
 FAR = 2.0
 """A declared standard deviation is far off by this factor; a mean when it is this half as many
@@ -34,26 +34,26 @@ class Sample:
     std: tuple[float, ...]
     least: int
     most: int
-    """Of all pixel values, in 0 to 255."""
+    """Least and most of all pixel values, in 0 to 255."""
 
     one_coloured: int
-    """Images all of whose pixels are alike."""
+    """Images whose pixels all have one colour."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
-    """A data set looked at."""
+    """What examining a data set found."""
 
     contents: Contents
     sample: Sample
     notes: tuple[str, ...]
-    """Sentences about what a user should know of it."""
+    """Sentences that the user should read."""
 
 
 def survey_images(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> Survey:
-    """Look at the data set `name`. Raises InvalidInput for data that no network can learn from.
+    """Examine the data set `name`. Raises InvalidInput for data that no network can learn from.
 
-    All files are opened for it, and some decoded; images in memory are all looked at.
+    All files are opened and some decoded; of images in memory all are examined.
     """
     classes = np.unique(images.labels)
     if len(classes) < 2:

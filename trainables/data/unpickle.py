@@ -18,7 +18,7 @@ class _Type:
 
     def __init__(self, code: str, *_flags: object) -> None:
         if not re.fullmatch("[iu][1248]", code):
-            raise pickle.UnpicklingError(f"it has an array of {code!r}, which is no whole number")
+            raise pickle.UnpicklingError(f"it has an array of {code!r}, not of whole numbers")
         self._code = code
         self._order = "|"
 
@@ -88,7 +88,7 @@ class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - C's allocates what a dama
 def load_arrays(data: bytes) -> object:
     """The pickled object, with arrays in a dictionary as NumPy arrays and its keys as text.
 
-    Raises ValueError with the cause when `data` is no pickle, or asks for more than arrays.
+    Raises ValueError with the cause when `data` is not a pickle, or asks for more than arrays.
     """
     try:
         loaded = _Unpickler(io.BytesIO(data), encoding="latin1").load()
@@ -103,7 +103,7 @@ def load_arrays(data: bytes) -> object:
     except pickle.UnpicklingError as error:
         raise ValueError(str(error)) from error
     except _DAMAGE as error:
-        raise ValueError(f"no pickle of arrays: {type(error).__name__}") from error
+        raise ValueError(f"not a pickle of arrays: {type(error).__name__}") from error
 
 
 _DAMAGE = (
@@ -117,4 +117,4 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What unpickling raises on bytes that are no pickle, or not one of arrays."""
+"""What unpickling raises on bytes that are not a pickle of arrays."""

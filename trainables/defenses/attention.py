@@ -1,4 +1,4 @@
-"""Multi-head attention out of linear layers, whose per-image gradients Opacus knows.
+"""Multi-head attention made of linear layers, whose per-image gradients Opacus knows.
 
 Opacus's own form, with the batch first, hands the heads on in another order than torch's, and its
 state does not load back inside a network.
@@ -75,7 +75,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def _additive(mask: Tensor, scores: Tensor) -> Tensor:
-    """Minus infinity where a mask of truth values forbids to look."""
+    """The mask as numbers to add: minus infinity where a boolean mask is True."""
     if mask.dtype != torch.bool:
         return mask.to(scores)
     return torch.zeros_like(mask, dtype=scores.dtype).masked_fill(mask, -math.inf)

@@ -1,7 +1,7 @@
-"""DP-SGD (Abadi et al. 2016) by Opacus: the optimiser, its noise, and what it spends.
+"""DP-SGD (Abadi et al. 2016) with Opacus: the optimiser, its noise and its privacy budget.
 
-The noise comes from torch's generators, not from a cryptographic one: good for measuring the
-defence, not for releasing a model to adversaries who could guess a seed.
+The noise comes from torch's generators, which are not cryptographic: fit to measure the defence,
+unfit to release a model to adversaries who could guess a seed.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from trainables.defenses.per_image import PerImageModule, PerImageOptimizer
 from trainables.defenses.registry import LEAST_EPSILON
 
 ORDERS = [1.01, 1.02, 1.05, *(1 + step / 10 for step in range(1, 100)), *range(11, 64), 128, 256]
-"""Of the Renyi divergence; Opacus's own and finer ones near 1, which decide at a large epsilon."""
+"""Orders of the Renyi divergence: Opacus's own, finer near 1, where a large epsilon is decided."""
 
 FLOAT32_BYTES = 4
 
 FEWEST = 16
-"""Images in an expected batch: below, the noise drowns what few images say, and a step in e^16
-has no image at all."""
+"""Fewest images in an expected batch: in smaller ones noise drowns the signal.  At 16, one step in
+e^16 draws no image at all."""
 
 GRID = 2**24
 """torch.rand gives multiples of 1 / GRID."""
 
 GRADIENT_BYTES = 2**30
-"""Of per-image gradients at a time; clipping needs about as much again beside them."""
+"""Memory for per-image gradients at a time; clipping needs about as much again."""
 
 
 def delta_for(members: int) -> float:
@@ -48,8 +48,8 @@ def delta_for(members: int) -> float:
 def poisson(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Each image joins each step with probability batch_size / count, as the accounting assumes.
 
-    The probability is rounded down to the grid of the generator's numbers, never up. A draw may be
-    empty: it is a step too, of noise alone.
+    The probability is rounded down to the grid of the generator's numbers, never up. An empty draw
+    still counts as a step, of noise alone.
     """
     rate = math.floor(batch_size / count * GRID) / GRID
     for _ in range(-(-count // batch_size)):
@@ -64,8 +64,8 @@ def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: i
     """
     if not epsilon >= LEAST_EPSILON:
         raise InvalidInput(
-            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no noise is certified for "
-            "less"
+            f"epsilon must be at least {LEAST_EPSILON}, got {epsilon:g}: no amount of noise "
+            "certifies less"
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Optimal order is", category=UserWarning)
@@ -83,9 +83,9 @@ def noise_multiplier(epsilon: float, *, members: int, batch_size: int, epochs: i
 
 @contextlib.contextmanager
 def quiet_hooks() -> Iterator[None]:
-    """Without torch's warning that the first layer's input, the images, needs no gradient.
+    """Silence torch's warning that the first layer's input, the images, requires no gradient.
 
-    Per-image gradients of the weights come from the hook's other argument.
+    The per-image gradients of the weights come from the hook's other argument.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -95,7 +95,7 @@ def quiet_hooks() -> Iterator[None]:
 
 
 class PrivateTraining:
-    """A network whose optimiser sees clipped, noised sums of per-image gradients only."""
+    """A network whose optimiser sees only clipped, noised sums of per-image gradients."""
 
     def __init__(
         self,
@@ -110,9 +110,9 @@ class PrivateTraining:
     ) -> None:
         """noise: in units of `clip`, the largest norm of one image's gradient.
 
-        generator: of the noise, on the network's device.
+        generator: draws the noise, on the network's device.
 
-        Raises InvalidInput for a network whose per-image gradients Opacus cannot take.
+        Raises InvalidInput for a network whose per-image gradients Opacus cannot compute.
         """
         self.module = PerImageModule(network)
         self.optimizer = PerImageOptimizer(
@@ -135,9 +135,9 @@ class PrivateTraining:
     def draw(self, count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
         """`poisson`, each batch in parts whose per-image gradients fit into GRADIENT_BYTES.
 
-        The optimiser adds the clipped gradients of all parts up, and takes one noised step after
-        the last, so a batch in parts gives what a whole one gives. An empty draw is no batch: its
-        step, of noise alone, is the optimiser's.
+        The optimiser sums the clipped gradients of all parts and takes one noised step after the
+        last, so a batch in parts gives what a whole one gives. An empty draw yields no batch; the
+        optimiser itself takes its step, of noise alone.
         """
         for chosen in poisson(count, batch_size, generator):
             parts = torch.split(chosen, self._at_once) if len(chosen) else ()
@@ -151,7 +151,7 @@ class PrivateTraining:
 
     @property
     def epsilon(self) -> float:
-        """Spent so far at delta_for(members), by Renyi accounting; 0 before the first step."""
+        """Epsilon spent at delta_for(members), by Renyi accounting; 0 before the first step."""
         if not self._accountant.history:
             return 0.0
         with warnings.catch_warnings():

@@ -16,16 +16,16 @@ STEP = 0.1
 """Length of one step on e."""
 
 STEPS = 300
-"""Per weight of the distortion, as in the paper; a margin of 15 takes 150 to undo."""
+"""Steps for each distortion weight, as in the paper; undoing a margin of 15 takes 150."""
 
 LABEL_WEIGHT = 10.0
-"""c2: keeps the label while the search is under way."""
+"""c2: weight of the term that keeps the label during the search."""
 
 DISTORTION_WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 """c3, from small to large, until one no longer fools g.
 
-The paper begins at 0.1.  Where g is nearly undecided, the distortion is then steeper than g: of
-2,000 images a LeNet-5 of 6 epochs left 76% without noise, from 0.01 on 0.1%.
+The paper begins at 0.1.  Where g is nearly undecided, the distortion is then steeper than g: with a
+LeNet-5 of 6 epochs 76% of 2,000 images got no noise, and 0.1% when beginning at 0.01.
 """
 
 EPOCHS = 60
@@ -55,7 +55,7 @@ class Attacker(nn.Module):
 
 
 def fit_attacker(members: Tensor, others: Tensor, seed: int) -> Attacker:
-    """G on confidences (m, k) of members and (r, k) of images outside, each class counted half."""
+    """Train g on confidences (m, k) of members and (r, k) of others; each side weighs one half."""
     with seeded_torch(seed, "memguard"):
         attacker = Attacker(members.shape[1])
     attacker.to(members.device)
@@ -77,7 +77,7 @@ def fit_attacker(members: Tensor, others: Tensor, seed: int) -> Attacker:
 
 
 def fooling_noise(attacker: Attacker, logits: Tensor) -> Tensor:
-    """E (n, k) that brings g to the other side of 0.5 with little distortion; 0 where none does.
+    """Noise e (n, k) that moves g across 0.5 with little distortion; 0 where none does.
 
     Phase I of the paper (their Algorithm 1), all images at once; the label stays.
     """
@@ -91,7 +91,7 @@ def fooling_noise(attacker: Attacker, logits: Tensor) -> Tensor:
 
 
 def _search(attacker: Attacker, logits: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-    """(n, k) the noise where each search ended, and (n,) whether g is fooled there."""
+    """Noise (n, k) at the end of each search, and (n,) whether it fools g."""
     before = attacker(logits.softmax(1)).sign()
     noise = torch.zeros_like(logits)
     active = torch.arange(len(logits), device=logits.device)
@@ -127,7 +127,7 @@ def released(attacker: Attacker, logits: Tensor, distortion: float, uniform: Ten
     """Log confidences (n, k) as released, with the noise added or not (Phase II).
 
     distortion: the expected L1 distance per image that is allowed.  uniform: (n,) in [0, 1), one
-    fixed number per image, so that asking twice tells nothing new.
+    fixed number per image, so that repeated queries reveal nothing new.
     """
     plain = logits.log_softmax(1)
     noisy = (logits + fooling_noise(attacker, logits)).log_softmax(1)

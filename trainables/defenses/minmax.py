@@ -1,7 +1,7 @@
-"""Min-Max: the classifier's loss holds the gain of an attacker that trains beside it (eq. 3).
+"""Min-Max: the classifier's loss includes the gain of an attacker trained beside it (eq. 3).
 
-Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the reserve of
-the split: in no set that anything is measured on (the published code takes the test set).
+Nasr et al. 2018, Algorithm 1; the paper's Algorithm 1, lines 3 to 9. D' is the reserve of the
+split, on which nothing is measured (the published code takes the test set).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ from trainables.models.membership import NeuralAttack
 from trainables.training import predict
 
 LEARNING_RATE = 1e-3
-"""Of f_A; at the published 1e-5 it hardly leaves 0.5 in the epochs that a small data set has."""
+"""Rate of f_A; at the published 1e-5 it hardly leaves 0.5 within a small data set's epochs."""
 
 
 class Adversary:
-    """f_A with its optimiser, and the loss that a classifier has beside it."""
+    """f_A with its optimiser, and the loss of a classifier trained against it."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Adversary:
         n_classes: int,
         seed: int,
     ) -> None:
-        """gamma: weight of the gain.  inner_steps: of f_A for each step of the classifier."""
+        """gamma: weight of the gain.  inner_steps: steps of f_A per step of the classifier."""
         self._classifier = classifier
         self._cohort = cohort
         self._gamma = gamma
@@ -87,7 +87,7 @@ class Adversary:
     def _maximise(self) -> None:
         """Steps of f_A on random mini-batches S of D and S' of D' (lines 3 to 7).
 
-        The classifier stands still meanwhile, so one forward pass answers for all steps.
+        The classifier is fixed meanwhile, so one forward pass serves all steps.
         """
         steps = [
             torch.cat([self._drawn(self._cohort.members), self._drawn(self._cohort.reserve)])
@@ -134,9 +134,9 @@ class Adversary:
 
 
 AdversaryFor = Callable[[nn.Module], Adversary]
-"""Classifier -> its attacker."""
+"""Classifier -> its adversary."""
 
 
 def loss_against(adversary: Adversary | None) -> Callable[[Tensor, Tensor], Tensor]:
-    """The classifier's loss: plain cross-entropy where there is no attacker."""
+    """The classifier's loss: plain cross-entropy without an adversary."""
     return functional.cross_entropy if adversary is None else adversary.loss

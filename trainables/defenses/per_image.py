@@ -1,4 +1,4 @@
-"""Clipping image by image: no step is taken unless every gradient row is of exactly one image.
+"""Clipping image by image: a step is taken only if every gradient row belongs to one image.
 
 Opacus clips rows of what each layer saw as its batch. Where a layer sees patches as its batch, one
 image has many rows and adds many times the clipping norm to the sum, whose noise is for one.
@@ -19,7 +19,7 @@ RESERVED = ("activations", "max_batch_len", "ft_compute_sample_grad")
 """Attributes that Opacus keeps in the layers it watches."""
 
 COARSEST = 2**-20
-"""Relative rounding of a type in which sums of clipped gradients still hold their bound."""
+"""Coarsest relative rounding with which sums of clipped gradients still keep their bound."""
 
 
 class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no types
@@ -39,7 +39,7 @@ class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no t
         self.images = 0
 
     def forward(self, images: Tensor) -> Any:  # noqa: ANN401 - whatever the network gives
-        """What the network gives for (b, c, h, w) images."""
+        """The network's output for (b, c, h, w) images."""
         self._forget()
         self.images = len(images)
         return super().forward(images)
@@ -47,14 +47,14 @@ class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no t
     def rearrange_grad_samples(self, **arguments: object) -> tuple[list[Tensor], Tensor]:
         """A layer's inputs and the gradient of its output, laid out as Opacus's formulas expect.
 
-        They read a convolution's input by strides of (n, c, h, w) in memory, and of channels-last
-        images make another gradient.
+        They read a convolution's input with the strides of (n, c, h, w); for channels-last images
+        the gradient would be wrong.
         """
         given, gradient = super().rearrange_grad_samples(**arguments)
         return [part.contiguous() for part in given], gradient.contiguous()
 
     def _forget(self) -> None:
-        """Drop what a layer left whose output was not used: the next batch would be added to it."""
+        """Drop what layers with unused outputs left: the next batch would be added to it."""
         for weight in self._module.parameters():
             weight._forward_counter = 0  # noqa: SLF001 - Opacus's own bookkeeping
             if hasattr(weight, "_current_grad_sample"):
@@ -70,16 +70,16 @@ class PerImageOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no typ
     def __init__(
         self, optimizer: torch.optim.Optimizer, module: PerImageModule, **settings: object
     ) -> None:
-        """settings: of DPOptimizer."""
+        """settings: passed on to DPOptimizer."""
         super().__init__(optimizer, **settings)
         self._network = module
         self._names = {weight: name for name, weight in module._module.named_parameters()}  # noqa: SLF001 - the network as its author named it
         self._coming: deque[int] = deque()
 
     def expect(self, parts: Iterable[int]) -> None:
-        """The next draw comes in batches of so many images; an empty draw in none.
+        """Announce the next draw by the sizes of its batches; an empty draw has none.
 
-        The noise of an empty draw is added once all that was drawn before it is done.
+        The noise of an empty draw is added once all earlier draws are done.
         """
         *skipped, last = tuple(parts) or (0,)
         self._coming.extend([*skipped, last])
@@ -92,7 +92,7 @@ class PerImageOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no typ
         """Clip, and after the last part of a draw add the noise and move the weights.
 
         Raises InvalidInput, before anything moves, where a gradient is not per image, and
-        RuntimeError for another batch than was drawn.
+        RuntimeError for a batch other than the one drawn.
         """
         if self._coming and self._coming[0] != self._network.images:
             raise RuntimeError(
@@ -121,13 +121,13 @@ class PerImageOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no typ
     def rows(self) -> dict[str, Tensor]:
         """Parameter -> (images, ...), the gradient of each image alone.
 
-        Raises InvalidInput where there is no such thing.
+        Raises InvalidInput where the gradients are not per image.
         """
         return {self._names[weight]: self._get_flat_grad_sample(weight) for weight in self.params}
 
     @property
     def accumulated_iterations(self) -> int:
-        """One: gradients of several passes are refused, parts of a batch are summed."""
+        """Always one: gradients of several passes are refused, parts of a batch are summed."""
         return 1
 
     def _get_flat_grad_sample(self, p: Any) -> Tensor:  # noqa: ANN401 - a parameter, and what Opacus keeps in it

@@ -1,4 +1,4 @@
-"""A network's own randomness held still, so that two of its answers can be compared."""
+"""Freezes a network's own randomness, so that two of its answers can be compared."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ NOISE = frozenset(
         *("normal", "normal_", "rand", "rand_like", "randn", "randn_like", "uniform_"),
     )
 )
-"""Operations whose result is random numbers and nothing else."""
+"""Operations that return random numbers and nothing else."""
 
 MIDDLE = 0.5
-"""Stands in for each of them."""
+"""Value that replaces every such random number."""
 
 
 def same_draws(seed: int) -> contextlib.AbstractContextManager[None]:
-    """What torch (CPU), NumPy and Python draw globally follows from `seed`; their states return."""
+    """Seed the global draws of torch (CPU), NumPy and Python; restore their states afterwards."""
     return seeded_globals(seed, "dp-rehearsal")
 
 
@@ -50,6 +50,6 @@ class _Still(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
 @contextlib.contextmanager
 def no_draws() -> Iterator[None]:
-    """Dropout and the like do the same to every element, so batches of two sizes compare."""
+    """Make dropout and the like treat every element alike, so that batch sizes can be compared."""
     with same_draws(0), _Still():  # type: ignore[no-untyped-call]  # as above
         yield

@@ -21,17 +21,17 @@ from trainables.defenses.dp import PrivateTraining, quiet_hooks
 from trainables.defenses.randomness import no_draws, same_draws
 
 IMAGES = 3
-"""Of those given, as many are looked at."""
+"""How many of the given images are examined."""
 
 DRAWS = 4
-"""Seeds under which images are exchanged where the network itself draws random numbers."""
+"""Seeds under which images are exchanged if the network itself draws random numbers."""
 
 SLACK = 0.02
-"""Relative rounding that is let pass: MobileNetV2's gradients of one image alone and in a batch
-differ by 0.2% in float32, where a sum in another order moves an activation over its kink."""
+"""Relative rounding that is tolerated: in float32 MobileNetV2's gradients of one image, alone and
+in a batch, differ by 0.2%, as a sum in another order can move an activation over its kink."""
 
 LOUD = 1e4
-"""A loss is multiplied by this where the clipping must act."""
+"""Factor on the loss in checks that need clipping to act."""
 
 ANOTHER = "choose another --defense"
 
@@ -54,7 +54,7 @@ CAUSES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """The network and the batch that all checks look at."""
+    """The network and the batch that all checks examine."""
 
     network: nn.Module
     """Unwatched; every check works on copies."""
@@ -117,7 +117,7 @@ def require_bounded(network: nn.Module, images: Tensor, labels: Tensor, *, clip:
 
 
 def _require_nothing_kept(trial: _Trial) -> None:
-    """A pass moves no parameter or buffer, and no later answer through anything else."""
+    """A forward pass changes neither a parameter nor a buffer nor any later answer."""
     answers = []
     for batch in (trial.images, trial.others):
         network = trial.copy()
@@ -208,7 +208,7 @@ def _row(value: object, kept: int, images: int) -> Tensor | None:
 
 
 def _require_own_gradients(trial: _Trial) -> None:
-    """What Opacus says is an image's gradient is autograd's of that image alone."""
+    """Opacus's gradient of an image equals autograd's of that image alone."""
     with no_draws():
         training = trial.private()
         functional.cross_entropy(_logits(training.module, trial.images), trial.labels).backward()  # type: ignore[no-untyped-call]  # torch annotates neither
@@ -238,7 +238,7 @@ def _gradient(trial: _Trial, part: slice) -> dict[str, Tensor]:
 
 
 def _require_clipped_sums(trial: _Trial) -> None:
-    """Without an image the clipped sum differs by at most clip; with another, by twice that.
+    """Removing an image changes the clipped sum by at most clip; replacing it, by twice that.
 
     The accounting is of images that are added or removed; the loss of the one in question is once
     as it is and once far above the clipping norm.
@@ -292,7 +292,7 @@ def _equal(one: Tensor, two: Tensor) -> bool:
 
 
 def _close(one: Tensor, two: Tensor) -> bool:
-    """Within rounding, as whole vectors."""
+    """Whether the vectors agree within rounding."""
     one, two = one.double(), two.double()
     return bool((one - two).norm() <= 1e-4 * (1e-3 + one.norm()))
 

@@ -35,7 +35,7 @@ class Stack(nn.Module):
 
 
 def three_parts(labels: Tensor, meta_share: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions for the first network, the second, and the joint; disjoint, stratified by class.
+    """Positions for the first network, the second and the joint layer; disjoint and stratified.
 
     labels: (m,) of the members.  meta_share: share of the third part, in (0, 1).
     """
@@ -55,7 +55,7 @@ def three_parts(labels: Tensor, meta_share: float, seed: int) -> tuple[Tensor, T
 
 
 def fit_join(stack: Stack, posteriors: Tensor, labels: Tensor) -> None:
-    """Fit the linear layer as a logistic regression on (m, 2k) posteriors of the third part."""
+    """Fit the joint layer as a logistic regression on (m, 2k) posteriors of the third part."""
     model = LogisticRegression(max_iter=1000)
     model.fit(posteriors.double().cpu().numpy(), labels.cpu().numpy())
     classes = torch.as_tensor(model.classes_, device=stack.join.weight.device)

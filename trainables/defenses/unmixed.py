@@ -12,7 +12,7 @@ from trainables.defenses.attention import Attention
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 REWRITTEN = (nn.LSTM, nn.GRU, nn.MultiheadAttention)
-"""Layers that are written anew out of parts whose per-image gradients Opacus knows."""
+"""Layers that are rebuilt from parts whose per-image gradients Opacus knows."""
 
 
 def _exact(kind: type[nn.Module]) -> type[nn.Module]:
@@ -22,12 +22,12 @@ def _exact(kind: type[nn.Module]) -> type[nn.Module]:
 EXACT: dict[type[nn.Module], type[nn.Module]] = {
     kind: _exact(kind) for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.LayerNorm)
 }
-"""Layer -> the same under another class: Opacus looks its formulas of gradients up by class, and
-asks autograd for what it does not find."""
+"""Layer -> the same under another class: Opacus looks up its gradient formulas by class and falls
+back on autograd for classes that it does not find."""
 
 
 class Fresh(nn.Module):
-    """Its input, copied: the hooks that take per-image gradients forbid to write into theirs."""
+    """Copies its input, since the hooks of per-image gradients forbid writing into theirs."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Any shape -> the same."""
@@ -39,11 +39,11 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
 
     A batch norm that is frozen and that the network keeps in evaluation mode mixes nothing and
     stays. Instance norms lose their running statistics, which would leave the model without noise;
-    LSTM, GRU and multi-head attention are written anew out of plain layers, with the same weights.
+    LSTM, GRU and multi-head attention are rebuilt from plain layers with the same weights.
     What was frozen stays frozen.
 
-    What works in place is kept off the hooked layers: activations are told not to, and residual
-    blocks, which add their input to a norm's output in place, get a copy of it.
+    In-place operations are kept off the hooked layers: activations have theirs turned off, and
+    residual blocks, which add to a norm's output in place, get a copy of it.
 
     Raises InvalidInput for a network that cannot be copied, or a layer that cannot be replaced.
     """

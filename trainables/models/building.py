@@ -36,7 +36,7 @@ def build_model(name: str, *, n_classes: int, image_shape: Shape, seed: int) -> 
 
 
 def memory_format(name: str, n_classes: int, image_shape: Shape) -> torch.memory_format:
-    """How the network's weights are laid out for training: channels last where it bears that."""
+    """Memory layout of the weights in training: channels last where the network supports it."""
     spec = MODELS[name]
     if spec.foreign and not fit_of(spec.build, n_classes, image_shape).channels_last:
         return torch.contiguous_format
@@ -45,7 +45,7 @@ def memory_format(name: str, n_classes: int, image_shape: Shape) -> torch.memory
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
-    """What a network holds, told before it is trained."""
+    """What a network holds, known before training."""
 
     layers: dict[str, int]
     """Prunable layer -> number of weights, in the network's order, each weight once."""
@@ -54,7 +54,7 @@ class Outline:
     """Other matrices, kernels and tables -> why they are not pruned."""
 
     parameters: int
-    """All that ship, each once, the prunable ones included."""
+    """Number of all parameters, each counted once, the prunable ones included."""
 
     @property
     def prunable_share(self) -> float:

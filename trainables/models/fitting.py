@@ -1,8 +1,8 @@
 """Makes any nn.Module take our images and give our logits: layout, precision and outputs.
 
-Networks train with channels last, float32 images and float32 logits.  What a user's network cannot
-bear of that is found out once, on two images, and then held by hooks on the network itself, so that
-training, attacks and Opacus all meet the same function.
+Networks train with channels last, float32 images and float32 logits.  What a user's network does
+not support is found once, on two images, and adapted by hooks on the network itself, so that
+training, attacks and Opacus all see the same function.
 """
 
 import dataclasses
@@ -105,6 +105,6 @@ def _works(fit: Fit, build: Build, n_classes: int, image_shape: Shape) -> bool:
         network.eval()
         with torch.no_grad():
             network(images)
-    except Exception:  # noqa: BLE001 - whatever a network's own code raises: it does not bear this
+    except Exception:  # noqa: BLE001 - a network's own code may raise anything: it does not support this
         return False
     return True

@@ -51,7 +51,7 @@ _DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
 )
-"""What torch raises on a file that holds no state dict."""
+"""What torch raises on a file that does not hold a state dict."""
 
 
 def published_weights(name: str, folder: Path | None) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ class Macs:
 
 
 def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> Macs:
-    """Counted on a forward pass of one image of zeros; the network is left as it was."""
+    """Count them on a forward pass of one image of zeros; the network stays as it was."""
     layers = prunable_layers(model)
     modes = {module: module.training for module in model.modules()}
     device = next(model.parameters()).device

@@ -21,7 +21,7 @@ KERNELS = (
 """Layers whose one matrix or kernel is called `weight`."""
 
 PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
-"""Of nn.MultiheadAttention; its output projection is an nn.Linear."""
+"""Input projections of nn.MultiheadAttention; its output projection is an nn.Linear."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 """Layers with several matrices, called weight_ih..., weight_hh... and weight_hr..."""

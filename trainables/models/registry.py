@@ -21,10 +21,10 @@ class ModelSpec:
     build: Build
 
     sides: tuple[int, ...] | None
-    """Image heights it takes, of square images; None takes what its author says."""
+    """Heights of the square images that it takes; None leaves that to its author."""
 
     foreign: bool = False
-    """Whether a user wrote it: what it bears is then found out first (models/fitting.py)."""
+    """Whether a user wrote it; models/fitting.py then tests which layout and precision work."""
 
     def takes(self, image_shape: Shape) -> bool:
         """Whether images of this shape go through the network."""

@@ -15,7 +15,7 @@ BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write parameters and buffers as safetensors; of tied weights the other names are metadata."""
+    """Write parameters and buffers as safetensors; other names of tied weights become metadata."""
     save_model(model, str(path))
 
 
@@ -42,7 +42,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def as_arrays(weights: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """For Ray's object store, which passes NumPy's arrays on without copies."""
+    """The weights as NumPy arrays, which Ray's object store shares without copies."""
     return {
         name: value.view(torch.int16).numpy().view(BFLOAT16)
         if value.dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""The dense model of a run and of its references: trained once, shared by every trial."""
+"""The dense models of a run, its own and its references': trained once, shared by every trial."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,8 +35,9 @@ class DenseRun(EpochRun):
         stop_after: int | None = None,
         adversary: AdversaryFor | None = None,
     ) -> None:
-        """training: instead of the run's own.  stop_after: epochs, of a schedule made for all.
+        """training: replaces the run's own recipe.
 
+        stop_after: epochs to train; the learning rate still follows the whole recipe's schedule.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
         """
         training = training or config.training
@@ -71,7 +72,7 @@ class DenseRun(EpochRun):
 
 
 class LoadedDense:
-    """A dense model that was trained before: nothing to train, only to be measured."""
+    """A dense model trained earlier, which is only measured."""
 
     finished = True
     progress = 1.0
@@ -94,15 +95,15 @@ class LoadedDense:
         return predict(self.model, self._images, indices)
 
     def advance(self) -> EpochRecord:
-        """Raise RuntimeError: there is no epoch left."""
+        """Raise RuntimeError: a loaded model has nothing left to train."""
         raise RuntimeError("a loaded dense model has nothing left to train")
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the weights come from the run."""
+        """An empty state: the weights come from the run."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take back."""
+        """Do nothing: the state is empty."""
 
 
 def trained_anew(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:

@@ -1,4 +1,4 @@
-"""DP-SGD from scratch, as a resumable run."""
+"""DP-SGD from scratch as a resumable run."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ class PrivateRun(EpochRun):
     def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
         """config.parameters: epsilon, clip, learning_rate, batch_share, epochs.
 
-        Raises InvalidInput for an epsilon or a network that DP-SGD cannot do.
+        Raises InvalidInput for an epsilon or a network that DP-SGD does not support.
         """
         numbers, members = config.parameters, len(cohort.members)
         epochs = int(numbers["epochs"])
@@ -75,7 +75,7 @@ class PrivateRun(EpochRun):
             trained = self._epoch.train(
                 self._private.module,
                 self._private.optimizer,
-                # not the loop's own count, which is of parts of batches
+                # the loop counts parts of batches, the accountant counts noised steps
                 learning_rate=lambda _part: cosine(start, self._private.steps, steps),
             )
         return self._counted("dp", trained)
@@ -87,7 +87,7 @@ class PrivateRun(EpochRun):
 def require_bounded_sensitivity(run: PrivateRun, images: Tensor, labels: Tensor) -> None:
     """Raise InvalidInput unless one image adds at most the clipping norm to a step of `run`.
 
-    Tried out on the CPU, on a copy of the network with the run's weights: the run is left as it is.
+    The check runs on the CPU on a copy of the network, so the run stays as it is.
     images: (n, c, h, w) float32, at least 2, normalised as for training.  labels: (n,) int64.
     """
     network = without_batch_norm(new_network(run.config, run.cohort))

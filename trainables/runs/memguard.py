@@ -20,7 +20,7 @@ class MemGuardRun(LoadedDense):
     def __init__(self, config: TrialConfig, cohort: Cohort, weights: Mapping[str, Tensor]) -> None:
         """weights: the dense model's state dict.
 
-        The defender knows members and the reserve, nothing that anything is measured on.
+        The defender's attacker is fitted on members and the reserve, never on held-out images.
         """
         super().__init__(config, cohort, weights)
         self._distortion = config.parameters["distortion"]
@@ -42,7 +42,7 @@ class MemGuardRun(LoadedDense):
         return {"distortion": float(self._moved[self._audited.cpu()].double().mean())}
 
     def predict(self, indices: Tensor) -> Tensor:
-        """Log confidences (m, classes) float32: what the defence releases, and nothing beside."""
+        """Log confidences (m, classes) float32: all that the defence releases."""
         uniform = self._uniform[indices.cpu()].to(indices.device)
         logits = super().predict(indices)
         answer = released(self._attacker, logits, self._distortion, uniform)

@@ -24,11 +24,11 @@ class Run(Protocol):
 
     @property
     def progress(self) -> float:
-        """Share of the part in which accuracy settles that is done, in [0, 1]; the stopper's."""
+        """Fraction done of the epochs in which accuracy settles, for the stopper."""
 
     @property
     def at_stage_end(self) -> bool:
-        """Whether this is a fixed epoch at which to report."""
+        """Whether the run stands at an epoch at which every such run reports."""
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -41,7 +41,7 @@ class Run(Protocol):
         """Train one epoch."""
 
     def predict(self, indices: Tensor) -> Tensor:
-        """Logits (m, classes) float32 as they are released: all that users and attackers see."""
+        """Logits (m, classes) float32 as released: all that users and attackers see."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `advance` depends on; loads with `weights_only=True`."""

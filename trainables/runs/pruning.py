@@ -1,4 +1,4 @@
-"""dense -> pruner -> hard prune -> masked retrain, as a resumable object; plain Python, no Ray."""
+"""Dense model, pruner, hard prune, masked retraining: one candidate as a resumable run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ class PruningRun(EpochRun):
     ) -> None:
         """dense: the state dict of the run's dense model, the start of every candidate.
 
-        initial_seed: that the dense model was initialised from; a lottery ticket goes back there.
+        initial_seed: seed that initialised the dense model; a lottery ticket rewinds to it.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
         """
         schedule = PRUNERS[config.pruner](config)
@@ -71,7 +71,7 @@ class PruningRun(EpochRun):
 
     @property
     def phase(self) -> str:
-        """Admm or retrain: what the next `advance` does, or the last did when finished."""
+        """`admm` or `retrain`: the phase of the next epoch, or of the last one when finished."""
         return "admm" if self._done < self.admm_epochs else "retrain"
 
     @property
@@ -91,7 +91,7 @@ class PruningRun(EpochRun):
     def masks(self) -> dict[str, Tensor]:
         """Name -> bool mask; only after the hard prune."""
         if self._masks is None:
-            raise RuntimeError("there are no masks before the hard prune")
+            raise RuntimeError("the masks exist only after the hard prune")
         return self._masks.masks
 
     def advance(self) -> EpochRecord:
@@ -205,7 +205,7 @@ class PruningRun(EpochRun):
         )
 
     def _attack_accuracy(self, *, ends_stage: bool) -> float | None:
-        """The inner attacker's at every epoch; without one, the gap attack's when a stage ends."""
+        """The inner attacker's at every epoch; without one, the gap attack's at stage ends."""
         if self._adversary is not None:
             return self._adversary.accuracy()
         return self._gap_attack_accuracy() if ends_stage else None

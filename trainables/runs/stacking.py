@@ -1,4 +1,4 @@
-"""Model stacking, as a resumable run: the first network, the second, then the joint."""
+"""Model stacking as a resumable run: the first network, the second, then the joint layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ class StackedRun(EpochRun):
     """Both networks under the run's own recipe, one epoch per `advance`."""
 
     def __init__(self, config: TrialConfig, cohort: Cohort) -> None:
-        """config.parameters: meta_share, the members that only the joint is fitted on."""
+        """config.parameters: meta_share, the share of members kept for the joint layer."""
         first, second = (
             new_network(config, cohort, seed=derive_seed(config.seed, f"stacked-{number}"))
             for number in range(2)
@@ -37,7 +37,7 @@ class StackedRun(EpochRun):
         self._optimizer = self._new_optimizer()
 
     def advance(self) -> EpochRecord:
-        """Train one epoch of the first network, or of the second; fit the joint after the last."""
+        """Train one epoch of either network; after the last, fit the joint layer."""
         training = self.config.training
         which, epoch = divmod(self._done, training.epochs)
         if epoch == 0 and which == 1:
