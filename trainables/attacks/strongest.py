@@ -93,9 +93,9 @@ def strongest_by_fold(
 
     The choice is not fully independent: the other folds' probabilities were fitted on this fold
     too.  Without a leak the excess gain is zero on average, but the AUC was 0.507 (250 audits of
-    600 images, 3 folds) and 0.505 (60 of 2,000 images, 5 folds; standard errors 0.002).  Averaging the
-    folds' own AUCs instead does not help (0.506 and 0.505); choosing by attacks fitted without the
-    fold would, at folds - 1 times the cost.
+    600 images, 3 folds) and 0.505 (60 of 2,000 images, 5 folds; standard errors 0.002).  Averaging
+    the folds' own AUCs instead does not help (0.506 and 0.505); choosing by attacks fitted without
+    the fold would, at folds - 1 times the cost.
     """
     terms = {name: gain_terms(p, is_member) for name, p in probabilities.items()}
 
