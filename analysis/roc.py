@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.statistics import LEVEL, Interval
+from trainables.attacks.gain import NO_LEAK, attack_gain
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -25,9 +26,6 @@ FEWEST = 2
 
 RATES = (0.01, 0.001)
 """False-positive rates at which the true-positive rate is reported."""
-
-FLOOR = 1e-3
-"""Probabilities are kept in [FLOOR, 1 - FLOOR], as everywhere a gain is taken."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,11 +167,9 @@ def _interval(estimate: float, drawn: Floats) -> Interval:
 
 
 def _excess(probability: Floats, is_member: Bools) -> Interval:
-    """E_D log f_A + E_D' log(1 - f_A) + log 4 (eq. 1), with a normal interval over images."""
-    kept = np.clip(probability, FLOOR, 1 - FLOOR)
-    halves = np.log(kept[is_member]), np.log1p(-kept[~is_member])
-    value = sum(float(half.mean()) for half in halves) + float(np.log(4))
-    error = float(np.sqrt(sum(half.var(ddof=1) / len(half) for half in halves)))
+    """The excess gain of eq. 1 with a normal interval over images."""
+    gain = attack_gain(probability, is_member)
+    value, error = gain.value - NO_LEAK, gain.standard_error
     return Interval(
         estimate=value, low=value - 1.96 * error, high=value + 1.96 * error, standard_error=error
     )

@@ -2,7 +2,3 @@
 
 A score or probability is higher for members, everywhere; everything is float64.
 """
-
-from trainables.attacks.registry import ATTACKS, CONSTANT, Setting
-
-__all__ = ["ATTACKS", "CONSTANT", "Setting"]
