@@ -87,7 +87,8 @@ def test_a_search_grows_the_cluster_from_nothing_and_lets_it_shrink(head: Host) 
 
 def test_what_no_machine_of_the_cloud_has_is_refused_in_one_line(head: Host) -> None:
     code = (
-        "from search.tune.stage import Resources, cluster, wait_for_room\n"
+        "from search.tune.join import cluster\n"
+        "from search.tune.resources import Resources, wait_for_room\n"
         "resources = Resources(cpus_per_trial=64.0, gpus_per_trial=0.0, concurrency=2)\n"
         "with cluster('auto') as nodes:\n"
         "    wait_for_room(resources, nodes, print, patience_s=5)\n"

@@ -28,7 +28,7 @@ AS_NOBODY = (
 
 STARTED = """
 import sys
-from search.tune.stage import cluster
+from search.tune.join import cluster
 with cluster("local"):
     import ray
     print(ray.get_runtime_context().gcs_address, flush=True)
@@ -85,7 +85,7 @@ def test_another_user_without_home_runs_beside_another_ray_among_files_named_as_
 
 BUSY = """
 import subprocess, sys
-from search.tune.stage import cluster
+from search.tune.join import cluster
 burn = "import time\\nend = time.monotonic() + 300\\nwhile time.monotonic() < end: pass"
 busy = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(7)]
 try:
