@@ -25,7 +25,7 @@ from scipy import stats
 
 from trainables import outcome
 from trainables.base.errors import InvalidInput
-from trainables.records import COMPARATOR, FAILED, WITH_REFERENCES
+from trainables.records import COMPARATOR, FAILED, SEARCH_KINDS, WITH_REFERENCES
 
 LOG4 = math.log(4)
 """No leak: a gain of -LOG4 nats, an excess gain of 0."""
@@ -214,7 +214,7 @@ def baseline(trials: pd.DataFrame) -> pd.Series | None:
 
 def search_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """Anchors and suggested trials in the order in which they were numbered."""
-    return trials[trials["kind"].isin(["anchor", "search"])].sort_values("number")
+    return trials[trials["kind"].isin(SEARCH_KINDS)].sort_values("number")
 
 
 def accuracy_bound(trials: pd.DataFrame, config: Mapping[str, Any]) -> float:
