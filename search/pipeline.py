@@ -14,7 +14,7 @@ from rich.console import Console
 
 from analysis import failures, side_by_side
 from analysis.load import RunRecord, load_run
-from analysis.report import write_report
+from analysis.run_page import write_report
 from analysis.statistics import hardest_bound, search_trials, winner
 from analysis.summary import card, headline
 from search.config import SearchConfig

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import compare
+from analysis import compare, comparison_page
 
 pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
 
@@ -46,14 +46,14 @@ def test_unequal_settings_are_said_aloud(write_run: RunWriter, make: SimpleNames
         write_run(make.full(), name="a"),
         write_run(make.full(), name="b", settings=make.config(trials=80)),
     ]
-    _, page = compare.compare(paths)
+    _, page = comparison_page.compare(paths)
     assert "The runs differ in the number of trials." in page
     assert "The runs differ in the network." not in page
 
 
 def test_equal_folder_names_are_told_apart(write_run: RunWriter, make: SimpleNamespace) -> None:
     paths = [write_run(make.full(), name="x/run"), write_run(make.full(), name="y/run")]
-    text, _ = compare.compare(paths)
+    text, _ = comparison_page.compare(paths)
     assert str(paths[0]) in text
     assert str(paths[1]) in text
 
@@ -107,6 +107,6 @@ def test_the_defence_and_its_pruner_are_named(write_run: RunWriter, make: Simple
             "b": {"defense": "minmax"},
         }.items()
     ]
-    text, _ = compare.compare(runs)
+    text, _ = comparison_page.compare(runs)
     assert "pruning by lottery" in text
     assert "minmax" in text

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from analysis import compare, defenses, paper, paper_figures, report
+from analysis import comparison_page, defenses, paper, paper_figures, run_page
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
 from analysis.side_by_side import dense, measured_as, unlike
@@ -668,7 +668,7 @@ def test_candidates_that_only_came_nearest_are_shown_as_such_everywhere(
     folder = make_run("pruning", feasible=False, val=0.935)  # the mean would meet the bound
     page = text_of(page_of(folder, out=tmp_path / "p.html"))
     assert page.count("nearest in accuracy, bound not met") >= 3
-    assert "no winner" in compare.compare([folder, make_run("minmax")])[0]
-    shown = text_of(report.write_report(folder).read_text(encoding="utf-8"))
+    assert "no winner" in comparison_page.compare([folder, make_run("minmax")])[0]
+    shown = text_of(run_page.write_report(folder).read_text(encoding="utf-8"))
     assert "There is no winner" in shown
     assert "A (not feasible)" in shown

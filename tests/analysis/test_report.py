@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import defenses, report
+from analysis import defenses, report, run_page
 from analysis.load import load_run
 from analysis.side_by_side import defended
 from analysis.verdict import verdict
@@ -56,7 +56,7 @@ def full(write_run: RunWriter, make: SimpleNamespace) -> Path:
 
 
 def read(folder: Path) -> Page:
-    return Page(report.write_report(folder).read_text(encoding="utf-8"))
+    return Page(run_page.write_report(folder).read_text(encoding="utf-8"))
 
 
 def test_headline_states_leak_accuracy_and_size_with_interval(full: Path) -> None:
@@ -220,9 +220,9 @@ def test_switched_off_references_are_said_aloud(
 
 
 def test_same_run_gives_the_same_page(full: Path, pictures_drawn_once: dict[bytes, str]) -> None:
-    first = report.write_report(full).read_bytes()
+    first = run_page.write_report(full).read_bytes()
     pictures_drawn_once.clear()
-    assert report.write_report(full).read_bytes() == first
+    assert run_page.write_report(full).read_bytes() == first
     assert [path.name for path in full.glob(".report*")] == []
 
 
@@ -239,7 +239,7 @@ def test_a_machine_whose_clock_is_wrong_changes_no_figure(
     ]
     run = load_run(write_run(trials, name="wrong"))
     assert verdict(run) == verdict(load_run(full))
-    assert report.write_report(run.path).is_file()
+    assert run_page.write_report(run.path).is_file()
 
 
 def test_command_prints_the_path(full: Path, capsys: pytest.CaptureFixture[str]) -> None:

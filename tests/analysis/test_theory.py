@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from analysis import figures, report, statistics, tables
+from analysis import figures, run_page, statistics, tables
 
 pytestmark = pytest.mark.usefixtures("pictures_drawn_once")
 
@@ -69,7 +69,7 @@ def test_the_report_states_how_many_trials_contradict_eq_10(
 ) -> None:
     trials = [make.trial("search", number, excess=0.01 * number + 0.01) for number in range(4)]
     trials.append(make.trial("search", 4, js_divergence=0.2))
-    page = report.write_report(write_run(trials)).read_text(encoding="utf-8")
+    page = run_page.write_report(write_run(trials)).read_text(encoding="utf-8")
     assert "Of 5 complete trials 1 lie more than 3" in page
     assert "in 1 the attacks found less than there is, in 0" in page
 
@@ -78,7 +78,7 @@ def test_a_run_without_such_estimates_shows_no_theory_check(
     write_run: RunWriter, make: SimpleNamespace
 ) -> None:
     folder = write_run([make.trial("search", 0, js_divergence_se=None)])
-    assert "Theory check" not in report.write_report(folder).read_text(encoding="utf-8")
+    assert "Theory check" not in run_page.write_report(folder).read_text(encoding="utf-8")
 
 
 def test_rank_correlation_is_of_ranks_and_needs_three_trials() -> None:

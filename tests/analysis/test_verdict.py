@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import compare, failures, report, tables
+from analysis import compare, comparison_page, failures, run_page, tables
 from analysis.load import load_run
 from analysis.summary import card, headline
 from analysis.verdict import verdict
@@ -62,7 +62,7 @@ def test_where_most_trials_failed_that_comes_first_and_bounds_are_no_remedy(
         "4 of them with: RuntimeError: layer a at 0x7f00 lacks 0.5 weights. Of the others 2 missed "
         "a bound."
     )
-    page = report.write_report(folder).read_text(encoding="utf-8")
+    page = run_page.write_report(folder).read_text(encoding="utf-8")
     assert "5 of 7 trials failed" in page
     assert "Allow a larger" not in page
 
@@ -133,7 +133,7 @@ def test_a_smoke_run_is_called_one_and_claims_nothing(
 ) -> None:
     settings = {**make.config(), "options": {"preset": preset}}
     run = load_run(write_run(make.full(), settings=settings))
-    page = report.write_report(run.path).read_text(encoding="utf-8")
+    page = run_page.write_report(run.path).read_text(encoding="utf-8")
     for text in (headline(run), card(run), page):
         assert f"{OF_SMOKE}: every step ran through" in text
         assert "times less" not in text
@@ -293,9 +293,9 @@ def test_every_place_with_a_compression_says_of_what(
     of_part = "compression of the prunable 99.6% of the parameters"
     assert of_part in headline(run)
     assert of_part in card(run)
-    page = report.write_report(run.path).read_text(encoding="utf-8")
+    page = run_page.write_report(run.path).read_text(encoding="utf-8")
     assert page.count(of_part) >= 3
-    text, _ = compare.compare([run.path, write_run(make.full(), name="other")])
+    text, _ = comparison_page.compare([run.path, write_run(make.full(), name="other")])
     assert "4.00\N{MULTIPLICATION SIGN} (of the prunable 99.6%)" in text
 
 
@@ -306,7 +306,7 @@ def test_a_run_of_an_earlier_release_counts_its_prunable_weights(
     run = load_run(write_run(records))
     assert verdict(run).title.endswith("with 4.0 times fewer prunable weights")
     assert "compression of the prunable weights" in headline(run)
-    assert report.write_report(run.path).is_file()
+    assert run_page.write_report(run.path).is_file()
 
 
 def test_what_a_run_says_of_itself_stands_in_report_and_card(
@@ -318,7 +318,7 @@ def test_what_a_run_says_of_itself_stands_in_report_and_card(
         "unpruned": {"head.bn": "a norm layer", "lstm": "recurrent <layers> are not pruned"},
     }
     run = load_run(write_run(make.full(), settings=settings))
-    page = report.write_report(run.path).read_text(encoding="utf-8")
+    page = run_page.write_report(run.path).read_text(encoding="utf-8")
     for text in (card(run), page):
         for words in (*settings["notes"], settings["pretrained_start"], "a norm layer", "lstm"):
             assert words in text
@@ -337,7 +337,7 @@ def test_a_report_says_by_what_its_winner_was_picked(
         ("accuracy", given, "by its validation accuracy"),
     ):
         folder = write_run(make.full(), settings=settings, name=name)
-        assert words in report.write_report(folder).read_text(encoding="utf-8")
+        assert words in run_page.write_report(folder).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

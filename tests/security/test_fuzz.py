@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import search.context
 import search.pipeline
 import search.run
-from analysis import compare, paper, report
+from analysis import compare, paper, report, run_page
 from analysis.load import load_run
 from search.presets import recipe
 from search.record.ledger import Ledger
@@ -315,7 +315,7 @@ def test_a_trial_with_a_strange_value_is_shown_or_refused(a_run: Path, change, w
     whole = part.read_bytes()
     try:
         with_value(part, *change)
-        refused_or_done(lambda: report._values(load_run(a_run)))
+        refused_or_done(lambda: run_page._values(load_run(a_run)))
     finally:
         part.write_bytes(whole)
 
@@ -327,7 +327,7 @@ def test_an_epoch_with_a_strange_value_is_shown_or_refused(a_run: Path, change) 
     whole = part.read_bytes()
     try:
         with_value(part, *change)
-        refused_or_done(lambda: report._values(load_run(a_run)))
+        refused_or_done(lambda: run_page._values(load_run(a_run)))
     finally:
         part.write_bytes(whole)
 

@@ -23,7 +23,7 @@ from safetensors.torch import save
 
 import search.pipeline
 import search.run
-from analysis import paper_figures, report
+from analysis import paper_figures, run_page
 from analysis.load import load_run
 from tests.security.test_fuzz import (
     COUNTS,
@@ -221,7 +221,7 @@ def test_a_wrecked_audit_is_read_or_refused(a_run: Path, cut, flips) -> None:
 @example(change=("canary", True, False))
 def test_an_audit_with_a_strange_value_is_shown_or_refused(a_run: Path, change) -> None:
     with_value(audited(a_run), *change)
-    refused_or_done(lambda: report._values(load_run(a_run)))
+    refused_or_done(lambda: run_page._values(load_run(a_run)))
 
 
 # ---------------------------------------------------------------- plugins

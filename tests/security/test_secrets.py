@@ -9,7 +9,7 @@ import pytest
 
 import search.pipeline
 import search.run
-from analysis.report import write_report
+from analysis.run_page import write_report
 from search.context import Context
 from search.record import mirror as module
 from search.record.ledger import Ledger

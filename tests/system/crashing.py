@@ -17,7 +17,7 @@ from ray import tune
 from safetensors.numpy import save_file
 
 from analysis.load import load_run
-from analysis.report import write_report
+from analysis.run_page import write_report
 from search.presets import recipe
 from search.record.ledger import Ledger
 from search.record.runfolder import RunFolder, describe

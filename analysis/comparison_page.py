@@ -1,0 +1,113 @@
+"""Several runs side by side, as text and as one page."""
+
+from collections.abc import Sequence
+
+from analysis import figures, pages, side_by_side, statistics, tables
+from analysis.load import RunRecord, load_distinct, run_name
+from analysis.run_page import wall_clock
+from analysis.summary import defense_in_words
+from trainables.base.commandline import program
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import Place
+
+
+def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
+    """The text table and the HTML page that compare the runs at `paths`.
+
+    Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
+    """
+    runs = _load(paths)
+    table, caveats = comparison(runs), _caveats(runs)
+    curves = {run_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
+    page = pages.render(
+        "compare.html.jinja",
+        {
+            "title": "Runs compared",
+            "table_of_runs": table,
+            "caveats": caveats,
+            "progress": pages.figure(figures.compare_progress(curves)),
+            "commands": [(run_name(run, runs), str(run.config.get("command", ""))) for run in runs],
+        },
+    )
+    return "\n".join([tables.as_text(table), *caveats]), page
+
+
+def _load(paths: Sequence[Place | str]) -> list[RunRecord]:
+    if len(paths) < 2:
+        raise InvalidInput(
+            f"compare needs at least two runs; for one, use `{program('analysis.report', *paths)}`"
+        )
+    runs = load_distinct(paths)
+    sets = {str(run.config["search"].get("dataset")) for run in runs}
+    if len(sets) > 1:
+        raise InvalidInput(
+            f"the runs use different data sets ({', '.join(sorted(sets))}), their gains cannot be "
+            "compared; give runs on one data set"
+        )
+    return runs
+
+
+def _caveats(runs: Sequence[RunRecord]) -> list[str]:
+    """What makes these runs less than comparable, said aloud."""
+    settings = {
+        "the network": [run.config["search"].get("model") for run in runs],
+        "the number of trials": [run.config["search"].get("trials") for run in runs],
+        "the allowed accuracy drop": [
+            run.config["search"].get("max_accuracy_drop") for run in runs
+        ],
+        "the compression bound": [run.config["search"].get("min_compression") for run in runs],
+        "the number of references": [run.config["search"].get("references") for run in runs],
+        "the split of the images": [run.config.get("split_hashes") for run in runs],
+    }
+    unlike = [(run_name(run, runs), side_by_side.unlike(run)) for run in runs]
+    return [f"{name}: {reason}." for name, reason in unlike if reason is not None] + [
+        f"The runs differ in {what}."
+        for what, values in settings.items()
+        if any(value != values[0] for value in values)
+    ]
+
+
+def comparison(runs: Sequence[RunRecord]) -> tables.Table:
+    """One line per run; confirmed figures only."""
+    return tables.Table(
+        caption="Means over fresh seeds; 95% intervals in the second line",
+        headers=[
+            "run",
+            "model",
+            "defence",
+            "sampler",
+            "excess gain (nats)",
+            "test accuracy",
+            "compression",
+            "feasible share",
+            "trials",
+            "wall clock",
+        ],
+        rows=[_line(run, run_name(run, runs)) for run in runs],
+        text_columns=4,
+    )
+
+
+def _line(run: RunRecord, name: str) -> list[str]:
+    rows = statistics.search_trials(run.trials)
+    best = statistics.winner(run.trials, run.config)
+    figures_of_winner = ["no winner", *[tables.UNKNOWN] * 2]
+    if best is not None:
+        figures_of_winner = [
+            tables.with_bounds(best, "excess_gain"),
+            tables.with_bounds(best, "test_accuracy", "percent"),
+            tables.compressed(best["compression"], best["weights"], best["parameters"]),
+        ]
+    share = rows["feasible"].eq(True).mean() if len(rows) else None
+    search = run.config["search"]
+    reason = side_by_side.unlike(run)
+    return [
+        name if reason is None else f"{name}\n{reason}",
+        str(search.get("model", tables.UNKNOWN)),
+        defense_in_words(search),
+        str(search.get("sampler", tables.UNKNOWN)),
+        *figures_of_winner,
+        tables.percent(share, 0),
+        str(len(rows)),
+        tables.duration(wall_clock(run.trials)),
+    ]

@@ -1,0 +1,178 @@
+"""One run as one self-contained page, RUN/report.html."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures, pages, roc, statistics, tables
+from analysis.load import RunRecord, load_run
+from analysis.summary import made_by, said_of_the_run
+from analysis.verdict import verdict
+from trainables.base.storage import Place
+from trainables.outcome import goal_of
+
+
+def write_report(run_path: Place | str) -> Place:
+    """Write the report of a run into its folder, complete or interrupted; returns the file."""
+    run = load_run(run_path)
+    target = run.path / "report.html"
+    pages.write(target, pages.render("report.html.jinja", _values(run)))
+    return target
+
+
+def _values(run: RunRecord) -> dict[str, Any]:
+    """What the template shows."""
+    dense = statistics.baseline(run.trials)
+    rows = statistics.confirmed(run.trials, run.config)
+    best = statistics.winner(run.trials, run.config)
+    audited = [] if run.audit is None else roc.curves(run.audit)
+    theory = statistics.theory(run.trials)
+    return {
+        "title": _title(run),
+        "run": run.config,
+        "headline": verdict(run),
+        "facts": [*_facts(run), *_made(run, best)],
+        "comparison": None
+        if dense is None
+        else tables.dense_and_winner(dense, best, run.config["split_sizes"]),
+        "figures": {
+            **_figures(run, dense, best, rows),
+            "roc": pages.figure(figures.roc([c for c in audited if not c.canary]))
+            if audited
+            else None,
+            "theory": None if theory.empty else pages.figure(figures.theory(theory)),
+            "gap": None if theory.empty else pages.figure(figures.accuracy_gap(theory)),
+        },
+        "theory": None if theory.empty else _theory(theory),
+        "by_accuracy": goal_of(run.config["search"]).maximised,
+        "said": said_of_the_run(run.config),
+        "unpruned": tables.unpruned(run.config),
+        "has_winner": best is not None,
+        "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
+        "comparators": tables.comparators(rows, best)
+        if best is not None and rows["rule"].any()
+        else None,
+        "pruners": _pruners(run, best),
+        "attacks": None
+        if dense is None or best is None
+        else tables.attack_gains(dense["attack_gains"], best["attack_gains"]),
+        "layers": None if best is None else tables.layer_counts(best),
+        "trials": tables.all_trials(run.trials),
+        "failed": tables.failed_trials(run.trials),
+        "audits": _audits(audited),
+        "references_off": run.config["search"].get("references") == 0,
+        "provenance": _provenance(run),
+        "non_members": int(run.config["split_sizes"].get("non_members", 0)),
+    }
+
+
+def _title(run: RunRecord) -> str:
+    search = run.config["search"]
+    return f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
+
+
+def _figures(
+    run: RunRecord, dense: pd.Series | None, best: pd.Series | None, rows: pd.DataFrame
+) -> dict[str, Any]:
+    """Name -> inline SVG; None for what cannot be drawn yet."""
+    names = ("tradeoff", "progress", "curse", "layers", "attacks", "residuals")
+    drawn: dict[str, str | None] = dict.fromkeys(names)
+    if not statistics.search_trials(run.trials).empty:
+        bound = statistics.accuracy_bound(run.trials, run.config)
+        drawn["tradeoff"] = figures.tradeoff(run.trials, dense, best, bound)
+        drawn["progress"] = figures.progress(run.trials, dense)
+    if not rows.empty:
+        drawn["curse"] = figures.winners_curse(rows, tables.vector_names(rows))
+    if best is not None:
+        drawn["layers"] = figures.layers(best)
+        ours = run.epochs[run.epochs["trial_id"].isin(best["trial_ids"])]
+        drawn["residuals"] = figures.residuals(ours)
+        if dense is not None:
+            drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
+    return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
+
+
+def _pruners(run: RunRecord, best: pd.Series | None) -> tables.Table | None:
+    rows = statistics.by_other_pruners(run.trials, run.config)
+    if best is None or rows.empty:
+        return None
+    bound = statistics.accuracy_bound(run.trials, run.config)
+    return tables.pruners(rows, best, str(run.config["search"].get("pruner", "admm")), bound)
+
+
+def _audits(found: list[roc.Curve]) -> list[tables.Table]:
+    """The ordinary images, then the mislabelled ones where there are any."""
+    kinds = {False: "Audit: images with their own label", True: "Audit: mislabelled images"}
+    groups = {kind: [curve for curve in found if curve.canary == kind] for kind in kinds}
+    return [tables.audits(group, kinds[kind]) for kind, group in groups.items() if group]
+
+
+def _theory(rows: pd.DataFrame) -> dict[str, Any]:
+    apart = rows[rows["disagrees"]]
+    correlation = statistics.rank_correlation(rows["accuracy_gap"], rows["excess"])
+    return {
+        "trials": len(rows),
+        "missed": int((apart["errors"] > 0).sum()),
+        "beyond": int((apart["errors"] < 0).sum()),
+        "correlation": None if math.isnan(correlation) else f"{correlation:.2f}",
+        "table": tables.theory(rows),
+    }
+
+
+def _facts(run: RunRecord) -> list[tuple[str, str]]:
+    """The line of small figures under the headline."""
+    rows = statistics.search_trials(run.trials)
+    complete = rows[rows["state"] == "COMPLETE"]
+    states = rows["state"].value_counts()
+    feasible = int(rows["feasible"].eq(True).sum())
+    share = f" ({feasible / len(rows):.0%})" if len(rows) else ""
+    return [
+        ("trials", f"{len(rows)} of {run.config['search'].get('trials', tables.UNKNOWN)}"),
+        ("complete", str(len(complete))),
+        ("stopped early", str(states.get("PRUNED", 0))),
+        ("failed", str(states.get("FAILED", 0))),
+        ("feasible", f"{feasible}{share}"),
+        ("wall clock", tables.duration(wall_clock(run.trials))),
+    ]
+
+
+def _made(run: RunRecord, best: pd.Series | None) -> list[tuple[str, str]]:
+    return [] if best is None else [("winner made by", made_by(run.config, best))]
+
+
+def wall_clock(trials: pd.DataFrame) -> float:
+    """Seconds from the first trial's start to the last one's end; NaN without trials.
+
+    As the machines' clocks say, which pandas cannot add to a duration where they are far off.
+    """
+    if trials.empty:
+        return math.nan
+    begins = (trials["started_at"] - trials["started_at"].min()).dt.total_seconds()
+    return float((begins + trials["duration_s"]).max())
+
+
+def _provenance(run: RunRecord) -> list[tables.Table]:
+    names = {
+        "search": "Settings",
+        "seeds": "Seeds",
+        "split_sizes": "Images per part",
+        "split_hashes": "SHA-256 of each part's image indices",
+        "packages": "Packages",
+        "hardware": "Hardware",
+    }
+    sources = {**run.config, "seeds": {**run.config.get("seeds", {}), **_seeds(run)}}
+    return [
+        tables.settings(sources[key], caption)
+        for key, caption in names.items()
+        if isinstance(sources.get(key), dict) and sources[key]
+    ]
+
+
+def _seeds(run: RunRecord) -> dict[str, str]:
+    """The seeds that were really used, by kind of trial; the run's fixes split and dense model."""
+    used = run.trials.groupby("kind", sort=False)["seed"].unique()
+    return {
+        "run": str(run.config["search"].get("seed", tables.UNKNOWN)),
+        **{f"{kind} trials": ", ".join(map(str, seeds)) for kind, seeds in used.items()},
+    }
