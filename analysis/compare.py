@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m analysis.compare",
         description="Compare runs on one data set: confirmed excess gain, test accuracy, "
         "compression, share of feasible trials, time. Prints a table and writes a page.",
-        epilog="exit status: 0 compared, 2 a folder is no run or the runs cannot be compared",
+        epilog="exit status: 0 compared, 2 a folder is not a run or the runs cannot be compared",
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs")
     parser.add_argument(

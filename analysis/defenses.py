@@ -37,8 +37,8 @@ class Least:
     """Whether a run of the defence was allowed to lose as much as the level."""
 
     searched: float | None = None
-    """Of one trial under the search-time attacks, at matched validation accuracy, for a search sees
-    no test images: flattered, and a weaker attack."""
+    """The least excess gain of a single trial under the weaker search-time attacks, at matched
+    validation accuracy: a search sees no test images, and its best trial is flattered."""
 
     confirmed: Measured | None = None
     """The candidate that leaks least over fresh seeds, under the strongest attack. Runs with
@@ -254,7 +254,7 @@ def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
         for name, interval in gains.items()
         if name != best and difference(gains[best], interval).high >= 0
     ]
-    text += f", not told apart from {', '.join(open_)}" if open_ else ""
+    text += f", not distinguishable from {', '.join(open_)}" if open_ else ""
     text += ", the only one confirmed" if len(known) == 1 else ""
     rivals = [_rival(name, gains) for name in RIVALS if {name, "pruning"} <= gains.keys()]
     return "; ".join([text, *rivals, *left_out]) + "."
@@ -294,7 +294,7 @@ def _rival(name: str, known: Mapping[str, Interval]) -> str:
     gap = difference(known[name], known["pruning"])
     if gap.high < 0:
         return f"{name} beats pruning"
-    return f"pruning beats {name}" if gap.low > 0 else f"{name} and pruning are not told apart"
+    return f"pruning beats {name}" if gap.low > 0 else f"{name} and pruning are not distinguishable"
 
 
 OVERVIEW = (

@@ -20,7 +20,7 @@ _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Failures:
-    """Of some rows of trials.parquet."""
+    """How many of some rows of trials.parquet failed or missed a bound, and why."""
 
     failed: int
     ended: int

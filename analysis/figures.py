@@ -1,7 +1,7 @@
 """Every picture of the reports, as inline SVG: tables in, markup out.
 
-Colours are Okabe and Ito's (told apart by all common kinds of colour blindness); kinds of points
-differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
+Colours are Okabe and Ito's, which people with any common kind of colour blindness distinguish; kinds
+of points differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
 """
 
 import dataclasses

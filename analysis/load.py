@@ -55,7 +55,7 @@ class RunRecord:
 def load_run(path: Place | str) -> RunRecord:
     """Read the run in folder `path`; a run that has only begun has empty tables.
 
-    Raises InvalidInput when the folder is no run, is damaged, or was written by a newer version.
+    Raises InvalidInput when the folder is not a run, is damaged, or was written by a newer version.
     """
     folder = place(path) if isinstance(path, str) else path
     config = _read_config(folder)

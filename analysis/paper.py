@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write Tables 1 to 6 and Figures 2 and 3 of Wang et al. 2021 with our runs "
         "beside the printed figures, and every defence at matched accuracy. Without runs the page "
         "holds the printed figures and the commands.",
-        epilog="exit status: 0 written, 2 a folder is no run or the page cannot be written",
+        epilog="exit status: 0 written, 2 a folder is not a run or the page cannot be written",
     )
     parser.add_argument("runs", metavar="RUN", nargs="*", help="folders of runs")
     parser.add_argument(

@@ -55,7 +55,7 @@ def weights(
 
 
 def _weights(measured: Measured) -> NDArray[np.float32] | None:
-    """Of the winner's median seed; of the baseline, of the dense network of the same run."""
+    """Weights of the winner's median seed; for the baseline, of the same run's dense network."""
     folder = "baseline" if named(measured.defense).is_bare else "winner"
     file = measured.run.path / folder / "model.safetensors"
     if not file.exists():

@@ -14,7 +14,7 @@ from trainables.base.storage import Place
 def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
     """The summary in words and the HTML page of the runs at `paths`; none is allowed.
 
-    Raises InvalidInput for a run given twice and for what is no run.
+    Raises InvalidInput for a run given twice and for a folder that is not a run.
     """
     chosen = ordinary(load_distinct(paths))
     runs = chosen.runs
@@ -91,7 +91,7 @@ def _text(chosen: Chosen, made: Sequence[PaperTable], compared: Sequence[dict[st
     """What fits a terminal: how complete each table is, and who is best at each level."""
     lines = [_completeness(table) for table in made]
     lines += [f"Left out: {line}" for line in chosen.left_out]
-    lines += [f"Shown, for there is no other: {line}" for line in chosen.caveats]
+    lines += [f"Shown because there is no other: {line}" for line in chosen.caveats]
     for task in compared:
         lines += [f"{task['title']}, at matched test accuracy:"]
         lines += [f"  {sentence}" for sentence in task["words"]]

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m analysis.report",
         description="Write RUN/report.html, one self-contained page that opens offline, and print "
         "its path. Works on finished, running and interrupted runs.",
-        epilog="exit status: 0 written, 2 the folder is no run or cannot be read",
+        epilog="exit status: 0 written, 2 the folder is not a run or cannot be read",
     )
     parser.add_argument(
         "run", metavar="RUN", help="folder of a run, as runs/mnist5k-…, or its s3:// URI"

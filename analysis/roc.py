@@ -43,7 +43,7 @@ class Curve:
     true_positive_rate: Floats
     auc: Interval
     excess_gain: Interval
-    """Nats, from the calibrated probabilities; 0 is no leak."""
+    """Nats, from the calibrated probabilities; 0 means no leak."""
 
     tpr: dict[float, Interval]
     """False-positive rate -> largest true-positive rate that does not exceed it."""

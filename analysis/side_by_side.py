@@ -13,7 +13,7 @@ from analysis.statistics import LOG4, Interval, difference
 from trainables.defenses.registry import named
 
 NEAREST = "nearest in accuracy, bound not met"
-"""Of a candidate that was measured although its run has no winner."""
+"""How a page marks a candidate that was measured although its run has no winner."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +22,7 @@ class Measured:
 
     run: RunRecord
     name: str
-    """Of the run, unique on the page."""
+    """The run's name, unique on the page."""
 
     defense: str
     confirmed: bool
@@ -221,7 +221,7 @@ class Chosen:
     """One line each."""
 
     caveats: Sequence[str]
-    """One line for each run that is shown although it is unlike, since there is no other."""
+    """One line for each unusual run that is shown because there is no ordinary one."""
 
 
 def ordinary(runs: Sequence[RunRecord]) -> Chosen:

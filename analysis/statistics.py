@@ -28,7 +28,7 @@ from trainables.base.errors import InvalidInput
 from trainables.records import COMPARATOR, FAILED, SEARCH_KINDS, WITH_REFERENCES
 
 LOG4 = math.log(4)
-"""No leak: a gain of -LOG4 nats, an excess gain of 0."""
+"""Without a leak the gain is -LOG4 nats and the excess gain 0."""
 
 LEVEL = 0.95
 
@@ -501,7 +501,7 @@ def _mean_gains(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _mean_numbers(column: pd.Series) -> dict[str, float]:
-    """Of a column of maps, over the rows: what every row has."""
+    """The mean over rows of a column of maps, for the names that every row has."""
     cells = [_gains(cell) for cell in column]
     common = [name for name in cells[0] if all(name in cell for cell in cells)]
     return {name: float(np.mean([cell[name] for cell in cells])) for name in common}

@@ -15,10 +15,10 @@ LATEST = datetime.datetime(9900, 1, 1, tzinfo=datetime.UTC)
 accepted: a machine whose clock is wrong has measured all the same."""
 
 LONGEST_S = 1e9
-"""Of a trial; about thirty years."""
+"""The longest duration of a trial in seconds, about thirty years."""
 
 MOST = 1e12
-"""Of weights, gains and counts alike: beyond it squares and intervals lose their meaning."""
+"""The largest weight, gain or count: beyond it squares and intervals lose their meaning."""
 
 SHARES = (
     "train_accuracy",
@@ -65,9 +65,9 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
     """
     search, sizes = config["search"], config["split_sizes"]
     if not isinstance(config["run_id"], str):
-        return "run_id is no text"
+        return "run_id is not a text"
     if not isinstance(search, Mapping):
-        return "search is no table of settings"
+        return "search is not a table of settings"
     if not isinstance(sizes, Mapping) or not all(
         _is_count(size) and size for size in sizes.values()
     ):
@@ -126,7 +126,7 @@ def damage_of_trials(table: pa.Table) -> str | None:
     started = table["started_at"].cast(pa.int64()).to_pylist()
     low, high = (round(moment.timestamp() * 1e6) for moment in (EARLIEST, LATEST))
     if any(moment is not None and not low <= moment <= high for moment in started):
-        return "started_at is no date of a trial"
+        return "started_at is not the date of a trial"
     return _first(table.drop_columns(["started_at"]), started, _damage_of_trial)
 
 
@@ -188,7 +188,7 @@ def damage_of_epochs(table: pa.Table) -> str | None:
         if table[name].null_count:
             return f"{name} is missing"
     epochs = table["epoch"].to_pylist()
-    return None if all(map(_is_count, epochs)) else "epoch is no count"
+    return None if all(map(_is_count, epochs)) else "epoch is not a count"
 
 
 def damage_of_scores(table: pa.Table) -> str | None:

@@ -17,8 +17,8 @@ is 0.7% of the full leak, log 4, and a tenth of what LeNet-5 loses on the 1,000 
 """
 
 WIDEST = 0.10
-"""Of the 95% interval of a test accuracy, as a fraction: beyond it the network that was measured is
-hardly known, and its leak is not to be judged."""
+"""The widest 95% interval of a test accuracy, as a fraction, at which a leak is judged: beyond
+it the network that was measured is hardly known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,7 @@ def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
 
 
 def _infeasible(run: RunRecord, nearest: str) -> Verdict:
-    """No searched trial met its bounds, or none that did not fail."""
+    """The verdict on a run in which every searched trial failed or missed a bound."""
     rows = statistics.search_trials(run.trials)
     failed = failures.of(rows)
     met = "No trial met every bound" if failed.missed else "No trial was feasible"
@@ -112,7 +112,7 @@ ADVICE = "Allow a larger accuracy drop, ask for less compression or run more tri
 
 
 def _nothing_confirmed(run: RunRecord) -> Verdict:
-    """Of a run that measured candidates again and found none within its bounds."""
+    """The verdict on a run whose candidates, measured again, all missed a bound."""
     if not statistics.search_trials(run.trials)["feasible"].eq(True).any():
         return _infeasible(run, _nearest(run))
     failed = failures.of(run.trials[run.trials["kind"] == "confirm"], "confirming trials")
@@ -136,7 +136,7 @@ def _hardest(run: RunRecord) -> str:
 
 
 def _nearest(run: RunRecord) -> str:
-    """What the most accurate candidate reaches on fresh seeds, for it is no winner."""
+    """What the most accurate candidate reaches on fresh seeds, although it did not win."""
     rows = statistics.confirmed(run.trials, run.config)
     if rows.empty:
         return ""

@@ -22,7 +22,7 @@ OURS = ("analysis", "search", "trainables")
 
 MOST_FILES = 1000
 MOST_CHARACTERS = 2**24
-"""Of all modules beside a plugin: beyond these it lies beside more than it means to send."""
+"""The most modules beside a plugin: beyond them it lies beside more than it means to send."""
 
 RULE = (
     "it may import what is installed on every machine and, by import statements, Python files "
@@ -65,7 +65,7 @@ def _imported(text: str) -> set[str]:
 
 
 def _files_of(plugin: Path, name: str) -> list[Path]:
-    """Of the module `name` beside the plugin; none where there is none, or it is one of ours."""
+    """The files of module `name` beside the plugin; none where it is absent or one of ours."""
     files = _candidates(plugin.parent, name)
     if not files:
         return []
@@ -131,7 +131,7 @@ def _read(plugin: Path, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        cause = error.strerror if isinstance(error, OSError) else "it is not a text in UTF-8"
         raise InvalidInput(
             f"--plugin {plugin} imports {path}, which cannot be read: {cause}"
         ) from error

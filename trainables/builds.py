@@ -233,7 +233,7 @@ def _copied(state: Mapping[str, object]) -> dict[str, Tensor]:
 
 
 def _alike(one: object, other: object) -> bool:
-    """Whether both are tensors of the same values; what is no tensor is not compared."""
+    """Whether both are tensors of the same values; values of other types are not compared."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return isinstance(one, Tensor) == isinstance(other, Tensor)
     return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))

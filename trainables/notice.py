@@ -18,7 +18,7 @@ ANSWER_S = 5.0
 
 
 def _key() -> bytes:
-    """Of this program alone: each that joins a cluster is a job of it."""
+    """The key of this program alone: each program that joins a cluster is one of its jobs."""
     return f"prune-privacy-notice-{ray.get_runtime_context().get_job_id()}".encode()
 
 

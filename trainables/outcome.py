@@ -59,7 +59,7 @@ class Bounds:
     """The least validation accuracy."""
 
     compression: float | None = None
-    """The least compression; None is no bound."""
+    """The least compression; None sets no bound."""
 
     def violations(self, val_accuracy: float | None, compression: float) -> dict[str, float | None]:
         """Each column of VIOLATIONS; None where nothing is bound or the accuracy is unknown."""

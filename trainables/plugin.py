@@ -29,10 +29,10 @@ from trainables.models.registry import MODELS, ModelSpec
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
-"""Of a class list and an image: beyond these a typing error is likelier than a data set."""
+"""The most classes, and the most values of an image: more is likelier a slip than a data set."""
 
 LARGEST = 1e6
-"""Of a mean or a standard deviation of pixels in [0, 1]."""
+"""The largest mean or standard deviation of pixels in [0, 1]."""
 
 _LOADED: set[str] = set()
 """Hashes of the texts that were run in this process."""
@@ -113,13 +113,13 @@ class Plugin:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            cause = error.strerror if isinstance(error, OSError) else "it is not a text in UTF-8"
             raise InvalidInput(f"--plugin {path} cannot be read: {cause}") from error
         return cls(path=str(path), text=text, beside=files_beside(path, text))
 
     @property
     def sha256(self) -> str:
-        """Of the text alone, or of it and every path and text beside it."""
+        """The hash of the text, with every path and text beside it where there are any."""
         whole = json.dumps([self.text, self.beside]) if self.beside else self.text
         return hashlib.sha256(whole.encode()).hexdigest()
 

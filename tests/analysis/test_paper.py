@@ -453,7 +453,7 @@ def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Make
     assert len(sentences) == len(defenses.LEVELS)
     assert "dp leaks least (0.0500 nats at 93.5%, cifar10-dp)" in sentences[1]
     assert "dp beats pruning" in sentences[1]
-    assert "minmax and pruning are not told apart" in sentences[1]
+    assert "minmax and pruning are not distinguishable" in sentences[1]
 
 
 def test_networks_that_learned_nothing_do_not_squeeze_the_picture(

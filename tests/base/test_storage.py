@@ -27,16 +27,16 @@ def test_a_file_uri_is_a_folder() -> None:
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("ftp://host/run", "is no store that is known here"),
+        ("ftp://host/run", "is not a store that is known here"),
         ("s3://bucket", "names no bucket and run"),
         ("s3://bucket/", "names no bucket and run"),
         ("s3:///run", "names no bucket and run"),
         ("s3://a bucket/run", "names no bucket and run"),
         ("s3://AKIA:secret@bucket/run", "holds credentials"),
-        ("s3://bucket/läuft", "is no URI"),
-        ("s3://bucket/a%zz", "is no URI"),
-        ("s3://bucket/a%ff", "is no URI"),
-        ("s3://bucket/a#b", "is no URI"),
+        ("s3://bucket/läuft", "is not a URI"),
+        ("s3://bucket/a%zz", "is not a URI"),
+        ("s3://bucket/a%ff", "is not a URI"),
+        ("s3://bucket/a#b", "is not a URI"),
     ],
 )
 def test_a_uri_that_cannot_be_used_is_one_line_without_its_secret(uri: str, says: str) -> None:

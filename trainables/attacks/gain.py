@@ -29,7 +29,7 @@ def gain_terms(probabilities: Floats, is_member: Bools) -> Floats:
     probabilities: (n,) held-out probabilities of membership.  Returns (n,).
     """
     if not ((probabilities >= 0) & (probabilities <= 1)).all():  # also true of NaN
-        raise ValueError("an attack gave what are no probabilities")
+        raise ValueError("an attack gave values that are not probabilities")
     kept = np.clip(probabilities.astype(np.float64), FLOOR, 1 - FLOOR)
     return np.where(is_member, np.log(kept), np.log1p(-kept))
 

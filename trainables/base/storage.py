@@ -164,7 +164,7 @@ def place(text: str | Path) -> Place:
         return Path(unquote(urlsplit(str(text)).path))
     if found[1] not in SCHEMES:
         raise InvalidInput(
-            f"{found[0]}... is no store that is known here: give a folder or "
+            f"{found[0]}... is not a store that is known here: give a folder or "
             f"{' or '.join(f'{scheme}://BUCKET/RUN' for scheme in SCHEMES)}"
         )
     bucket, _, key = str(text).partition("://")[2].partition("?")[0].partition("/")
@@ -176,7 +176,9 @@ def place(text: str | Path) -> Place:
     if not bucket or not key.strip("/") or any(map(str.isspace, str(text))):
         raise InvalidInput(f"{text!s} names no bucket and run: write {found[0]}BUCKET/RUN")
     if not _is_path_of_uri(key):
-        raise InvalidInput(f"{text!s} is no URI: write letters beyond a-z and signs as %XX, UTF-8")
+        raise InvalidInput(
+            f"{text!s} is not a URI: write letters beyond a-z and signs as %XX, UTF-8"
+        )
     return RemotePath(str(text))
 
 
@@ -191,7 +193,7 @@ def _is_path_of_uri(text: str) -> bool:
 
 
 def children(folder: Place) -> list[Place]:
-    """Everything directly in `folder`, by name; [] when it is no folder."""
+    """Everything directly in `folder`, by name; [] when it is not a folder."""
     return sorted(folder.iterdir(), key=str) if folder.is_dir() else []
 
 
@@ -232,7 +234,7 @@ def unsealed(data: bytes) -> bytes:
 
 
 def read_json(file: Place) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What a JSON file says. Raises OSError, or ValueError for what is no JSON of finite numbers.
+    """What a JSON file says. Raises OSError, or ValueError for anything but JSON of finite numbers.
 
     Text that cannot be written again (half a surrogate pair) and numbers beyond a float are
     refused here, not when a page is made of them.
@@ -246,7 +248,7 @@ def read_json(file: Place) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def is_temporary(path: Place) -> bool:
@@ -263,7 +265,7 @@ def _store_of(bucket: str) -> tuple[fs.FileSystem, str]:
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(bucket)
     except pa.ArrowInvalid as error:
-        raise InvalidInput(f"{bucket} is no URI that can be opened: {error}") from error
+        raise InvalidInput(f"{bucket} is not a URI that can be opened: {error}") from error
     return found
 
 
