@@ -1,6 +1,6 @@
 """Every picture of the reports, as inline SVG: tables in, markup out.
 
-Colours are Okabe and Ito's, which people with any common kind of colour blindness distinguish; kinds
+Colours are Okabe and Ito's, which people with any common colour blindness distinguish; kinds
 of points differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
 """
 

@@ -52,7 +52,8 @@ def _quantile(degrees_of_freedom: float) -> float:
 def _effective_degrees(seed_variance: float, total_variance: float, seeds: int) -> float:
     if seeds < 2 or seed_variance == 0:
         return math.inf
-    return (total_variance / seed_variance) ** 2 * (seeds - 1)
+    ratio = total_variance / seed_variance
+    return ratio * ratio * (seeds - 1)  # `**` would raise where this is infinite
 
 
 def mean_over_seeds(values: Sequence[float], standard_errors: Sequence[float]) -> Interval:
