@@ -125,7 +125,7 @@ def test_a_reference_that_failed_for_good_is_made_again_on_resume(
     out = tmp_path / "run"
     with planted({"reference-0001": "raises"}, tmp_path):
         done = program(
-            *("--preset", "smoke", "--trials", 1, "--references", 2, "--confirm-seeds", 1),
+            *("--preset", "smoke", "--trials", 1, "--references", 4, "--confirm-seeds", 1),
             *("--out", out),
         )
     assert done.returncode == 1, done.stderr
