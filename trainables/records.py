@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -56,6 +57,11 @@ class EpochRecord:
     attack_accuracy: float | None = None
 
 
+def measured(factory: Callable[[], Any] = lambda: None) -> Any:  # noqa: ANN401 - a dataclass field
+    """Declare a column that only a trial with its full budget fills, from its last report."""
+    return dataclasses.field(default_factory=factory, metadata={"measured": True})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
     """One row of trials.parquet, a field a column; README says what each column means.
@@ -82,23 +88,23 @@ class TrialRecord:
     layer_names: list[str]
     layer_weights: list[int]
     n: list[int]
-    nonzero: int | None = None
+    nonzero: int | None = measured()
     weights: int
-    compression: float | None = None
-    flops_ratio: float | None = None
-    train_accuracy: float | None = None
-    val_accuracy: float | None = None
-    test_accuracy: float | None = None
-    attack_gain: float | None = None
-    attack_gain_se: float | None = None
-    excess_gain: float | None = None
-    js_divergence: float | None = None
-    attack_accuracy: float | None = None
-    attack_auc: float | None = None
-    tpr_at_1pct_fpr: float | None = None
-    tpr_at_01pct_fpr: float | None = None
-    strongest_attack: str | None = None
-    attack_gains: dict[str, float] | None = None
+    compression: float | None = measured()
+    flops_ratio: float | None = measured()
+    train_accuracy: float | None = measured()
+    val_accuracy: float | None = measured()
+    test_accuracy: float | None = measured()
+    attack_gain: float | None = measured()
+    attack_gain_se: float | None = measured()
+    excess_gain: float | None = measured()
+    js_divergence: float | None = measured()
+    attack_accuracy: float | None = measured()
+    attack_auc: float | None = measured()
+    tpr_at_1pct_fpr: float | None = measured()
+    tpr_at_01pct_fpr: float | None = measured()
+    strongest_attack: str | None = measured()
+    attack_gains: dict[str, float] | None = measured()
     accuracy_violation: float | None = None
     compression_violation: float | None = None
     epochs: int
@@ -106,11 +112,16 @@ class TrialRecord:
     error: str | None = None
     pruner: str | None = None
     defense_parameters: dict[str, float] = dataclasses.field(default_factory=dict)
-    defense_spent: dict[str, float] = dataclasses.field(default_factory=dict)
-    js_divergence_se: float | None = None
+    defense_spent: dict[str, float] = measured(dict)
+    js_divergence_se: float | None = measured()
     parameters: int | None = None
     """All parameters that ship, each once whatever its names; `weights` are the prunable ones."""
 
+
+MEASURED = tuple(
+    field.name for field in dataclasses.fields(TrialRecord) if field.metadata.get("measured")
+)
+"""Columns that only a trial with its full budget fills."""
 
 _ARROW = {
     str: pa.string(),

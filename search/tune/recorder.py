@@ -13,32 +13,10 @@ from search.space import Space
 from search.tune.cause import cause
 from search.tune.stopping import reason
 from trainables.outcome import VIOLATIONS, is_feasible, state_of
-from trainables.records import COMPLETE, FAILED, PRUNED, EpochRecord, TrialRecord
+from trainables.records import COMPLETE, FAILED, MEASURED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 
 log = logging.getLogger(__name__)
-
-MEASURED = (
-    "nonzero",
-    "compression",
-    "flops_ratio",
-    "train_accuracy",
-    "val_accuracy",
-    "test_accuracy",
-    "attack_gain",
-    "attack_gain_se",
-    "excess_gain",
-    "js_divergence",
-    "attack_accuracy",
-    "attack_auc",
-    "tpr_at_1pct_fpr",
-    "tpr_at_01pct_fpr",
-    "strongest_attack",
-    "attack_gains",
-    "defense_spent",
-    "js_divergence_se",
-)
-"""Columns that only a trial with its full budget fills."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
