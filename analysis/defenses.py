@@ -286,7 +286,7 @@ def _left_out(silent: Mapping[str, Least]) -> list[str]:
 
 
 RIVALS = sorted(name for name, defense in DEFENSES.items() if defense.is_rival)
-"""Each level says of them whether they leak less than pruning."""
+"""The defences that each level compares with pruning, one by one."""
 
 
 def _rival(name: str, known: Mapping[str, Interval]) -> str:

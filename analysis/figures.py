@@ -509,7 +509,7 @@ class Front:
 
 
 FARTHEST = 0.15
-"""Validation accuracy below the dense network's to which `fronts` goes at least."""
+"""How far below the dense network's validation accuracy `fronts` reaches at least."""
 
 
 def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) -> str:
@@ -737,7 +737,7 @@ def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
 
 
 ROC_VARIANTS = ("lira-offline", "lira-online-own-variance")
-"""In the table, not in the figure, where a dozen curves would hide one another."""
+"""Attacks that the figure leaves to the table: a dozen curves would hide one another."""
 
 
 def roc(found: Sequence[Curve]) -> str:

@@ -19,10 +19,10 @@ Bools = NDArray[np.bool_]
 
 REPLICATES = 1000
 CHUNK = 4_000_000
-"""Weights in memory at a time."""
+"""How many weights are in memory at a time."""
 
 FEWEST = 2
-"""Members, and non-members, that a curve needs."""
+"""The fewest members, and non-members, that a curve needs."""
 
 RATES = (0.01, 0.001)
 """False-positive rates at which the true-positive rate is reported."""

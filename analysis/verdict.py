@@ -108,7 +108,7 @@ def _infeasible(run: RunRecord, nearest: str) -> Verdict:
 
 
 ADVICE = "Allow a larger accuracy drop, ask for less compression or run more trials."
-"""Only where trials missed a bound: it helps none that failed."""
+"""Advice for runs whose trials missed a bound; it would not help one that failed."""
 
 
 def _nothing_confirmed(run: RunRecord) -> Verdict:

@@ -27,7 +27,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 NO_BOUND = 1.0
-"""A drop in accuracy that keeps nothing out; only of `none`, which the others are compared with."""
+"""A drop in accuracy that excludes nothing; only for `none`, which the others are compared with."""
 
 MOST = 1_000_000
 """The largest count that an option takes; more is a slip of the keyboard."""

@@ -21,7 +21,7 @@ Params = dict[str, float]
 
 KINDS = ("layer", "cluster", "global")
 MOST_LAYERS_ALONE = 8
-"""Up to here a parameter per layer; beyond, few numbers beat many at the budgets of a search."""
+"""Up to this many layers have a parameter each; beyond, few numbers beat many at our budgets."""
 
 MOST_CLUSTERS = 6
 

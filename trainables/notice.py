@@ -11,10 +11,10 @@ from ray.experimental import internal_kv
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""A notice is known in every trial after this long."""
+"""Seconds after which every trial knows of a notice."""
 
 ANSWER_S = 5.0
-"""A head that lives answers within this; by default Ray ends a process that waits a minute."""
+"""Seconds within which a head that lives answers; Ray ends a process that waits a minute."""
 
 
 def _key() -> bytes:

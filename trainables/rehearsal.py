@@ -48,7 +48,7 @@ PRETRAINED = (
     "The networks started from weights that no seed moves, and whoever started the run said "
     "(--pretrained-start) that these weights never saw any of its images"
 )
-"""Stands in config.json, on the report and on the card of such a run."""
+"""What config.json, the report and the card of such a run say."""
 
 
 def rehearse(config: TrialConfig, *, pretrained_start: bool = False) -> None:

@@ -44,7 +44,7 @@ LOGITS_FILE = "audited_logits.npy"
 POPULATION_FILE = "population_logits.npy"
 
 STDERR = 2
-"""File descriptor of a worker's log."""
+"""The file descriptor of a worker's log."""
 
 CHECKPOINT_EVERY_S = 20.0
 """A crash costs about this much of a trial; shorter trials write no state at all."""
@@ -128,10 +128,10 @@ class Job:
 
 
 _SIZE_ALWAYS = ("layer_names", "layer_weights", "weights", "parameters")
-"""Sizes that say nothing of a model's training, told of an unfinished one too."""
+"""Sizes that do not depend on training; an unfinished model has them too."""
 
 SUGGESTED = ("kind", "number", "n", "parameters")
-"""What a searcher decides of a trial."""
+"""The fields of a trial that a searcher decides."""
 
 
 def job_of(config: dict[str, Any]) -> Job:

@@ -30,7 +30,7 @@ from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5
-"""A search must not hang on a dashboard's database."""
+"""Seconds to connect: a search must not hang on a dashboard's database."""
 
 SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compression", "error")
 """Columns that a viewer gets as user attributes."""
@@ -43,7 +43,7 @@ OPTUNA_STATES = {
     PRUNED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
 }
-"""State of a row -> how Optuna calls it."""
+"""A row's state -> what Optuna calls it."""
 
 _AWAY = (  # what Optuna and SQLAlchemy raise for a storage that is gone, foreign or half-written
     SQLAlchemyError,

@@ -22,7 +22,7 @@ from trainables.trial import MODEL_FILE, Job, Shared
 BASELINE = "baseline"
 
 OTHER_MACHINE = 0.005
-"""Accuracy by which another processor, or a GPU, may differ by rounding alone."""
+"""How far an accuracy may differ on another processor, or a GPU, by rounding alone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

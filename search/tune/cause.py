@@ -6,13 +6,13 @@ PROCESS_ENDED = (
     "the trial's process ended every time it was tried: no epoch within --trial-timeout, or "
     "killed, perhaps for its memory"
 )
-"""In place of Ray's paragraph about an actor that died, which names neither."""
+"""Replaces Ray's paragraph about an actor that died, which names neither cause."""
 
 OUT_OF_MEMORY = (
     "Ray ended the trial's process every time it was tried, since its machine ran low on memory: "
     "fewer trials at a time (--concurrency, --cpus-per-trial) leave more to each"
 )
-"""In place of Ray's page about the machine's memory."""
+"""Replaces Ray's page about the machine's memory."""
 
 NOT_SAID = "the trial ended without saying why"
 

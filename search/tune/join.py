@@ -19,7 +19,7 @@ from trainables.base.errors import InvalidInput
 log = logging.getLogger(__name__)
 
 KNOCK_S = 10.0
-"""A head node that answers at all answers within this."""
+"""Seconds within which a head node that lives answers."""
 
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own table; ours is search/tune/progress.py

@@ -16,7 +16,7 @@ from trainables.notice import give_notice, withdraw_notice
 log = logging.getLogger(__name__)
 
 WAIT_S = 20.0
-"""For the slowest trial's checkpoint: a notice is of 30 s, and the last snapshot takes some."""
+"""Seconds for the slowest trial's checkpoint: AWS gives 30 s, and the last snapshot takes some."""
 
 
 class _State:

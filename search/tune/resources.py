@@ -9,7 +9,7 @@ from ray.util import placement_group, remove_placement_group
 from trainables.base.errors import InvalidInput
 
 GROWTH_S = 1200.0
-"""A machine that a cloud has at all is up and set up within this."""
+"""Seconds within which a machine that a cloud has is up and set up."""
 
 Nodes = Sequence[Mapping[str, float]]
 """What each machine of a cluster has: {"CPU": cores, "GPU": GPUs, ...}."""

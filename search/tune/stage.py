@@ -35,7 +35,7 @@ from trainables.trial import LOGITS_FILE, Job, Shared, Trial, job_of
 log = logging.getLogger(__name__)
 
 MAX_FAILURES = 2
-"""Retries of a trial whose process or machine died; from its last checkpoint."""
+"""How often a trial whose process or machine died is retried, from its last checkpoint."""
 
 
 class StageFailed(RuntimeError):

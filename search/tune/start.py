@@ -22,7 +22,7 @@ from search.tune.repairs import (
 )
 
 START_S = 180.0
-"""Each part of Ray is waited for this long; its own 30 s are too few for two cores with a load of
+"""Seconds that each part of Ray is waited for; its own 30 are too few for two cores with a load of
 7, where a start was measured to take longer."""
 
 _PATIENCE = {

@@ -28,7 +28,7 @@ SCHEMES = ("s3", "gs")
 """Object stores that pyarrow and Ray reach by their URI."""
 
 PATIENCE_S = 120.0
-"""A store that is away is asked again for this long before the run stops, resumable."""
+"""Seconds for which a store that is away is asked again before the run stops, resumable."""
 
 Result = TypeVar("Result")
 
