@@ -1,6 +1,6 @@
 """Trials that failed, apart from those that missed a bound: how many, of what, and what that means.
 
-A failed trial says nothing of the bounds, so wider bounds are no remedy for it.
+A failed trial says nothing of the bounds, so wider bounds do not help.
 """
 
 import dataclasses

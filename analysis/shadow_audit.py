@@ -63,7 +63,7 @@ class Audited:
     def _ratio(self) -> str:
         quotient = self.quotient
         if not math.isfinite(quotient.low):
-            return "ratio unknown, for the dense network's cannot be told from zero"
+            return "ratio unknown, for the dense network's is not distinguishable from zero"
         return (
             f"ratio {quotient.estimate:.2f}, 95% interval {quotient.low:.2f} to "
             f"{quotient.high:.2f}, one training of each"

@@ -79,7 +79,7 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
 
 
 def _of_another_kind(config: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
-    """Names of values that are no text, count or number where the reports need one."""
+    """Names of values of another type than the text, count or number that the reports need."""
     texts = {name: search.get(name) for name in _TEXTS}
     texts |= {name: config.get(name) for name in ("command", "created_at")}
     numbers = {

@@ -55,7 +55,7 @@ def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:
 
 
 def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -> Verdict:
-    """Most trials failed: that comes first, and bounds are no remedy."""
+    """Most trials failed: that comes first, and wider bounds would not help."""
     because = broken.because()
     text = f"{because[0].upper()}{because[1:]}{broken.others()}"
     if best is not None:
@@ -196,7 +196,7 @@ def _compared(dense: pd.Series, best: pd.Series, price: str, figures: str) -> Ve
     """The winner against a dense network that leaks."""
     quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
     if best["excess_gain_low"] <= 0:
-        figures += " The winner's own excess gain cannot be told from zero."
+        figures += " The winner's own excess gain is not distinguishable from zero."
     if quotient.high < 1:
         leaks = "shows no leak to these attacks"
         if quotient.estimate > 0:
@@ -253,14 +253,14 @@ def hardly_known(best: pd.Series, chance: float | None) -> str | None:
         )
     if chance is not None and low <= chance:
         return (
-            f"The winner's test accuracy, {interval}, cannot be told from the "
+            f"The winner's test accuracy, {interval}, is not distinguishable from the "
             f"{tables.percent(chance)} of always guessing the commonest class."
         )
     return None
 
 
 def _nothing_seen(run: RunRecord, leak: Interval, rest: str) -> Verdict:
-    """The attacks' gain on the dense network cannot be told from zero: is there none?"""
+    """The attacks' gain on the dense network is not distinguishable from zero: is there none?"""
     weak = weaknesses(run, leak)
     if weak:
         figures = f"{tables.nats(leak.estimate)} ({tables.between(leak.low, leak.high)})"

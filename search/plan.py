@@ -25,18 +25,18 @@ Order of magnitude only: small networks are bound by launches, large ones by mem
 
 def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage makes, at most."""
-    vectors = min(config.confirm_top, searched(config))
+    vectors = min(config.confirm_top, search_trials(config))
     vectors += (len(ALLOCATIONS) + len(PRUNERS)) * config.comparators
     return {
         "dense": 1 + max(config.references, config.shadows),
-        "search": searched(config),
+        "search": search_trials(config),
         "references": vectors * config.references,
         "confirm": vectors * config.confirm_seeds,
         "audit": config.shadows,
     }
 
 
-def searched(config: SearchConfig) -> int:
+def search_trials(config: SearchConfig) -> int:
     """Trials of the search: one where a defence has nothing to choose."""
     chooses = DEFENSES[config.defense].prunes or any(
         parameter.searched for parameter in config.parameters.values()

@@ -61,6 +61,75 @@ EPOCH = EpochRecord(
     trial_id="search-0007", phase="admm", epoch=1, loss=0.5, train_accuracy=0.9, val_accuracy=0.8
 )
 
+TRIAL_COLUMNS = {
+    "run_id": "string",
+    "trial_id": "string",
+    "number": "int64",
+    "kind": "string",
+    "state": "string",
+    "feasible": "bool",
+    "seed": "int64",
+    "dataset": "string",
+    "model": "string",
+    "defense": "string",
+    "sampler": "string",
+    "started_at": "timestamp[us, tz=UTC]",
+    "duration_s": "double",
+    "node": "string",
+    "device": "string",
+    "layer_names": "list<item: string>",
+    "layer_weights": "list<item: int64>",
+    "n": "list<item: int64>",
+    "nonzero": "int64",
+    "weights": "int64",
+    "compression": "double",
+    "flops_ratio": "double",
+    "train_accuracy": "double",
+    "val_accuracy": "double",
+    "test_accuracy": "double",
+    "attack_gain": "double",
+    "attack_gain_se": "double",
+    "excess_gain": "double",
+    "js_divergence": "double",
+    "attack_accuracy": "double",
+    "attack_auc": "double",
+    "tpr_at_1pct_fpr": "double",
+    "tpr_at_01pct_fpr": "double",
+    "strongest_attack": "string",
+    "attack_gains": "map<string, double>",
+    "accuracy_violation": "double",
+    "compression_violation": "double",
+    "epochs": "int64",
+    "images_seen": "int64",
+    "error": "string",
+    "pruner": "string",
+    "defense_parameters": "map<string, double>",
+    "defense_spent": "map<string, double>",
+    "js_divergence_se": "double",
+    "parameters": "int64",
+}
+EPOCH_COLUMNS = {
+    "trial_id": "string",
+    "phase": "string",
+    "epoch": "int64",
+    "loss": "double",
+    "train_accuracy": "double",
+    "val_accuracy": "double",
+    "rho": "double",
+    "primal_residual": "double",
+    "dual_residual": "double",
+    "attack_accuracy": "double",
+}
+"""Name -> Arrow type, in order, as files already written have them; a new column goes last."""
+
+
+@pytest.mark.parametrize(
+    ("schema", "columns"), [(TRIAL_SCHEMA, TRIAL_COLUMNS), (EPOCH_SCHEMA, EPOCH_COLUMNS)]
+)
+def test_columns_and_their_types_stay_as_in_files_already_written(schema, columns) -> None:
+    written = [(field.name, str(field.type)) for field in schema][: len(columns)]
+    assert written == list(columns.items())
+
 
 @pytest.mark.parametrize(
     ("record", "schema"), [(TrialRecord, TRIAL_SCHEMA), (EpochRecord, EPOCH_SCHEMA)]

@@ -197,7 +197,7 @@ def test_headline_claims_no_more_than_the_interval(
     assert title in found.title
     assert "at the same test accuracy" in found.title
     assert found.tone == tone
-    assert ("cannot be told from zero" in found.text) == (excess == 0)
+    assert ("is not distinguishable from zero" in found.text) == (excess == 0)
 
 
 def test_a_dense_network_that_does_not_leak_is_said_so(

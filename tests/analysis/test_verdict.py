@@ -231,7 +231,7 @@ def test_what_shadow_models_find_is_no_network_that_does_not_leak(
     ("accuracies", "chance", "why"),
     [
         ((0.2, 0.93), 0.1, "the interval is wider than 10 points"),
-        ((0.11, 0.11), 0.11, "cannot be told from the 11.0% of always guessing"),
+        ((0.11, 0.11), 0.11, "is not distinguishable from the 11.0% of always guessing"),
     ],
 )
 def test_no_claim_stands_beside_an_accuracy_that_is_hardly_known(
