@@ -1,7 +1,7 @@
-"""The modules beside a user's file that it imports: found, sent along, and imported from text.
+"""The modules that a user's file imports from its folder: found, sent along, imported from text.
 
-They belong to the file as its own text does: every machine runs the same, and none is looked up on
-a worker's disk.
+They belong to the file just as its own text does: every machine runs the same ones, and no worker
+looks for them on its disk.
 """
 
 import ast
@@ -16,26 +16,28 @@ from types import ModuleType
 from trainables.base.errors import InvalidInput
 
 Files = tuple[tuple[str, str], ...]
-"""(path relative to the folder of the plugin, with /; text), sorted by path."""
+"""Pairs (path relative to the plugin's folder, written with /; text), sorted by path."""
 
 OURS = ("analysis", "search", "trainables")
+"""The packages of this project; a plugin imports them but never carries them along."""
 
 MOST_FILES = 1000
 MOST_CHARACTERS = 2**24
-"""The most modules beside a plugin: beyond them it lies beside more than it means to send."""
+"""The most files and characters that go along with a plugin; more than that is likely a mistake."""
 
 RULE = (
     "it may import what is installed on every machine and, by import statements, Python files "
     "beside it"
 )
+"""What a plugin may import, as a message about a failed import says it."""
 
 
 def files_beside(plugin: Path, text: str) -> Files:
     """The modules beside `plugin` that its text imports, and that these import in turn.
 
-    Of a package all Python files are taken, since it may import any of them by itself.
-    Raises InvalidInput for a file that cannot be read, for one whose name an installed module has
-    too, for one that imports the plugin, and for too many.
+    All Python files of a package are taken, since it may import any of them itself.
+    Raises InvalidInput for a file that cannot be read, one that shares its name with an installed
+    module, one that imports the plugin, and for too many files.
     """
     found: dict[str, str] = {}
     waiting, seen = [text], set[str]()
@@ -50,7 +52,7 @@ def files_beside(plugin: Path, text: str) -> Files:
 
 
 def _imported(text: str) -> set[str]:
-    """Top-level names of all import statements; none where the text is no Python."""
+    """The top-level names in all import statements; none when the text is not valid Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -65,7 +67,7 @@ def _imported(text: str) -> set[str]:
 
 
 def _files_of(plugin: Path, name: str) -> list[Path]:
-    """The files of module `name` beside the plugin; none where it is absent or one of ours."""
+    """The files of module `name` beside the plugin; none when it is absent or one of ours."""
     files = _candidates(plugin.parent, name)
     if not files:
         return []
@@ -74,7 +76,7 @@ def _files_of(plugin: Path, name: str) -> list[Path]:
     elsewhere = _is_elsewhere(plugin.parent, name)
     bare = not any(file in files for file in _entrances(plugin.parent, name))
     if elsewhere and (files == [plugin] or bare):
-        return []  # the plugin's own name, or a folder, to which Python prefers a package
+        return []  # the plugin's own name, or a bare folder: Python prefers the installed package
     if elsewhere:
         raise InvalidInput(
             f"--plugin {plugin}: {name!r} beside it has the name of an installed module, so that "
@@ -89,7 +91,7 @@ def _files_of(plugin: Path, name: str) -> list[Path]:
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:
-    """As Python looks: a package before a module before a folder of modules."""
+    """The files that Python would choose: a package before a module before a bare folder."""
     inside, module = _entrances(folder, name)
     if module.is_file() and not inside.is_file():
         return [module]
@@ -103,7 +105,7 @@ def _candidates(folder: Path, name: str) -> list[Path]:
 
 
 def _entrances(folder: Path, name: str) -> tuple[Path, Path]:
-    """What makes a package of a folder, and what a module is."""
+    """The file that makes a folder a package, and the file that is a module."""
     return folder / name / "__init__.py", folder / f"{name}.py"
 
 
@@ -141,7 +143,7 @@ class BesideLoader(MetaPathFinder, ExecutionLoader):
     """Finds and runs the modules of one plugin from their texts."""
 
     def __init__(self, folder: Path, files: Files) -> None:
-        """folder: where the files lay on the machine of the driver; for tracebacks only."""
+        """folder: where the files were on the driver's machine; only tracebacks show it."""
         self._sources: dict[str, tuple[str, str]] = {}  # module -> (path, text)
         for relative, text in files:
             path = Path(relative)
@@ -158,7 +160,7 @@ class BesideLoader(MetaPathFinder, ExecutionLoader):
         path: Sequence[str] | None = None,  # noqa: ARG002 - the signature of finders
         target: ModuleType | None = None,  # noqa: ARG002 - the signature of finders
     ) -> ModuleSpec | None:
-        """The module's, when it is one of these; nothing beside them is looked for on a disk."""
+        """The spec of a module of this plugin, else None; no disk is searched."""
         if fullname not in self._sources:
             return None
         return importlib.util.spec_from_loader(
@@ -177,8 +179,8 @@ class BesideLoader(MetaPathFinder, ExecutionLoader):
     def install(self) -> None:
         """Answer imports from now on, before all other finders.
 
-        Raises InvalidInput when a module of one of the names is loaded already: pickle and the
-        import system know one of each name in a process.
+        Raises InvalidInput when a module with one of these names is already loaded: pickle and the
+        import system know only one module of each name in a process.
         """
         taken = sorted(self._sources.keys() & sys.modules.keys())
         if taken:
@@ -190,7 +192,7 @@ class BesideLoader(MetaPathFinder, ExecutionLoader):
             sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
-        """Forget the modules, as after one of them that could not be run."""
+        """Forget the modules, for example after one of them failed to run."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         for name in self._sources.keys() & sys.modules.keys():

@@ -1,4 +1,4 @@
-"""What two builds of a user's network must have in common, and what not, tried before a run.
+"""What two builds of a user's network must and must not share, checked before a run.
 
 A trial builds the network anew in a process of its own and loads a state dict into it.  So two
 builds must share no memory, follow from their seeds, and be determined by their state dicts.
@@ -21,14 +21,14 @@ from trainables.models.weights import load_weights
 from trainables.training import DivergedError
 
 ASKED = 8
-"""Random images that two networks are compared on."""
+"""The number of random images on which two networks are compared."""
 
 
 def require_sound_builds(config: TrialConfig, *, pretrained_start: bool) -> nn.Module:
-    """A build of the network of `config`; raises InvalidInput, one line, for what is wrong with it.
+    """A build of the network in `config`. Raises InvalidInput, one line, when it is not sound.
 
-    pretrained_start: whether the user says that weights which no seed moves never saw the data.
-    Our own networks are only asked for logits.
+    pretrained_start: whether the user says that weights which no seed changes never saw the data.
+    Our own networks are only checked for proper logits.
     """
     spec = DATASETS[config.dataset]
     first = _built(config, seed=0)
@@ -81,7 +81,7 @@ def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) 
 
 
 def _require_two_builds(name: str, first: nn.Module, second: nn.Module) -> None:
-    """Refuse a module that is handed out twice, builds that differ, and what no build holds."""
+    """Refuse one module returned twice, builds that differ, and state that a build cannot hold."""
     if first is second:
         raise InvalidInput(
             f"model {name!r} is the same module every time it is asked for, so that one trial's "
@@ -109,7 +109,7 @@ def _require_two_builds(name: str, first: nn.Module, second: nn.Module) -> None:
 
 
 def _require_own_memory(name: str, first: nn.Module, second: nn.Module) -> None:
-    """Refuse tensors that lie in the memory of others, in one network or in two."""
+    """Refuse tensors that share memory with others, within one network or across two."""
     places: dict[int, str] = {}
     for key, tensor in _tensors(first):
         if tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size():
@@ -131,7 +131,7 @@ def _require_own_memory(name: str, first: nn.Module, second: nn.Module) -> None:
 
 
 def _kept_outside(network: nn.Module) -> str | None:
-    """The attribute that holds modules or parameters which the network does not know of."""
+    """The attribute that holds modules or parameters unknown to the network; None without one."""
     known = {id(part) for part in (*network.modules(), *network.parameters())}
     for prefix, module in network.named_modules():
         for key, value in vars(module).items():
@@ -147,7 +147,7 @@ def _kept_outside(network: nn.Module) -> str | None:
 
 
 def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name, each once."""
+    """All non-empty parameters and buffers by name, each once."""
     for key, tensor in (*network.named_parameters(), *network.named_buffers()):
         if tensor.numel():
             yield key, tensor
@@ -183,14 +183,15 @@ def _require_fresh_starts(
 
 
 def _is_drawn(value: Tensor) -> bool:
-    """Whether its values look like draws: not whole numbers, and more than two different ones."""
+    """Whether the values look drawn at random: floating point, more than two distinct ones."""
     return value.is_floating_point() and len(torch.unique(value.detach())) > 2
 
 
 def _require_determined(name: str, first: nn.Module, second: nn.Module, images: Tensor) -> None:
-    """Refuse a network that does not answer as another with the same state dict.
+    """Refuse a network that answers differently from another with the same state dict.
 
-    A trial is measured in another process than the one that trained: all it gets is that.
+    A trial may be measured in another process than the one that trained it, and the state dict is
+    all that this process gets.
     """
     loose, others = _loose(first), _loose(second)
     unlike = [key for key, value in loose.items() if not _alike(value, others.get(key))]
@@ -218,7 +219,7 @@ def _require_determined(name: str, first: nn.Module, second: nn.Module, images: 
 
 
 def _loose(network: nn.Module) -> dict[str, Tensor]:
-    """Tensors of the modules that the state dict does not hold, by name."""
+    """The modules' tensors that the state dict does not hold, by name."""
     held = set(network.state_dict())
     found = {key: value for key, value in network.named_buffers() if key not in held}
     for prefix, module in network.named_modules():
@@ -233,21 +234,21 @@ def _copied(state: Mapping[str, object]) -> dict[str, Tensor]:
 
 
 def _alike(one: object, other: object) -> bool:
-    """Whether both are tensors of the same values; values of other types are not compared."""
+    """Whether both are tensors with the same values; values of other types are not compared."""
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return isinstance(one, Tensor) == isinstance(other, Tensor)
     return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
 
 
 def random_images(spec: DatasetSpec, count: int) -> Tensor:
-    """(count, c, h, w) float32, standard normal, channels last."""
+    """Standard normal images, (count, c, h, w) float32, channels last."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, *spec.image_shape, generator=generator)
     return images.contiguous(memory_format=torch.channels_last)
 
 
 def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:
-    """Logits (b, classes) in evaluation mode; `seed` is of the global generators meanwhile."""
+    """Logits (b, classes) in evaluation mode, with the global generators seeded from `seed`."""
     network.eval()
     with torch.no_grad(), seeded_globals(seed, "rehearsal"):
         logits: Tensor = network(images)
@@ -256,7 +257,7 @@ def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:
 
 @contextlib.contextmanager
 def said(what: str, network: nn.Module | None = None) -> Iterator[None]:
-    """Turn what the user's code raises into one line: what, in which layer, why, and the remedy."""
+    """Turn an error of the user's code into one line: what, in which layer, why, the remedy."""
     entered: list[nn.Module] = []
 
     def enter(module: nn.Module, _inputs: object) -> None:

@@ -1,4 +1,4 @@
-"""Frozen settings that decide a trial's result."""
+"""The frozen settings that decide a trial's result."""
 
 import dataclasses
 import hashlib
@@ -14,14 +14,14 @@ from trainables.base.errors import InvalidInput, one_line
 Settings = TypeVar("Settings")
 
 MOST_EXACT = 2**53
-"""Whole numbers in files stay below this: every reader of JSON and every float holds them."""
+"""The limit below which every reader of JSON and every float holds whole numbers exactly."""
 
 
 def rebuilt(kind: type[Settings], values: object) -> Settings:
-    """A dataclass of settings from plain JSON types, every type checked, parts rebuilt too.
+    """Rebuild a dataclass of settings, and those nested in it, from plain JSON types.
 
-    Raises InvalidInput for what is missing, unknown or of another type: a file may have been
-    edited, or be damaged.
+    Raises InvalidInput when a value is missing, unknown or of another type: the file may have been
+    edited or damaged.
     """
     if not isinstance(values, Mapping):
         raise _unfit(f"{kind.__name__} is {values!r}")
@@ -32,7 +32,7 @@ def rebuilt(kind: type[Settings], values: object) -> Settings:
     found = {name: _fitting(hints[name], value, name) for name, value in values.items()}
     try:
         return kind(**found)
-    except TypeError as error:  # a field without default is missing
+    except TypeError as error:  # a field without a default is missing
         raise _unfit(str(error)) from error
 
 
@@ -63,25 +63,25 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """How the dense model is trained. Members only; no label smoothing, it raises leakage."""
+    """How the dense model is trained: on members only, without label smoothing, which leaks."""
 
     epochs: int
-    """Passes over the members."""
+    """The number of passes over the members."""
 
     batch_size: int
-    """Images per step."""
+    """The number of images per step."""
 
     optimizer: str = "adam"
-    """adam | sgd (Nesterov momentum 0.9)."""
+    """Either adam or sgd (with Nesterov momentum 0.9)."""
 
     learning_rate: float = 1e-3
-    """At the start; follows a cosine to zero over the epochs."""
+    """The rate at the start; it follows a cosine to zero over the epochs."""
 
     weight_decay: float = 0.0
-    """Decoupled for adam (AdamW), L2 for sgd; on the prunable weights only."""
+    """Decoupled for adam (AdamW), L2 for sgd; it acts on the prunable weights only."""
 
     augment: bool = False
-    """Random crop and horizontal flip on the device; fixed per run because it changes the gain."""
+    """Whether to crop and flip images at random on the device; fixed per run: it changes gains."""
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, f"training epochs must be at least 1, got {self.epochs}")
@@ -96,31 +96,31 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ADMMConfig:
-    """How a trial prunes. Every candidate of a run shares one, or its gains are not comparable."""
+    """How a trial prunes. All candidates of a run share this, or gains are not comparable."""
 
     iterations: int
-    """Z and U are updated this often."""
+    """The number of times that Z and U are updated."""
 
     epochs_per_iteration: int
-    """W-step: passes over the members between two updates of Z and U."""
+    """The passes over the members in each W-step, between two updates of Z and U."""
 
     rho: float
-    """Penalty of (rho / 2) ||W - Z + U||^2 in the first iteration."""
+    """The penalty in (rho / 2) ||W - Z + U||^2 during the first iteration."""
 
     rho_growth: float = 1.0
-    """rho is multiplied by this after each iteration (U is rescaled by its inverse)."""
+    """The factor on rho after each iteration; U is rescaled by its inverse."""
 
     learning_rate: float = 1e-3
-    """W-step; reset at each iteration, as in Zhang et al. 2018."""
+    """The rate of the W-step, reset at each iteration as in Zhang et al. 2018."""
 
     retrain_epochs: int
-    """Passes over the members after the hard prune, masks fixed."""
+    """The passes over the members after the hard prune, with fixed masks."""
 
     retrain_learning_rate: float = 1e-3
-    """Start of the masked retraining; follows a cosine to zero."""
+    """The rate at the start of the masked retraining; it follows a cosine to zero."""
 
     weight_decay: float = 0.0
-    """As in TrainingConfig, in the W-step and in the retraining."""
+    """Weight decay as in TrainingConfig, for the W-step and the retraining."""
 
     def __post_init__(self) -> None:
         _require(self.iterations >= 1, f"ADMM iterations must be at least 1, got {self.iterations}")
@@ -144,10 +144,10 @@ class AttackConfig:
     """How the attack family is cross-fitted."""
 
     folds: int = 5
-    """Cross-fitting folds, stratified by membership and class."""
+    """The number of cross-fitting folds, stratified by membership and class."""
 
     neural_epochs: int = 12
-    """Passes of the neural f_A over its training folds."""
+    """The passes of the neural f_A over its training folds."""
 
     def __post_init__(self) -> None:
         _require(self.folds >= 2, f"attack folds must be at least 2, got {self.folds}")
@@ -162,27 +162,27 @@ class TrialConfig:
     """Everything that decides one trial's record; the data split follows from `run_seed`."""
 
     kind: str
-    """baseline | anchor | search | confirm | comparator | reference."""
+    """One of baseline, anchor, search, confirm, comparator and reference."""
 
     number: int
-    """Counts the trials of a kind within a run; with the kind it names the trial."""
+    """The trial's count among those of its kind; together with the kind it names the trial."""
 
     run_seed: int
-    """Fixes the split and the dense model."""
+    """The seed that fixes the split and the dense model."""
 
     seed: int
-    """Fixes this trial's batches and its attack folds; shared by all trials of the search."""
+    """The seed of this trial's batches and attack folds; all trials of the search share it."""
 
     dataset: str
     model: str
     n: tuple[int, ...]
-    """{n_i}: allowed non-zero weights of each prunable layer, in the model's order."""
+    """{n_i}: the non-zero weights that each prunable layer may keep, in the model's order."""
 
     defense: str = "pruning"
     pruner: str = "admm"
 
     parameters: dict[str, float] = dataclasses.field(default_factory=dict)
-    """The defence's own numbers, by the names of its registry entry."""
+    """The defence's own numbers, under the names in its registry entry."""
 
     training: TrainingConfig
     admm: ADMMConfig
@@ -190,11 +190,11 @@ class TrialConfig:
 
     @property
     def trial_id(self) -> str:
-        """Stable across resumes: `search-0007`."""
+        """The trial's name, such as `search-0007`; it survives a resume."""
         return f"{self.kind}-{self.number:04d}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the inverse of `from_dict`."""
+        """The settings as plain JSON types; the inverse of `from_dict`."""
         return {**dataclasses.asdict(self), "n": list(self.n)}
 
     @classmethod
@@ -212,6 +212,6 @@ class TrialConfig:
 
 
 def config_hash(values: dict[str, Any]) -> str:
-    """Sixteen hex digits over all values, defaults included: a changed default changes the key."""
+    """Sixteen hex digits that hash all values, including defaults: a new default changes them."""
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

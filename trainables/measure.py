@@ -1,4 +1,4 @@
-"""What one finished model is worth: its size, its accuracies and what the attacks gain from it."""
+"""The measures of one finished model: its size, its accuracies and what attacks gain from it."""
 
 import dataclasses
 from typing import Any
@@ -18,14 +18,14 @@ from trainables.records import COMPARATOR
 from trainables.runs.protocol import Run
 
 TEST_KINDS = ("baseline", "confirm", COMPARATOR)
-"""Only these rows may look at the test part; a search that saw it would fit it."""
+"""The kinds of rows that may look at the test part; a search that saw it would fit it."""
 
 
 def size(model: nn.Module, image_shape: tuple[int, int, int], defense: str) -> dict[str, Any]:
-    """The record's size columns, counted on the weights as they are, against one dense network.
+    """The size columns of the record, counted on the actual weights against one dense network.
 
-    flops_ratio: multiply-accumulates, without those of zero weights / those of the dense network.
-    A stack holds more than one network: its compression is below 1, its ratio above.
+    flops_ratio: multiply-accumulates without those of zero weights / those of the dense network.
+    A stack holds more than one network, so its compression is below 1 and its ratio above 1.
     """
     network = model.get_submodule(DEFENSES[defense].network)
     sizes = {name: weight.numel() for name, weight in prunable_layers(network).items()}
@@ -46,7 +46,7 @@ def size(model: nn.Module, image_shape: tuple[int, int, int], defense: str) -> d
 
 
 def released_logits(run: Run, indices: Tensor) -> np.ndarray:
-    """(m, classes) float32: all that an attack sees of the model."""
+    """All that an attack sees of the model: logits, (m, classes) float32."""
     return run.predict(indices).cpu().numpy()
 
 
@@ -64,7 +64,7 @@ def evidence_of(
 
 
 def released_accuracy(run: Run, cohort: Cohort, indices: Tensor) -> float:
-    """Fraction of `indices` that the released outputs classify correctly."""
+    """The fraction of `indices` that the released outputs classify correctly."""
     correct = run.predict(indices).argmax(1) == cohort.images.labels[indices]
     return float(correct.double().mean())
 

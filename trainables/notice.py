@@ -1,4 +1,4 @@
-"""Word that this machine, or the whole program, will be gone in a moment: write checkpoints now."""
+"""Notice that this machine or the whole program will soon be gone: write checkpoints now."""
 
 import contextlib
 import logging
@@ -11,43 +11,43 @@ from ray.experimental import internal_kv
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Seconds after which every trial knows of a notice."""
+"""The seconds between two checks for a notice."""
 
 ANSWER_S = 5.0
-"""Seconds within which a head that lives answers; Ray ends a process that waits a minute."""
+"""The seconds within which a live head answers; Ray ends a process that waits a minute."""
 
 
 def _key() -> bytes:
-    """The key of this program alone: each program that joins a cluster is one of its jobs."""
+    """A key for this program alone: each program that joins a cluster is one of its jobs."""
     return f"prune-privacy-notice-{ray.get_runtime_context().get_job_id()}".encode()
 
 
 def give_notice() -> None:
-    """Tell all trials of this program, on every machine, that it ends.
+    """Tell all trials of this program, on every machine, that it is about to end.
 
-    Raises an error of Ray when its head does not answer: then it has told nobody.
+    Raises one of Ray's errors when the head does not answer; then nobody has been told.
     """
     head = internal_kv.internal_kv_get_gcs_client()
     head.internal_kv_put(_key(), b"1", True, None, timeout=ANSWER_S)
 
 
 def withdraw_notice() -> None:
-    """Leave nothing behind in a cluster that lives on."""
+    """Remove the notice, so that nothing stays behind in a cluster that lives on."""
     head = internal_kv.internal_kv_get_gcs_client()
     with contextlib.suppress(Exception):  # a cluster that is lost keeps nothing either
         head.internal_kv_del(_key(), False, None, timeout=ANSWER_S)
 
 
 class Notice:
-    """Whether the program has been told to end, or Ray has been told that this machine will be.
+    """Whether the program has been told to end, or Ray has been told that this machine will go.
 
-    Ray calls the latter draining: `ray start --block` drains its machine when it gets SIGTERM, the
-    autoscaler does, and so does `python -m search.spot`.  Asked in a thread, since a head that is
-    away for a while must not hold up a training.  Without Ray there is no notice.
+    Ray calls the latter draining: `ray start --block` drains its machine when it gets SIGTERM, and
+    so do the autoscaler and `python -m search.spot`.  A thread asks, because a head that is away
+    for a while must not hold up training.  Without Ray, no notice is ever given.
     """
 
     def __init__(self) -> None:
-        """Start to ask."""
+        """Start the thread that asks."""
         self._given = threading.Event()
         if ray.is_initialized():
             threading.Thread(target=self._ask_for_ever, name="notice", daemon=True).start()

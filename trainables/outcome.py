@@ -1,7 +1,7 @@
-"""What is better: the objective, the bounds, who is feasible, and who comes first.
+"""What counts as better: the objective, the bounds, which trials are feasible, and their order.
 
-The search, its stopper, the confirmation, the live view and every report ask here, so that none of
-them has a rule of its own.
+The search, its stopper, the confirmation, the live view and every report ask this module, so that
+none of them has a rule of its own.
 """
 
 import dataclasses
@@ -15,20 +15,20 @@ from trainables.records import COMPLETE, FAILED, PRUNED
 Row = TypeVar("Row", bound=Mapping[str, Any])
 
 ROUNDING = 1e-9
-"""Accuracies and counts are whole numbers divided: floating point must not decide feasibility."""
+"""The shortfall that counts as rounding: floating point must not decide what is feasible."""
 
 VIOLATIONS = ("accuracy_violation", "compression_violation")
-"""Columns that say how far a trial is beyond each bound; null where nothing is bound."""
+"""The columns that say how far a trial is beyond each bound; null without that bound."""
 
 LEAST_DROP = 0.005
-"""Half a point of accuracy: with a drop of zero allowed, the unit would be zero."""
+"""The smallest unit of an accuracy violation; an allowed drop of zero would make the unit zero."""
 
 
 # --- bounds ---------------------------------------------------------------------------------------
 
 
 def violation(bound: float, value: float) -> float:
-    """How far `value` is below `bound`; a trial is feasible where it is not positive.
+    """How far `value` is below `bound`; a trial is feasible when no violation is positive.
 
     >>> 2503 / 5000 - 0.01 > 2453 / 5000, violation(2503 / 5000 - 0.01, 2453 / 5000)
     (True, 0.0)
@@ -38,12 +38,12 @@ def violation(bound: float, value: float) -> float:
 
 
 def reaches(bound: float, value: float) -> bool:
-    """Whether `value` is not below `bound`; False where either is not a number."""
+    """Whether `value` is not below `bound`; False when either is not a number."""
     return violation(bound, value) <= 0
 
 
 def accuracy_bound(dense: float, max_drop: float) -> float:
-    """The least validation accuracy of a feasible trial, of a dense network with accuracy `dense`.
+    """The least validation accuracy of a feasible trial when the dense network has `dense`.
 
     >>> accuracy_bound(0.93, 1.0)
     0.0
@@ -53,16 +53,16 @@ def accuracy_bound(dense: float, max_drop: float) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """What a trial has to reach to be feasible."""
+    """What a trial must reach to be feasible."""
 
     accuracy: float
-    """The least validation accuracy."""
+    """The least validation accuracy that is feasible."""
 
     compression: float | None = None
-    """The least compression; None sets no bound."""
+    """The least compression that is feasible; None sets no bound."""
 
     def violations(self, val_accuracy: float | None, compression: float) -> dict[str, float | None]:
-        """Each column of VIOLATIONS; None where nothing is bound or the accuracy is unknown."""
+        """Each column of VIOLATIONS; None without a bound or while the accuracy is unknown."""
         return {
             "accuracy_violation": (
                 None if val_accuracy is None else violation(self.accuracy, val_accuracy)
@@ -73,7 +73,7 @@ class Bounds:
         }
 
     def are_kept(self, val_accuracy: float, compression: float) -> bool:
-        """Whether a network with these figures meets both."""
+        """Whether a network with these figures meets both bounds."""
         return keeps_bounds(self.violations(val_accuracy, compression))
 
 
@@ -88,7 +88,7 @@ def keeps_bounds(trial: Mapping[str, Any]) -> bool:
 
 
 def broken_bounds(trial: Mapping[str, Any]) -> list[str]:
-    """The bounds that a trial is known to miss; none where its figures are unknown.
+    """The bounds that a trial is known to miss; none when its figures are unknown.
 
     >>> broken_bounds({"accuracy_violation": 0.02, "compression_violation": math.nan})
     ['accuracy']
@@ -98,7 +98,7 @@ def broken_bounds(trial: Mapping[str, Any]) -> list[str]:
 
 
 def is_hopeless(val_accuracy: float | None, bound: float, slack: float) -> bool:
-    """Whether a trial misses its accuracy bound even if it still wins `slack`; unknown is not."""
+    """Whether a trial would miss its accuracy bound even with `slack` more; False if unknown."""
     return val_accuracy is not None and bool(val_accuracy + slack < bound)
 
 
@@ -106,9 +106,9 @@ def is_hopeless(val_accuracy: float | None, bound: float, slack: float) -> bool:
 
 
 def state_of(result: Mapping[str, Any], error: str | None = None) -> str:
-    """COMPLETE with the full budget, PRUNED where it stopped before, FAILED with an error.
+    """COMPLETE after the full budget, PRUNED when stopped earlier, FAILED after an error.
 
-    result: a trial's last report.  error: what ended the trial from outside.
+    result: the trial's last report.  error: what ended the trial from outside.
     """
     if error or result.get("trial_error"):
         return FAILED
@@ -128,10 +128,10 @@ class Judgement:
     """COMPLETE | PRUNED | FAILED."""
 
     cost: float | None = None
-    """What is minimised; of a COMPLETE trial only."""
+    """What is minimised; only a COMPLETE trial has it."""
 
     constraints: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Violation column -> its value in units; <= 0 is feasible."""
+    """Violation column -> its value in units; a value <= 0 is feasible."""
 
 
 # --- what is looked for ---------------------------------------------------------------------------
@@ -140,8 +140,8 @@ class Judgement:
 def constraint_units(max_accuracy_drop: float, min_compression: float | None) -> dict[str, float]:
     """Violation column -> what counts as one unit of it.
 
-    TPE adds violations up, so they need a common scale: accuracy in allowed drops, compression in
-    tenths of its bound. A bound that was not asked for is left out.
+    TPE adds violations up, so they need a common scale: accuracy is counted in allowed drops, and
+    compression in tenths of its bound. A bound that was not asked for is left out.
     """
     units = {"accuracy_violation": max(max_accuracy_drop, LEAST_DROP)}
     if min_compression is not None:
@@ -151,19 +151,19 @@ def constraint_units(max_accuracy_drop: float, min_compression: float | None) ->
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What to look for, and under which constraints."""
+    """What a search looks for, and under which constraints."""
 
     objective: str = "excess_gain"
-    """Key of the result: nats, or a fraction."""
+    """The key of the result that is optimised, in nats or as a fraction."""
 
     maximised: bool = False
-    """Whether more of it is better."""
+    """Whether a larger objective is better."""
 
     units: Mapping[str, float]
     """Violation key of the result (<= 0 is feasible) -> its unit."""
 
     def cost(self, result: Mapping[str, Any]) -> float | None:
-        """What is minimised; None where it was not measured."""
+        """What is minimised; None when it was not measured."""
         value = result.get(self.objective)
         return -value if self.maximised and value is not None else value
 
@@ -178,7 +178,7 @@ class Goal:
         return f"{name} none yet" if value is None else f"{name} {value:.4f}{unit}"
 
     def distance(self, result: Mapping[str, Any]) -> float:
-        """How far beyond its bounds a result is, in units of them; 0 is feasible, NaN unknown."""
+        """How far beyond its bounds a result is, in their units; 0 is feasible, NaN unknown."""
         violations = (result.get(name) for name in self.units)
         return sum(
             max(0.0, violation) / unit if violation is not None else math.nan
@@ -186,10 +186,10 @@ class Goal:
         )
 
     def judge(self, result: Mapping[str, Any] | None) -> Judgement:
-        """What the search learns from a trial's last report; FAILED where a number is missing.
+        """What the search learns from a trial's last report; FAILED when a number is missing.
 
-        A stopped trial keeps its constraints and loses its objective: it has memorised less, so
-        the gain would flatter it.
+        A stopped trial keeps its constraints but loses its objective: it has memorised less, so
+        its gain would flatter it.
         """
         state = state_of(result) if result else FAILED
         if not result or state == FAILED:
@@ -204,15 +204,15 @@ class Goal:
         return Judgement(state=COMPLETE, cost=cost, constraints=scaled)
 
     def best(self, rows: Sequence[Row]) -> Row | None:
-        """The winner among feasible rows, the first of equals; None where there is none."""
+        """The winner among feasible rows, the first of equals; None when there are no rows."""
         return min(rows, key=lambda row: _last(self.cost(row)), default=None)
 
     def best_first(self, rows: Sequence[Row]) -> list[Row]:
-        """Feasible rows of a search in the order in which they are confirmed; ties by number."""
+        """Feasible rows of a search in the order of their confirmation; ties go by number."""
         return sorted(rows, key=lambda row: (_last(self.cost(row)), row["number"]))
 
     def nearest_first(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows whose distance from the bounds is known, the nearest first; ties by number."""
+        """Rows whose distance from the bounds is known, nearest first; ties go by number."""
         known = [row for row in rows if math.isfinite(self.distance(row))]
         return sorted(known, key=lambda row: (self.distance(row), row["number"]))
 
@@ -222,20 +222,20 @@ def _is_finite(value: float | None) -> bool:
 
 
 def _last(cost: float | None) -> float:
-    """The cost as a key of an order: what is unknown comes last."""
+    """The cost as a sort key: an unknown cost comes last."""
     return math.inf if cost is None or math.isnan(cost) else cost
 
 
 LEAST_LEAK = Goal(units={})
-"""What most runs look for, where bounds are judged elsewhere."""
+"""The goal of most runs, for callers that judge the bounds elsewhere."""
 
 
 def goal_of(search: Mapping[str, Any]) -> Goal:
     """What a run looks for: the least leak, or the best accuracy where privacy is fixed.
 
-    search: the settings of a search as config.json holds them.  Of differential privacy's settings
-    at one epsilon, the least accurate leaks least: where every trial gives the same guarantee, only
-    accuracy is left to tune.
+    search: the settings of a search as config.json holds them.  Among settings of differential
+    privacy with the same epsilon, the least accurate leaks least: when every trial gives the same
+    guarantee, only accuracy is left to tune.
     """
     units = constraint_units(search["max_accuracy_drop"], search.get("min_compression"))
     number = (search.get("parameters") or {}).get(named(search.get("defense")).guarantee)

@@ -1,4 +1,4 @@
-"""What Wang et al. (IJCAI 2021) printed in Tables 1 to 6, and the bounds that follow from it."""
+"""The figures that Wang et al. (IJCAI 2021) print in Tables 1 to 6, and the bounds they imply."""
 
 import dataclasses
 import math
@@ -11,12 +11,12 @@ SYSTEMS: dict[str, str] = {
     "pruning+minmax": "MIA-Pruning & Min-Max",
     "dp": "DP",
 }
-"""Defence -> the paper's name for it."""
+"""Each defence and the paper's name for it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Accuracies:
-    """Printed fractions; attack accuracy is the share of right guesses, on unstated halves."""
+    """Accuracies as printed; an attack's is its share of right guesses, on halves not stated."""
 
     test: float
     attack: float
@@ -25,24 +25,24 @@ class Accuracies:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One data set and network of a table of accuracies."""
+    """One row of a table of accuracies: a data set and a network."""
 
     label: str
     dataset: str
     model: str
     systems: Mapping[str, Accuracies]
-    """Defence -> what was printed, in the table's order of columns."""
+    """Defence -> the printed accuracies, in the order of the table's columns."""
 
     epsilon: float | None = None
-    """The DP column's epsilon, where the paper states it (section 5.1)."""
+    """The epsilon of the DP column, if the paper states it (section 5.1)."""
 
     stands_in: str | None = None
-    """Label of the printed row that this one, on other data, is only ordered like."""
+    """The label of the printed row whose order this row, on other data, is compared with."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class AccuracyTable:
-    """Tables 1, 2, 3, 5 and 6."""
+    """A table of accuracies: 1, 2, 3, 5 or 6."""
 
     number: int
     title: str
@@ -50,13 +50,13 @@ class AccuracyTable:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """The defences that are its columns."""
+        """The defences in the table's columns."""
         return tuple(self.rows[0].systems)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsRow:
-    """One line of Table 4, for one data set: the paper prints CIFAR-10 and CIFAR-100 as one."""
+    """One line of Table 4 for one data set; the paper prints CIFAR-10 and CIFAR-100 together."""
 
     label: str
     dataset: str
@@ -238,10 +238,10 @@ TASKS: dict[int, tuple[str, ...]] = dict(
         }.items()
     )
 )
-"""Table -> DATASET-MODEL of its rows; Table 4 prints two data sets as one."""
+"""The DATASET-MODEL names of each table's rows; Table 4 prints CIFAR-10 and CIFAR-100 together."""
 
 COMPRESSION = {task(row): row.ratio for row in TABLE4}
-"""DATASET-MODEL -> reduction ratio of Table 4: the pruned networks of all tables are these."""
+"""DATASET-MODEL -> the reduction ratio in Table 4, whose pruned networks all tables use."""
 
 
 def _drops() -> dict[tuple[str, str], float]:
@@ -257,6 +257,6 @@ def _drops() -> dict[tuple[str, str], float]:
 
 
 DROPS = _drops()
-"""(DATASET-MODEL, defence) -> test accuracy that the paper paid for it, in whole points upwards,
-where that is more than one point; DP on CIFAR-10 against MIA-Pruning, for Table 2 prints no
+"""(DATASET-MODEL, defence) -> the test accuracy that the paper paid, rounded up to whole points, if
+it is more than one point. DP on CIFAR-10 is compared with MIA-Pruning, because Table 2 prints no
 baseline."""

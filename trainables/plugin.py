@@ -29,20 +29,20 @@ from trainables.models.registry import MODELS, ModelSpec
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
-"""The most classes, and the most values of an image: more is likelier a slip than a data set."""
+"""The most classes, and the most values in an image; more is likelier a slip than a data set."""
 
 LARGEST = 1e6
-"""The largest mean or standard deviation of pixels in [0, 1]."""
+"""The largest mean or standard deviation that a data set may state for pixels in [0, 1]."""
 
 _LOADED: set[str] = set()
-"""Hashes of the texts that were run in this process."""
+"""The hashes of the plugins that this process has already run."""
 
 
 def register_model(name: str, make: Callable[[int, Shape], nn.Module]) -> None:
-    """Let `--model name` mean `make(n_classes, (channels, height, width))`, logits as output.
+    """Let `--model name` mean `make(n_classes, (channels, height, width))`, which gives logits.
 
     The matrices and kernels of torch's own layers are pruned (trainables/models/prunable.py).
-    Raises InvalidInput for a name that is taken.
+    Raises InvalidInput when the name is taken.
     """
     _require_free(name, MODELS, "model")
     build = functools.partial(_build, name, make)
@@ -63,10 +63,10 @@ def register_dataset(
 ) -> None:
     """Let `--dataset name` mean `make(folder of --data-dir)`.
 
-    make: gives a `torch.utils.data.Dataset` of (image, label), the image a uint8 tensor of
-    `image_shape`, without augmentation; all of it is held in memory.  mean, std: per channel, of
-    pixels in [0, 1] [0.5, 0.25].  training, admm: the recipe [that of mnist5k].
-    Raises InvalidInput for a name that is taken.
+    make: returns a `torch.utils.data.Dataset` of (image, label), where the image is a uint8 tensor
+    of `image_shape` without augmentation; all of it is held in memory.  mean, std: one value per
+    channel, for pixels in [0, 1] [0.5, 0.25].  training, admm: the recipe [that of mnist5k].
+    Raises InvalidInput when the name is taken or the description cannot be used.
     """
     _require_free(name, DATASETS, "data set")
     _require_description(name, n_classes, image_shape, default_model)
@@ -101,7 +101,7 @@ def register_dataset(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plugin:
-    """A file as it was read, and what it imports from beside it."""
+    """A user's file as it was read, with the modules that it imports from its own folder."""
 
     path: str
     text: str
@@ -109,7 +109,7 @@ class Plugin:
 
     @classmethod
     def read(cls, path: Path) -> "Plugin":
-        """Raises InvalidInput when there is no such text, or what it imports cannot travel."""
+        """Read a file. Raises InvalidInput when it, or a module it imports, cannot be sent."""
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -119,12 +119,12 @@ class Plugin:
 
     @property
     def sha256(self) -> str:
-        """The hash of the text, with every path and text beside it where there are any."""
+        """The hash of the text, and of every path and text beside it if there are any."""
         whole = json.dumps([self.text, self.beside]) if self.beside else self.text
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def load(self) -> None:
-        """Run the text, once in a process; raises InvalidInput when it registers nothing."""
+        """Run the text once per process. Raises InvalidInput when it fails or registers nothing."""
         if self.sha256 in _LOADED:
             return
         models, datasets = {*MODELS}, {*DATASETS}

@@ -1,4 +1,4 @@
-"""The schema of what a run measures: trials.parquet and epochs.parquet, exact names, versioned."""
+"""The versioned schema of what a run measures, with the exact column names of its tables."""
 
 import dataclasses
 import datetime
@@ -13,24 +13,30 @@ import pyarrow.parquet as pq
 from trainables.base.errors import one_line
 
 SCHEMA_VERSION = 2
-"""Raised when a column changes its meaning; a reader of an older file fills the new columns.
+"""The version of the tables; it rises when a column changes its meaning.
 
-Version 2: js_divergence is an estimate of its own; before, it was excess_gain / 2."""
+Since version 2, js_divergence is an estimate of its own; before, it was excess_gain / 2. A reader
+of an older file fills the columns that it lacks with nulls.
+"""
 
 COMPARATOR = "comparator"
+"""The kind of a row that is measured for comparison only; see KINDS."""
+
 ANCHOR, SEARCH = SEARCH_KINDS = ("anchor", "search")
-"""A search consists of anchors, which are tried first, and of what the sampler suggests."""
+"""The kinds of a search's trials: anchors, which are tried first, and the sampler's suggestions."""
 
 KINDS = ("baseline", *SEARCH_KINDS, "confirm", COMPARATOR)
-"""Comparators are measured as confirmed candidates are, but made by another pruner than the run's,
-or with nothing removed: they show what the pruner buys, and never win."""
+"""The kinds of rows. Comparators are measured as confirmed candidates are, but their weights are
+allocated by rule, pruned by another pruner or not removed at all: they show what the search and the
+pruner buy, and never win."""
 
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
+"""How a trial ended: with its full budget, stopped early, or with an error."""
 
 REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
 WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
-"""Attacks in `attack_gains` that learn from matched references: baseline and confirm rows only. The
-others are the family that a search sees."""
+"""The attacks in `attack_gains` that learn from matched references; rows of a search never have
+them. All other attacks are the family that a search sees."""
 
 _VERSION_KEY = b"prune_privacy.schema_version"
 _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
@@ -40,9 +46,9 @@ _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
 class EpochRecord:
     """One epoch of one phase. Residuals are relative: ||W - Z|| / ||W|| and ||dZ|| / ||W||.
 
-    loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: of
-    Min-Max's inner attacker against its own D', at every epoch; else of "member iff classified
-    correctly" at the ends of stages.
+    loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: it
+    belongs to Min-Max's inner attacker against its own D' at every epoch, else to the rule "member
+    iff classified correctly" at the ends of stages.
     """
 
     trial_id: str
@@ -58,13 +64,13 @@ class EpochRecord:
 
 
 def measured(factory: Callable[[], Any] = lambda: None) -> Any:  # noqa: ANN401 - a dataclass field
-    """Declare a column that only a trial with its full budget fills, from its last report."""
+    """Declare a column that only a trial with its full budget fills from its last report."""
     return dataclasses.field(default_factory=factory, metadata={"measured": True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """One row of trials.parquet, a field a column; README says what each column means.
+    """One row of trials.parquet with one field per column; the README explains the main ones.
 
     A PRUNED or FAILED trial leaves every attack figure null: it has memorised less than a full
     trial and would look private.
@@ -115,13 +121,13 @@ class TrialRecord:
     defense_spent: dict[str, float] = measured(dict)
     js_divergence_se: float | None = measured()
     parameters: int | None = None
-    """All parameters that ship, each once whatever its names; `weights` are the prunable ones."""
+    """All parameters that ship, each counted once; `weights` counts the prunable ones."""
 
 
 MEASURED = tuple(
     field.name for field in dataclasses.fields(TrialRecord) if field.metadata.get("measured")
 )
-"""Columns that only a trial with its full budget fills."""
+"""The columns that only a trial with its full budget fills."""
 
 _ARROW = {
     str: pa.string(),
@@ -136,7 +142,7 @@ _ARROW = {
 
 
 def _schema(record: type) -> pa.Schema:
-    """A column for each field of a record, in their order; every column can be null."""
+    """One column for each field of a record, in order; every column can be null."""
     hints = typing.get_type_hints(record)
     return pa.schema(
         [(field.name, _ARROW[_plain(hints[field.name])]) for field in dataclasses.fields(record)],
@@ -152,10 +158,11 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - any annotation
 
 
 TRIAL_SCHEMA = _schema(TrialRecord)
-"""One row per trial. Null where a stopped or failed trial has no comparable value."""
+"""The schema of trials.parquet: one row per trial, null where it has no comparable value."""
 
 EPOCH_SCHEMA = _schema(EpochRecord)
-"""One row per (trial_id, phase, epoch); phase is dense | admm | retrain."""
+"""The schema of epochs.parquet: one row per (trial_id, phase, epoch); the phase is dense, admm or
+retrain."""
 
 AUDIT_SCHEMA = pa.schema(
     [
@@ -169,12 +176,13 @@ AUDIT_SCHEMA = pa.schema(
     ],
     metadata=_METADATA,
 )
-"""One row per (model, attack, audited image): model is dense | winner, image counts D then D', a
-higher score means member, probability is the score calibrated on other images."""
+"""The schema of scores.parquet: one row per (model, attack, audited image). The model is dense or
+winner, `image` counts D and then D', a higher score means member, and the probability is the score
+calibrated on other images."""
 
 
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table of exactly `schema`."""
+    """The rows as an Arrow table with exactly the columns of `schema`."""
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     for field in schema:
         if pa.types.is_map(field.type):
@@ -185,18 +193,18 @@ def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> 
 
 
 class DamagedPart(ValueError):
-    """Bytes that are not a table of ours; the message is one line."""
+    """The bytes are not a table of ours; the message is one line."""
 
 
 class NewerPart(ValueError):
-    """A table that a newer release wrote; the message is one line."""
+    """A newer release wrote the table; the message is one line."""
 
 
 def read_part(content: bytes, schema: pa.Schema) -> pa.Table:
-    """One file of a table, with exactly the columns of `schema`: the one reader of all programs.
+    """Read one file of a table, with exactly the columns of `schema`; every program reads so.
 
-    Columns that an older version lacked are null; those that are no more are dropped.
-    Raises DamagedPart and NewerPart.
+    Columns that an older version lacked are null; columns that no longer exist are dropped.
+    Raises DamagedPart or NewerPart.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:

@@ -1,7 +1,7 @@
-"""A user's network tried before anything is trained or written: the real path on a few images.
+"""Try a user's network on the real path, with a few images, before anything is trained or written.
 
-Whatever a network cannot bear is found here, in seconds, and said in one line.  The images are
-random, and as few as the path allows.  It ends where the attacks begin: they see logits alone.
+The rehearsal finds in seconds whatever a network cannot bear, and says it in one line.  The images
+are random and as few as the path allows.  It ends where the attacks begin, which see only logits.
 """
 
 import dataclasses
@@ -36,26 +36,26 @@ from trainables.runs.registry import new_run
 from trainables.runs.start import Start
 
 LARGEST_BATCH = 8
-"""Images in a step of the rehearsal; the last step has the least that a pass can have, two."""
+"""The most images in a step of the rehearsal; the last has two, the least that a pass takes."""
 
 MANY, FEW = 4, 2
-"""Full batches of a light and of a heavy network."""
+"""The number of full batches for a light and for a heavy network."""
 
 HEAVY = 50_000_000
-"""Multiply-accumulates of one image: above, a rehearsal with many batches takes a minute."""
+"""The multiply-accumulates per image above which a rehearsal with many batches takes a minute."""
 
 PRETRAINED = (
     "The networks started from weights that no seed moves, and whoever started the run said "
     "(--pretrained-start) that these weights never saw any of its images"
 )
-"""What config.json, the report and the card of such a run say."""
+"""The sentence in config.json, the report and the card of a run with --pretrained-start."""
 
 
 def rehearse(config: TrialConfig, *, pretrained_start: bool = False) -> None:
-    """Raise InvalidInput, one line, unless the network of `config` goes through all of a run.
+    """Raise InvalidInput, one line, unless the network in `config` survives every step of a run.
 
     config: any trial of the run; its budgets are cut to a few steps.  pretrained_start: whether
-    the user says that weights which no seed moves never saw the data.
+    the user says that weights which no seed changes never saw the data.
     """
     network = require_sound_builds(config, pretrained_start=pretrained_start)
     if not MODELS[config.model].foreign:
@@ -78,7 +78,7 @@ def rehearse(config: TrialConfig, *, pretrained_start: bool = False) -> None:
 def _few_steps(
     config: TrialConfig, network: nn.Module, spec: DatasetSpec
 ) -> tuple[TrialConfig, Cohort]:
-    """The trial with budgets of a few steps, and random images for it."""
+    """The trial with its budgets cut to a few steps, and random images for it."""
     batch = min(config.training.batch_size, LARGEST_BATCH)
     heavy = count_macs(network, spec.image_shape).total > HEAVY
     members = (FEW if heavy else MANY) * batch + 2
@@ -106,7 +106,7 @@ def _few_steps(
 
 
 def _dense(config: TrialConfig, cohort: Cohort, file: Path) -> dict[str, Tensor]:
-    """Weights of a dense model that was trained, written, read and found to answer as before."""
+    """Train a dense model, write it, read it, check that it answers as before; its weights."""
     name = config.model
     plain = dataclasses.replace(config, kind="reference", defense="none", n=())
     run = DenseRun(plain, cohort)
@@ -129,7 +129,7 @@ def _dense(config: TrialConfig, cohort: Cohort, file: Path) -> dict[str, Tensor]
 
 
 def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) -> None:
-    """One candidate of the run's defence from its start to its figures, interrupted once."""
+    """Run one candidate of the defence from its start to its figures, with one interruption."""
     what = f"model {config.model!r} fails with --defense {config.defense}"
     start = Start(weights=dense, seed=0)
     shape = DATASETS[config.dataset].image_shape
@@ -160,7 +160,7 @@ def _require_guarantee(what: str, defense: str, run: Run, cohort: Cohort) -> Non
 
 
 def _resumed(run: Run, other: Run) -> Run:
-    """`other` where `run` is, by way of a checkpoint."""
+    """Bring `other` to where `run` is by way of a checkpoint."""
     buffer = io.BytesIO()
     torch.save(run.state_dict(), buffer)
     buffer.seek(0)

@@ -1,4 +1,4 @@
-"""The Tune adapter: one Ray actor runs one job after another.  Only notice.py knows Ray, too."""
+"""The Tune adapter: one Ray actor runs one job after another.  Only notice.py also knows Ray."""
 
 import contextlib
 import dataclasses
@@ -44,45 +44,45 @@ LOGITS_FILE = "audited_logits.npy"
 POPULATION_FILE = "population_logits.npy"
 
 STDERR = 2
-"""The file descriptor of a worker's log."""
+"""The file descriptor to which a worker writes its log."""
 
 CHECKPOINT_EVERY_S = 20.0
-"""A crash costs about this much of a trial; shorter trials write no state at all."""
+"""The seconds between checkpoints: about what a crash costs; shorter trials write no state."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """What every job of a stage reads: once per node, through the object store, without copies."""
+    """What every job of a stage reads, held once per node in the object store without copies."""
 
     images: Images | ImageFiles
     split: Split
     dense: dict[str, dict[str, np.ndarray]]
-    """Name of a dense model ("baseline", "reference-03") -> its state dict."""
+    """The name of a dense model ("baseline", "reference-03") -> its state dict."""
 
     halves: np.ndarray
-    """(references, |D| + |D'|) bool: who each reference trained on."""
+    """The images that each reference trained on, (references, |D| + |D'|) bool."""
 
     device: str
-    """cpu | cuda: where trials run."""
+    """Where trials run, cpu or cuda."""
 
     references: dict[str, np.ndarray]
-    """Name of a set of matched references -> their logits, (references, |D| + |D'|, classes)."""
+    """The name of a set of matched references -> logits, (references, |D| + |D'|, classes)."""
 
     pretrained: dict[str, np.ndarray] | None = None
-    """State dict that every network of the run starts from."""
+    """The state dict from which every network of the run starts; None draws from its seed."""
 
     decoders: int = 0
-    """Processes beside each trial that read image files ahead."""
+    """The number of processes beside each trial that read image files ahead."""
 
     plugin: Plugin | None = None
     """The user's file that registers the network or the data set."""
 
     timeout_s: float | None = None
-    """A process that finishes no epoch and no measurement for this long is ended; None waits."""
+    """The seconds without an epoch or a measurement that end a process; None waits for ever."""
 
     known: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    """Trial id -> its row of trials.parquet, where a killed driver had written the row but not yet
-    told Tune: the trial answers with it instead of running again."""
+    """Trial id -> its row of trials.parquet, if a killed driver had written the row but not yet
+    told Tune; the trial then answers with the row instead of running again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,30 +95,30 @@ class Job:
     """The dense model to prune; None trains a dense model instead."""
 
     reference: int | None = None
-    """Train on this reference's half instead of on the members."""
+    """The reference whose half to train on; None trains on the members."""
 
     matched_references: str | None = None
-    """Name of the set in `Shared.references` to attack with; None for the family alone."""
+    """The set in `Shared.references` to attack with; None attacks with the family alone."""
 
     keep_model: bool = False
-    """Leave the weights, masks and logits in the last checkpoint."""
+    """Whether the last checkpoint keeps the weights, masks and logits."""
 
     before_s: float = 0.0
-    """Seconds that were spent on this model before this job, counted in its duration."""
+    """The seconds spent on this model before this job; they count towards its duration."""
 
     accuracy_bound: float = 0.0
-    """Validation accuracy below which the trial is infeasible; the stopper reads it too."""
+    """The validation accuracy below which the trial is infeasible; the stopper reads it too."""
 
     compression_bound: float | None = None
-    """Compression below which the trial is infeasible; None is no bound."""
+    """The compression below which the trial is infeasible; None sets no bound."""
 
     @property
     def bounds(self) -> Bounds:
-        """What the trial has to reach; the compression is that of {n_i}, exactly met at its end."""
+        """What the trial must reach; the compression follows from {n_i}, met exactly at the end."""
         return Bounds(accuracy=self.accuracy_bound, compression=self.compression_bound)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, for Tune's configuration."""
+        """The job as plain JSON types, for Tune's configuration."""
         return {**dataclasses.asdict(self), "trial": self.trial.to_dict()}
 
     @classmethod
@@ -128,14 +128,14 @@ class Job:
 
 
 _SIZE_ALWAYS = ("layer_names", "layer_weights", "weights", "parameters")
-"""Sizes that do not depend on training; an unfinished model has them too."""
+"""The sizes that do not depend on training, which an unfinished model has too."""
 
 SUGGESTED = ("kind", "number", "n", "parameters")
 """The fields of a trial that a searcher decides."""
 
 
 def job_of(config: dict[str, Any]) -> Job:
-    """The job in a Tune configuration: either whole, or a base plus what the searcher suggests."""
+    """The job in a Tune configuration: a whole job, or a base plus the searcher's suggestion."""
     values = config["job"]
     suggested = {key: config[key] for key in SUGGESTED if key in config}
     return Job.from_dict({**values, "trial": {**values["trial"], **suggested}})
@@ -148,11 +148,11 @@ class CheckpointDamaged(RuntimeError):
 class Trial(tune.Trainable):
     """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between.
 
-    With notice that its machine or the program will be gone it reports after every epoch.
+    After notice that its machine or the program will go, it reports after every epoch.
     """
 
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
-        """Put the images on this actor's device, once; then start the job."""
+        """Put the images on this actor's device once, then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
         if shared.plugin is not None:
             shared.plugin.load()
@@ -171,12 +171,12 @@ class Trial(tune.Trainable):
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Start the next job in the same process: no second import, no second upload."""
+        """Start the next job in the same process, without a second import or upload."""
         self._start(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Advance to the next stage end, or as long as a checkpoint may wait."""
+        """Advance to the next stage end, or for as long as a checkpoint may wait."""
         if self._known is not None:
             return known_result(self._known)
         began = time.monotonic()
@@ -185,7 +185,7 @@ class Trial(tune.Trainable):
             while not self._run.finished:
                 with ended_after(self._shared.timeout_s):
                     self._history.append(self._run.advance())
-                if self._run.at_stage_end:  # fixed epochs: the stopper is to see no machine's speed
+                if self._run.at_stage_end:  # at fixed epochs: speed must not reach the stopper
                     self._milestone = self._history[-1].val_accuracy, self._run.progress
                     break
                 if time.monotonic() - began > self._patience_s():
@@ -196,7 +196,7 @@ class Trial(tune.Trainable):
             return self._result(error)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The run's state; for jobs that keep their model, the weights and what attacks see."""
+        """Write the run's state and, if the job keeps its model, weights and what attacks see."""
         if self._known is not None:
             return
         folder = Path(checkpoint_dir)
@@ -267,7 +267,7 @@ class Trial(tune.Trainable):
         return new_run(job.trial, cohort, Start(weights=tensors, seed=seed))
 
     def _patience_s(self) -> float:
-        """Seconds that may pass between two checkpoints."""
+        """The seconds that may pass between two checkpoints."""
         return 0.0 if self._notice.given else CHECKPOINT_EVERY_S
 
     def _elapsed_s(self) -> float:
@@ -317,7 +317,7 @@ class Trial(tune.Trainable):
 
 
 def known_row(known: dict[str, dict[str, Any]], trial: TrialConfig) -> dict[str, Any] | None:
-    """The row of this very candidate; another candidate of the same number is measured anew."""
+    """The row of this very candidate; another candidate with the same number is measured anew."""
     row = known.get(trial.trial_id)
     if row is None or dict(row["defense_parameters"] or {}) != dict(trial.parameters):
         return None
@@ -325,7 +325,7 @@ def known_row(known: dict[str, dict[str, Any]], trial: TrialConfig) -> dict[str,
 
 
 def known_result(row: dict[str, Any]) -> dict[str, Any]:
-    """The last report of a trial that is in trials.parquet already; it makes the same row again."""
+    """The last report of a trial already in trials.parquet, which gives the same row again."""
     return {
         **row,
         "started_at": row["started_at"].isoformat(),
@@ -338,9 +338,9 @@ def known_result(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def ended_after(timeout_s: float | None) -> Iterator[None]:
-    """End this process when the block takes longer; where it hung goes to the process's log.
+    """End this process when the block takes longer; its log then says where the process hung.
 
-    The watch is a thread of C code: it ends what holds the interpreter's lock for ever, too.
+    A thread of C code keeps watch, so it also ends code that never gives up the interpreter's lock.
     """
     if timeout_s is not None:
         faulthandler.dump_traceback_later(timeout_s, exit=True, file=STDERR)
@@ -356,7 +356,7 @@ def device_name(device: torch.device) -> str:
 
 
 def save_model(run: Run, folder: Path) -> None:
-    """Weights, and masks where the run pruned, as safetensors."""
+    """Write the weights, and the masks if the run pruned, as safetensors."""
     save_weights(run.model, folder / MODEL_FILE)
     if isinstance(run, PruningRun):
         save_file(dict(run.masks), folder / MASKS_FILE)

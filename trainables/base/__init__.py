@@ -1,1 +1,1 @@
-"""What every room stands on: errors, storage, seeds, names and command lines; knows no other."""
+"""The base of every package: errors, storage, seeds, names, command lines; it imports no other."""

@@ -1,4 +1,4 @@
-"""What every command line shares: mistakes are one line, output ends nothing, commands paste."""
+"""What all commands share: one-line errors, output that stops no work, commands to paste."""
 
 import argparse
 import functools
@@ -15,22 +15,23 @@ from trainables.base.errors import InvalidInput, one_line
 Words = ParamSpec("Words")
 
 OK, FAULT, BAD_INPUT, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit statuses of every command: done; a fault of ours or of the machine; what the user gave
-cannot be used; a search without a feasible, confirmed winner; interrupted, and can be resumed."""
+"""The exit statuses of every command. In order: it is done; the program or the machine is at fault;
+the user's input cannot be used; a search has no feasible, confirmed winner; it was interrupted and
+can be resumed."""
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Raises InvalidInput where argparse would print its usage and leave."""
+    """A parser that raises InvalidInput where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message} (see {self.prog} --help)")
 
 
 def shown(path: object) -> str:
-    """A path as it is shortest from here: relative where it lies below the working directory.
+    """The shortest way to write a path: relative if it lies below the working directory.
 
-    What lies elsewhere, or is no path of this machine, as a URI, stays as it is; so does all where
-    the working directory is the root, as in a container: whoever reads it is seldom there.
+    A path elsewhere stays as it is, and so does a URI, which is not a path of this machine. Every
+    path stays if the working directory is the root, as in a container: few readers are there.
 
     >>> shown("s3://bucket/run"), shown(Path.cwd() / "runs" / "a")
     ('s3://bucket/run', 'runs/a')
@@ -44,24 +45,24 @@ def shown(path: object) -> str:
 def program(module: str, *words: object) -> str:
     """The shell command that runs a module of this project with this very interpreter.
 
-    Paths below the working directory, the interpreter's among them, are relative to it.
+    Paths below the working directory, including the interpreter's, are relative to it.
     """
     python = shown(sys.executable) if sys.executable else "python"
     return shlex.join([python, "-m", module, *(shown(word) for word in words)])
 
 
 def resume(run: object) -> str:
-    """The shell command that goes on with the run in a folder."""
+    """The shell command that resumes the run in a folder."""
     return program("search.run", "--resume", run)
 
 
 def as_command(main: Callable[Words, int]) -> Callable[Words, int]:
-    """Let `main` print anything anywhere: for the `main` of every command.
+    """Wrap the `main` of a command so that it can print anything anywhere.
 
-    What the terminal's encoding lacks becomes a question mark, and a reader who has gone, as after
-    `| head -1`, misses the rest without a word: the work and its exit status stay what they are.
-    Where output is lost for another reason, as a full disk, a status 0 becomes 1 and one line on
-    stderr says why.
+    A character that the terminal's encoding lacks becomes a question mark. When the reader has
+    gone, as after `| head -1`, the rest is dropped silently: the work and its exit status stay the
+    same. When output is lost for another reason, such as a full disk, status 0 becomes 1 and one
+    line on stderr says why.
     """
 
     @functools.wraps(main)
@@ -85,9 +86,9 @@ def as_command(main: Callable[Words, int]) -> Callable[Words, int]:
 
 
 def refuse_namesakes(folder: str, *packages: str) -> None:
-    """End the program with status 2 where a file of `folder` has the name of one of our packages.
+    """End the program with status 2 if a file in `folder` has the name of one of our packages.
 
-    For `python -m`, which would import it instead of ours. Called before our own imports.
+    `python -m` would import that file instead of ours, so this is called before our own imports.
     """
     for name in packages:
         for file in (Path(folder, f"{name}.py"), Path(folder, name, "__init__.py")):
@@ -100,10 +101,10 @@ def refuse_namesakes(folder: str, *packages: str) -> None:
 
 
 class _Output:
-    """A standard stream whose `write` and `flush` always succeed; otherwise the stream itself."""
+    """A standard stream whose `write` and `flush` never fail and which is otherwise unchanged."""
 
     def __init__(self, stream: IO[str] | None) -> None:
-        """stream: None where the program was started with it closed."""
+        """stream: None if the program was started with it closed."""
         self.lost: str | None = None
         self._opened = None if stream is not None else Path(os.devnull).open("w", errors="replace")  # noqa: SIM115 - closed by give_back
         self._stream = cast("IO[str]", stream or self._opened)
@@ -137,7 +138,7 @@ class _Output:
             self._opened.close()
 
     def _give_up(self, error: OSError) -> None:
-        """Send the rest, and what is buffered still, nowhere."""
+        """Discard the rest of the output and what is still buffered."""
         if not isinstance(error, BrokenPipeError):
             self.lost = error.strerror
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -4,11 +4,11 @@ import re
 
 
 class InvalidInput(ValueError):
-    """The user gave what cannot be used; the message is one line that names it and the remedy."""
+    """The user gave unusable input; the message is one line that names it and the remedy."""
 
 
 def one_line(text: object) -> str:
-    r"""`text` on one line that a terminal cannot misread: what cannot be printed is escaped.
+    r"""`text` on one line, with unprintable characters escaped so that no terminal acts on them.
 
     >>> one_line(chr(27) + "[2J twice \n given")
     '\\x1b[2J twice given'
@@ -18,7 +18,7 @@ def one_line(text: object) -> str:
 
 
 LONGEST_CAUSE = 500
-"""Characters of a cause that are shown: a page of missing keys says no more than its beginning."""
+"""The most characters of a cause to show: the start of a page of missing keys says enough."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BEGINS = re.compile(r"(?:\w+ )*Traceback \(most recent call last\):|.*\bray::\S+ \(pid=")
@@ -28,10 +28,11 @@ _CHAINED = (_DIRECT, "During handling of the above exception, another exception 
 
 
 def final_exception(text: object) -> str:
-    r"""What went wrong by a traceback: the whole last exception, its type and all its message.
+    r"""What a traceback says went wrong: the last exception, with its type and whole message.
 
-    On one terminal line of at most LONGEST_CAUSE characters. Where it was raised from another one
-    whose words it does not repeat, these follow. A text without a traceback is its own cause.
+    The answer is one terminal line of at most LONGEST_CAUSE characters. If the exception was raised
+    from another and does not repeat its words, they follow. A text without a traceback is its own
+    cause.
     text: as Python writes it, or Ray, whose traceback begins with `ray::Trial.train() (pid=...)`.
 
     >>> final_exception("Traceback (most recent call last):\n  File ...\nKeyError: \'a\'\n  b")
@@ -51,10 +52,10 @@ def final_exception(text: object) -> str:
 
 
 def _exceptions(lines: list[str]) -> tuple[list[str], bool]:
-    """The exceptions of all tracebacks in order; whether the last was raised from the one before.
+    """The exceptions of all tracebacks in order, and whether the last was raised from another.
 
-    Below a traceback's first line its frames are indented; the first line that is not begins the
-    exception, and all that follows up to the next traceback belongs to it.
+    Below a traceback's first line its frames are indented. The first line that is not indented
+    begins the exception, and everything up to the next traceback belongs to it.
     """
     found: list[list[str]] = []
     in_frames, direct = False, False

@@ -1,4 +1,4 @@
-"""Names that a user may give: what is unknown is answered with the nearest that is known."""
+"""Names that a user may give: an unknown name is answered with the nearest known one."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from trainables.base.errors import InvalidInput
 
 SIMILAR = 0.5
-"""How alike two names are, in [0, 1], for one to be offered in place of the other."""
+"""The similarity in [0, 1] from which one name is offered in place of another."""
 
 
 def known(value: str, choices: Iterable[str], what: str, shown: str | None = None) -> str:
-    """Return `value`, which is one of `choices`.
+    """Return `value` if it is one of `choices`.
 
     what: an option or a kind of thing, in the words of the message.  shown: all choices in words,
-    where a list of them would be too long.
-    Raises InvalidInput that offers the nearest of `choices` and names all.
+    if a list of them would be too long.
+    Raises InvalidInput otherwise, which offers the nearest of `choices` and names them all.
 
     >>> known("tpe", ["gp", "tpe"], "--sampler")
     'tpe'

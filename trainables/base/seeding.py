@@ -1,4 +1,4 @@
-"""One run seed in, one named generator per purpose out: adding a purpose moves no other stream."""
+"""One named generator per purpose from one run seed; a new purpose changes no other stream."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, purpose: str) -> int:
-    """A 63-bit seed for `purpose`, independent of every other purpose's.
+    """A 63-bit seed for `purpose`, independent of the seed of every other purpose.
 
     >>> derive_seed(0, "split") == derive_seed(0, "split") != derive_seed(0, "batches")
     True
@@ -23,14 +23,14 @@ def derive_seed(seed: int, purpose: str) -> int:
 
 
 def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
-    """The NumPy generator of one purpose."""
+    """The NumPy generator for one purpose."""
     return np.random.default_rng(derive_seed(seed, purpose))
 
 
 def torch_generator(
     seed: int, purpose: str, device: "torch.device | str" = "cpu"
 ) -> "torch.Generator":
-    """The torch generator of one purpose, on the device that will draw from it."""
+    """The torch generator for one purpose, on the device that will draw from it."""
     import torch
 
     generator = torch.Generator(device)
@@ -40,9 +40,9 @@ def torch_generator(
 
 @contextlib.contextmanager
 def seeded_torch(seed: int, purpose: str) -> Iterator[None]:
-    """Torch's global generator seeded for code that takes no generator (layer initialisation).
+    """Seed torch's global generator for code that takes no generator, as layer initialisation.
 
-    The previous state comes back on leaving, so nothing outside sees it.
+    The previous state comes back on exit, so nothing outside notices.
     """
     import torch
 
@@ -53,9 +53,9 @@ def seeded_torch(seed: int, purpose: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded_globals(seed: int, purpose: str) -> Iterator[None]:
-    """`seeded_torch`, and NumPy's and Python's global generators too, for code that is not ours.
+    """Seed the global generators of torch, NumPy and Python, for code that is not ours.
 
-    All previous states come back on leaving.
+    All previous states come back on exit.
     """
     numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - it is what users' code draws from
     try:

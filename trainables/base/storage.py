@@ -1,7 +1,7 @@
-"""Where a run lies: a folder on a disk, or a URI of an object store (s3://bucket/run).
+"""Where a run is kept: a folder on a disk, or a URI of an object store (s3://bucket/run).
 
-Code that takes a `Place` uses the part of pathlib.Path that `RemotePath` has too, `children`, and
-`write`, which writes whole files only.
+Code that takes a `Place` uses only `children`, `write`, which writes whole files, and the part of
+pathlib.Path that `RemotePath` has too.
 """
 
 import functools
@@ -25,10 +25,10 @@ from trainables.base.errors import InvalidInput
 log = logging.getLogger(__name__)
 
 SCHEMES = ("s3", "gs")
-"""Object stores that pyarrow and Ray reach by their URI."""
+"""The schemes of the object stores that pyarrow and Ray reach by URI."""
 
 PATIENCE_S = 120.0
-"""Seconds for which a store that is away is asked again before the run stops, resumable."""
+"""The seconds for which a store that is away is asked again; then the run stops, resumable."""
 
 Result = TypeVar("Result")
 
@@ -37,14 +37,14 @@ _FIRST_PAUSE_S = 0.5
 
 
 class RemotePath:
-    """An object or a folder of a store, as its URI; what of pathlib.Path a run needs.
+    """An object or a folder in a store, by its URI, with the part of pathlib.Path that a run needs.
 
     Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...): this class
-    holds none, so that pickling or printing it gives none away.
+    holds none, so pickling or printing it gives none away.
     """
 
     def __init__(self, uri: str) -> None:
-        """uri: scheme://bucket/key, perhaps with a query such as ?region=eu-central-1."""
+        """uri: scheme://bucket/key, optionally with a query such as ?region=eu-central-1."""
         location, question_mark, query = uri.partition("?")
         self._location = location.rstrip("/")
         self._query = question_mark + query
@@ -73,31 +73,31 @@ class RemotePath:
         return self._location.rpartition("/")[2]
 
     def resolve(self) -> "RemotePath":
-        """Itself: a URI is absolute."""
+        """The path itself: a URI is always absolute."""
         return self
 
     absolute = resolve
 
     def exists(self) -> bool:
-        """Whether there is an object or a folder."""
+        """Whether the URI names an object or a folder that exists."""
         return not self._is(fs.FileType.NotFound)
 
     def is_file(self) -> bool:
-        """Whether there is an object."""
+        """Whether the URI names an object that exists."""
         return self._is(fs.FileType.File)
 
     def is_dir(self) -> bool:
-        """Whether there are objects below."""
+        """Whether the URI names a folder, that is, has objects below it."""
         return self._is(fs.FileType.Directory)
 
     def iterdir(self) -> Iterator["RemotePath"]:
-        """Everything directly below; nothing when there is no such folder."""
+        """Everything directly below; nothing when the folder does not exist."""
         selector = fs.FileSelector(self._key, allow_not_found=True)
         for info in _patiently(lambda: self._store.get_file_info(selector), self):
             yield self / info.base_name
 
     def read_bytes(self) -> bytes:
-        """The content. Raises FileNotFoundError when there is none."""
+        """The content. Raises FileNotFoundError when the object does not exist."""
 
         def read() -> bytes:
             with self._store.open_input_stream(self._key) as stream:
@@ -115,7 +115,7 @@ class RemotePath:
             stream.write(content)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the object. Raises FileNotFoundError unless `missing_ok`."""
+        """Remove the object. If it is missing, raises FileNotFoundError unless `missing_ok`."""
         try:
             self._store.delete_file(self._key)
         except FileNotFoundError:
@@ -148,8 +148,8 @@ def place(text: str | Path) -> Place:
     >>> place("s3://bucket/runs/first")
     RemotePath('s3://bucket/runs/first')
 
-    Raises InvalidInput for a store that is not known, for a URI with a password in it, and for a
-    path that Arrow cannot be told, since it is not UTF-8 or the locale does not read it as that.
+    Raises InvalidInput for an unknown store, for a URI that holds a password, and for a path that
+    Arrow cannot take, because it is not UTF-8 or the locale does not read it as UTF-8.
     """
     try:
         str(text).encode()
@@ -183,7 +183,7 @@ def place(text: str | Path) -> Place:
 
 
 def _is_path_of_uri(text: str) -> bool:
-    """Whether RFC 3986 allows it as a path, and decoded it is text."""
+    """Whether RFC 3986 allows this as a path, and it decodes to text."""
     if not re.fullmatch(r"([\w.~!$&'()*+,;=:@/-]|%[0-9a-f]{2})*", text, re.ASCII | re.I):
         return False
     try:
@@ -200,8 +200,8 @@ def children(folder: Place) -> list[Place]:
 def write(target: Place, content: bytes | str) -> None:
     """Replace `target` in one step: a reader, or a crash, sees the old content or the new one.
 
-    Makes the folders above it. On a disk: write beside, flush, rename; in a store: one put, again
-    for `PATIENCE_S` while the store is away.
+    The folders above it are made. On a disk, the content is written beside, flushed and renamed; in
+    a store it is one put, which is tried again for `PATIENCE_S` while the store is away.
     """
     data = content.encode() if isinstance(content, str) else content
     if isinstance(target, RemotePath):
@@ -221,12 +221,12 @@ def write(target: Place, content: bytes | str) -> None:
 
 
 def sealed(content: bytes) -> bytes:
-    """`content` behind its digest, for files that another program copies and may tear."""
+    """`content` preceded by its digest, for files that another program copies and may tear."""
     return hashlib.sha256(content).digest() + content
 
 
 def unsealed(data: bytes) -> bytes:
-    """What was sealed. Raises ValueError where a byte is missing or changed."""
+    """The content that was sealed. Raises ValueError if a byte is missing or changed."""
     length = hashlib.sha256().digest_size
     if hashlib.sha256(data[length:]).digest() != data[:length]:
         raise ValueError("it is torn or damaged")
@@ -234,10 +234,10 @@ def unsealed(data: bytes) -> bytes:
 
 
 def read_json(file: Place) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What a JSON file says. Raises OSError, or ValueError for anything but JSON of finite numbers.
+    """The values in a JSON file. Raises OSError, or ValueError for invalid or non-finite content.
 
-    Text that cannot be written again (half a surrogate pair) and numbers beyond a float are
-    refused here, not when a page is made of them.
+    Text that cannot be written again (half a surrogate pair) and numbers too large for a float are
+    refused here, rather than later when a page is made from them.
     """
     try:
         values = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
@@ -260,7 +260,7 @@ def is_temporary(path: Place) -> bool:
 def _store_of(bucket: str) -> tuple[fs.FileSystem, str]:
     """The store of scheme://bucket?query, and the bucket in it. Raises OSError when it is away.
 
-    One for all objects: each client has connections and threads of its own.
+    All objects share one client, because each client has its own connections and threads.
     """
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(bucket)
@@ -270,7 +270,7 @@ def _store_of(bucket: str) -> tuple[fs.FileSystem, str]:
 
 
 def _patiently(operation: Callable[[], Result], what: RemotePath) -> Result:
-    """The operation's result; while the store fails, again with longer and longer pauses."""
+    """The operation's result; while the store fails, it is tried again with growing pauses."""
     deadline, pause = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
     while True:
         try:
