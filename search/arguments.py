@@ -1,4 +1,4 @@
-"""The command line of `python -m search.run`: words -> SearchConfig and Options."""
+"""The command line of `python -m search.run`: it turns words into SearchConfig and Options."""
 
 import argparse
 import dataclasses
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every option, with its default in the help."""
+    """The parser for every option, with the defaults in its help."""
     parser = OneLineParser(
         prog="python -m search.run",
         description="Search the per-layer non-zero counts {n_i} that leak least about who was in "
@@ -58,9 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
-    """The settings that `words` ask for; None instead of settings when a run is resumed.
+    """The settings that `words` ask for; None in place of settings when a run is resumed.
 
-    Raises InvalidInput, one line, for everything a user can get wrong.
+    Raises InvalidInput, one line, for anything a user can get wrong.
     """
     given = vars(build_parser().parse_args(words))
     _take_task_of_preset(given)
@@ -84,7 +84,7 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
 
 
 def _take_task_of_preset(given: dict[str, Any]) -> None:
-    """Fill in the data set and the network of a row of the paper; another one is refused."""
+    """Fill in the data set and network for a row of the paper; refuse any others."""
     row = paper_presets().get(given["preset"] or "")
     if row is None or given["resume"] is not None:
         return
@@ -98,11 +98,11 @@ def _take_task_of_preset(given: dict[str, Any]) -> None:
 
 
 _SETTLED = ("dataset", "model", "plugin", "preset", "parameters", "out")
-"""Fields that `_config` does not take over word by word."""
+"""The fields that `_config` does not take over unchanged."""
 
 
 def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
-    """Names and limits first, which import nothing heavy; then what the network must say."""
+    """Check names and limits first, without heavy imports, then whatever needs the network."""
     for one in all_options():
         value = given[one.name]
         if value is not None and one.option.choices:
@@ -118,9 +118,9 @@ def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
 def _fitting_network(
     config: SearchConfig, given: dict[str, Any], *, with_plugin: bool
 ) -> SearchConfig:
-    """The settings with what only the network itself can say, which is built for it.
+    """Complete the settings with what only the network itself, built for this, can tell.
 
-    Raises InvalidInput where the two do not go together, or a user's network cannot be used.
+    Raises InvalidInput when the two do not fit together or a user's network cannot be used.
     """
     from trainables.models.building import outline
 
@@ -131,8 +131,8 @@ def _fitting_network(
     _require_reachable(config, network)
     if config.pretrained_start and not MODELS[config.model].foreign:
         raise InvalidInput(
-            f"--pretrained-start is of a network of --plugin, and {config.model} is ours: leave it "
-            "out"
+            f"--pretrained-start is for a network of --plugin, and {config.model} is ours: leave "
+            "it out"
         )
     if with_plugin:
         from trainables.rehearsal import rehearse
@@ -142,7 +142,7 @@ def _fitting_network(
 
 
 def _recipe(given: dict[str, Any]) -> SearchConfig:
-    """The settings that data set, network and preset stand for."""
+    """The settings that the data set, the network and the preset stand for."""
     dataset = given["dataset"] or "mnist5k"
     model = given["model"] or DATASETS[dataset].default_model
     preset = given["preset"] or "default"
@@ -153,7 +153,7 @@ def _recipe(given: dict[str, Any]) -> SearchConfig:
 
 
 def _asked(given: dict[str, Any]) -> dict[str, Any]:
-    """Field -> value of all that was given and is taken over as it is."""
+    """Field -> value, for every option that was given and is taken over unchanged."""
     audit = given["audit"] or "none"
     if given["shadows"] is not None and audit == "none":
         raise InvalidInput(f"--shadows {given['shadows']} needs --audit rmia or --audit lira")
@@ -166,7 +166,7 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_reachable(config: SearchConfig, network: "Outline") -> None:
-    """Refuse a bound on the size that the network cannot meet, however much is pruned of it."""
+    """Refuse a bound on the size that the network cannot meet, however much of it is pruned."""
     bound, share = config.min_compression, network.prunable_share
     most = 1 / (1 - share * (1 - config.minimum_keep))
     if bound is not None and bound > most:
@@ -179,7 +179,7 @@ def _require_reachable(config: SearchConfig, network: "Outline") -> None:
 
 
 def _any_trial(config: SearchConfig) -> TrialConfig:
-    """A trial of the run, with the defence's numbers at their defaults."""
+    """A sample trial of the run, with the defence's numbers at their defaults."""
     return TrialConfig(
         kind="search",
         number=0,
@@ -198,7 +198,7 @@ def _any_trial(config: SearchConfig) -> TrialConfig:
 
 
 def require_known(config: SearchConfig) -> None:
-    """Raise InvalidInput where a stored run names what this program has not."""
+    """Raise InvalidInput when a stored run names something that this program does not have."""
     for one in declared(SearchConfig):
         if one.option.choices:
             known(getattr(config, one.field), one.choices, one.flag)
@@ -243,13 +243,13 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
 def changed_parameter(
     word: str, defense: str, epochs: int, optimizer: str = "adam"
 ) -> tuple[str, Parameter]:
-    """A defence's number as `NAME=VALUE` fixes it or `NAME=LOW:HIGH` has it searched.
+    """A defence's number, fixed by `NAME=VALUE` or searched by `NAME=LOW:HIGH`.
 
     >>> changed_parameter("gamma=2", "minmax", 40)[1].default
     2.0
 
-    epochs, optimizer: of the recipe.  Raises InvalidInput for an unknown name, for what is no
-    number or range, and for values that mean nothing.
+    epochs, optimizer: those of the recipe.  Raises InvalidInput for an unknown name, for text that
+    is not a number or a range, and for values that make no sense.
     """
     name, _, text = word.partition("=")
     known_parameters = DEFENSES[defense].numbers(epochs, optimizer)
@@ -303,7 +303,7 @@ def _options(given: dict[str, Any]) -> Options:
 
 
 def default_out(dataset: str | None, model: str | None) -> Path:
-    """runs/DATASET-MODEL-TIME; unknown names are refused later, with a better message."""
+    """The folder runs/DATASET-MODEL-TIME; later checks refuse unknown names more clearly."""
     dataset = dataset or "mnist5k"
     spec = DATASETS.get(dataset)
     model = model or (spec.default_model if spec else "unknown")

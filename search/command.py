@@ -1,4 +1,4 @@
-"""The shell command that asks for the same run again; config.json repeats it."""
+"""The shell command that asks for the same run again, which config.json records."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from trainables.defenses.registry import Parameter
 def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
     """The shell command that asks for the same run again.
 
-    options: what was asked of the machine, by field of `Options`.
+    options: the values that were given for the fields of `Options`.
     """
     values = {
         **options,
@@ -31,7 +31,7 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
 
 
 def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - of any field
-    """The words that ask for a field's value."""
+    """The words on the command line that ask for a field's value."""
     if one.field == "parameters":
         return [
             word for name, number in value.items() for word in one.words(f"{name}={_given(number)}")
@@ -45,7 +45,7 @@ def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noq
 
 
 def _given(parameter: Parameter) -> str:
-    """A defence's number as --set takes it."""
+    """A defence's number in the form that --set takes."""
     if parameter.searched:
         return f"{exactly(parameter.low)}:{exactly(parameter.high)}"
     return exactly(parameter.default)

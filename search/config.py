@@ -1,4 +1,4 @@
-"""SearchConfig: everything that decides what a run finds, frozen and checked."""
+"""The frozen, checked settings that decide what a run finds."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from trainables.defenses.registry import Parameter, named
 from trainables.outcome import goal_of
 
 MOST_CANARIES = 0.5
-"""A network whose members are mostly mislabelled learns nothing else."""
+"""The largest share of canaries: a network of mostly mislabelled members learns nothing else."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -27,18 +27,18 @@ def _require(condition: bool, message: str) -> None:
 
 
 NO_BOUND = 1.0
-"""A drop in accuracy that excludes nothing; only for `none`, which the others are compared with."""
+"""A drop in accuracy that excludes nothing, used only for `none`, the basis of comparison."""
 
 MOST = 1_000_000
-"""The largest count that an option takes; more is a slip of the keyboard."""
+"""The largest count that an option takes; more would be a slip of the keyboard."""
 
 _COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
-"""Audit -> how many shadow models it takes by default."""
+"""Each audit and the number of shadow models that it takes by default."""
 
 SPACES = ("layer", "cluster", "global")
-"""One keep ratio per layer, per group of layers, or for all layers."""
+"""The kinds of search space: one keep ratio per layer, per group of layers, or for all layers."""
 
 
 def _datasets() -> Iterable[str]:
@@ -98,7 +98,7 @@ _EPSILON = Option(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchConfig:
-    """One run. Two runs with equal values and `concurrency` 1 give equal rows on the CPU."""
+    """The settings of a run; equal settings and `concurrency` 1 give equal rows on the CPU."""
 
     dataset: str = option(group=WHAT, metavar="NAME", choices=_datasets, help="", without="mnist5k")
     model: str = option(
@@ -106,16 +106,16 @@ class SearchConfig:
     )
 
     training: TrainingConfig
-    """The dense model and every reference; one recipe for all."""
+    """The one recipe for the dense model and every reference."""
 
     admm: ADMMConfig
     attack: AttackConfig
 
     plugin: str | None = None
-    """SHA-256 of the user's file that registers the network or the data set."""
+    """The SHA-256 hash of the user's file that registers the network or the data set."""
 
     pretrained: bool = False
-    """Every network starts from published weights; membership is then of the fine-tuning."""
+    """Whether networks start from published weights; members are then those of fine-tuning."""
 
     pretrained_start: bool = option(
         False,
@@ -123,13 +123,13 @@ class SearchConfig:
         help="the network of --plugin starts from given weights, and these never saw any image of "
         "the data set; the report repeats it",
     )
-    """Whether the user says that weights which no seed moves never saw the data set."""
+    """Whether the user says that weights which no seed changes never saw the data set."""
 
     defense: str = option("pruning", group=WHAT, metavar="NAME", choices=_defenses, help="")
     parameters: dict[str, Parameter] = dataclasses.field(
         default_factory=dict, metadata={"options": (_SET, _EPSILON)}
     )
-    """The defence's own numbers: searched, or fixed."""
+    """The defence's own numbers, each either searched or fixed."""
 
     pruner: str = option("admm", group=WHAT, metavar="NAME", choices=_pruners, help="")
     duplicates: str = option(
@@ -154,7 +154,7 @@ class SearchConfig:
     """How many numbers the search chooses."""
 
     minimum_keep: float = 0.02
-    """Least keep ratio that is tried, in (0, 1)."""
+    """The least keep ratio that is tried, in (0, 1)."""
 
     trials: int = option(
         40, group=SEARCH, metavar="N", help="anchors and suggested trials together"
@@ -177,7 +177,7 @@ class SearchConfig:
         help="feasible: validation accuracy >= dense - this, in [0, 1); --defense none, which the "
         "others are compared with, has no bound",
     )
-    """Feasible: validation accuracy >= dense validation accuracy - this fraction, or NO_BOUND."""
+    """A feasible trial loses at most this fraction of validation accuracy; or NO_BOUND."""
 
     min_compression: float | None = option(
         None,
@@ -186,10 +186,10 @@ class SearchConfig:
         help="feasible: prunable weights / non-zero ones >= this",
         without="2 for mnist5k, else no bound",
     )
-    """Feasible: prunable weights / non-zero prunable weights >= this; None sets no bound."""
+    """The least feasible ratio of prunable to non-zero prunable weights; None sets no bound."""
 
     seed: int = option(0, group=SEARCH, metavar="N", help="seed of the whole run")
-    """Fixes the split, the dense model and the order of suggestions."""
+    """The seed that fixes the split, the dense model and the order of suggestions."""
 
     confirm_top: int = option(
         3,
@@ -228,7 +228,7 @@ class SearchConfig:
         help="shadow models of the audit, an even number",
         without="4 for rmia, 16 for lira",
     )
-    """The references are the first of them."""
+    """The number of shadow models; the references are the first of them."""
 
     canaries: float = option(
         0.0,
@@ -236,7 +236,7 @@ class SearchConfig:
         metavar="FRACTION",
         help="share of members and of non-members that get a wrong label; audited apart",
     )
-    """Whether they are memorised is what an audit of the worst-off images asks."""
+    """The share of canaries; an audit of the worst-off images asks whether they are memorised."""
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -291,7 +291,7 @@ class SearchConfig:
 
     @property
     def is_bare(self) -> bool:
-        """Whether nothing defends: the recipe anew, a hair better or worse than the dense model."""
+        """Whether nothing defends: the recipe from fresh seeds, close to the dense model."""
         return named(self.defense).is_bare
 
     @property
@@ -301,17 +301,17 @@ class SearchConfig:
 
     @property
     def key(self) -> str:
-        """Hash of all values: two runs with the same key asked for the same thing."""
+        """The hash of all values; two runs with the same key asked for the same thing."""
         return config_hash(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the inverse of `from_dict`."""
+        """The settings as plain JSON types; the inverse of `from_dict`."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild what `to_dict` wrote; raises InvalidInput on unknown or missing fields.
+        """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields.
 
-        Runs from before `duplicates` left copies where chance dealt them.
+        Runs from before `duplicates` existed left copies where chance dealt them.
         """
         return rebuilt(cls, {"duplicates": "keep", **values})

@@ -1,4 +1,4 @@
-"""What the stages of one run share: settings, data, folder, ledger, resources."""
+"""What the stages of one run share: settings, data, folder, ledger and resources."""
 
 import dataclasses
 from collections.abc import Callable
@@ -44,34 +44,34 @@ class Inputs:
     network: Outline
 
     canary: np.ndarray
-    """(|D| + |D'|,) bool: images whose label is wrong on purpose."""
+    """The images whose label is wrong on purpose, (|D| + |D'|,) bool."""
 
     survey: Survey
     duplicates: Duplicates
     image_hashes: dict[str, str]
-    """Part of the split -> hash of its images and labels, in order."""
+    """Each part of the split and the hash of its images and labels, in order."""
 
     notes: tuple[str, ...] = ()
-    """Sentences about the data that the run says and writes down."""
+    """Sentences about the data that the run prints and records."""
 
     pretrained: dict[str, np.ndarray] | None = None
-    """State dict of published weights; None where networks start from their seeds."""
+    """The state dict of published weights; None if networks start from their seeds."""
 
     plugin: Plugin | None = None
 
     @property
     def layers(self) -> dict[str, int]:
-        """Prunable layer -> number of weights, in the model's order."""
+        """Each prunable layer and its number of weights, in the model's order."""
         return self.network.layers
 
     @property
     def population(self) -> np.ndarray:
-        """Positions of the images that RMIA compares with."""
+        """The positions of the images that RMIA compares with."""
         return for_population(self.split.reserve, self.split.copies)
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Images in each part of the split."""
+        """The number of images in each part of the split."""
         return {part: len(getattr(self.split, part)) for part in PARTS}
 
     def describe(self) -> dict[str, object]:
@@ -91,10 +91,10 @@ class Inputs:
 
 
 def load_inputs(config: SearchConfig, options: Options) -> Inputs:
-    """Load, look at and split the images. Raises InvalidInput when they are absent or unusable.
+    """Load, check and split the images. Raises InvalidInput when they are absent or unusable.
 
-    Also raised when the user's plugin is not the one that the settings are made for.  A dry run
-    downloads nothing: DataAbsent is raised instead.
+    It is also raised when the user's plugin is not the one that the settings were made for.  A dry
+    run downloads nothing and raises DataAbsent instead.
     """
     plugin = _plugin(config, options)
     require_known(config)
@@ -180,14 +180,14 @@ class Context:
 
     @property
     def halves(self) -> np.ndarray:
-        """(references or shadows, |D| + |D'|) bool: who each trains on."""
+        """The images that each reference or shadow trains on, (models, |D| + |D'|) bool."""
         audited = self.inputs.sizes["members"] + self.inputs.sizes["non_members"]
         count = max(self.config.references, self.config.shadows)
         copies = copies_of_audited(self.inputs.split)
         return reference_halves(audited, count, self.config.seed, copies)
 
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
-        """What the trials of a stage read."""
+        """The data that the trials of a stage read."""
         inputs = self.inputs
         return Shared(
             images=inputs.images,

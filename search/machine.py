@@ -1,4 +1,4 @@
-"""What is asked of the machine, where things lie, and with it every option of the command line."""
+"""The options for the machine and its folders, and the list of all command-line options."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from search.option import GROUPS, MACHINE, WHAT, Declared, declared, option
 from trainables.base.storage import Place
 
 PRESETS = ("default", "smoke")
+"""The presets that every data set has; the paper's rows add theirs."""
 
 
 def _presets() -> Iterable[str]:
@@ -28,9 +29,9 @@ def _presets_in_words() -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What is asked of the machine, and where things lie; none of it changes what a trial measures.
+    """What the machine should do and where files are; none of it changes what a trial measures.
 
-    `preset` is here for the command in config.json: what it stands for is in `SearchConfig`.
+    `preset` is here for the command in config.json; what it stands for is in `SearchConfig`.
     """
 
     plugin: Path | None = option(
@@ -114,7 +115,7 @@ class Options:
         decides=False,
         in_command=False,
     )
-    """Far longer than an epoch of any trial that this program is made for."""
+    """The default is far longer than an epoch of any trial that this program is made for."""
 
     study_storage: str | None = option(
         None,

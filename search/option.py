@@ -1,7 +1,7 @@
-"""An option of the command line, declared with the field of the settings that it fills.
+"""Command-line options, each declared with the field of the settings that it fills.
 
 The parser, the command in config.json and the README's table are all made from these fields, so an
-option's flag, default and help are written once.
+option's flag, default and help are written only once.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ WHAT, SEARCH, CONFIRMATION, MACHINE = GROUPS = (
     "the confirmation",
     "the run and the machine",
 )
-"""Headings of the help, in its order."""
+"""The headings of the help, in order."""
 
 LONGEST_S = 1000 * 86_400.0
-"""The longest duration in seconds; the clocks that watch trials take no more than 300 years."""
+"""The longest duration in seconds; the clocks that watch trials cannot hold over 300 years."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,37 +30,37 @@ class Option:
     """How the command line asks for one field."""
 
     group: str
-    """One of GROUPS."""
+    """The heading in the help, one of GROUPS."""
 
     help: str
-    """What it does; the names to choose from stand before it, the default in brackets behind it."""
+    """What the option does; the help puts the choices before it and the default after it."""
 
     metavar: str | None = None
-    """What stands for its value in the help; None for a flag without a value."""
+    """The placeholder for the value in the help; None for a flag without a value."""
 
     flag: str | None = None
-    """Its name where that is not the field's, such as --time-budget of `time_budget_s`."""
+    """The option's name if it is not the field's, such as --time-budget for `time_budget_s`."""
 
     choices: Callable[[], Iterable[str]] | None = None
-    """The names that it takes; asked only when needed, since a plugin may add some."""
+    """The names that the option takes, looked up only when needed, since a plugin may add some."""
 
     names: Callable[[], str] | None = None
-    """All choices in words, where a list of them would be too long."""
+    """All choices in words, if a list of them would be too long."""
 
     without: str | None = None
-    """What happens without it, in words, where the field's own default does not say it."""
+    """What happens without the option, in words, if the field's default does not say so."""
 
     read: Callable[[str], Any] | None = None
-    """Text -> value; None reads the field's own type."""
+    """The conversion of text to a value; None converts to the field's own type."""
 
     repeated: bool = False
-    """Whether it may be given several times."""
+    """Whether the option may be given several times."""
 
     decides: bool = True
-    """Whether it decides the results of a run; a resumed run then takes it from config.json."""
+    """Whether it decides a run's results, so that a resumed run takes it from config.json."""
 
     in_command: bool = True
-    """Whether the command in config.json repeats it."""
+    """Whether the command in config.json repeats the option."""
 
 
 def option(default: Any = dataclasses.MISSING, **words: Any) -> Any:  # noqa: ANN401 - a dataclass field
@@ -75,36 +75,36 @@ class Declared:
     field: str
     option: Option
     kind: Callable[[str], Any]
-    """Text -> value, as argparse calls it."""
+    """The conversion of text to a value, as argparse calls it."""
 
     default: Any
-    """The field's; MISSING or None where it has none."""
+    """The field's default; MISSING or None if it has none."""
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """The option's name on the command line."""
         return self.option.flag or "--" + self.field.replace("_", "-")
 
     @property
     def name(self) -> str:
-        """Its name among the parsed arguments."""
+        """The option's name among the parsed arguments."""
         return self.flag.removeprefix("--").replace("-", "_")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The names that it takes; empty where it takes any value."""
+        """The names that the option takes; empty if it takes any value."""
         return tuple(self.option.choices()) if self.option.choices else ()
 
     @property
     def help(self) -> str:
-        """Names to choose from, what it does, and the default in brackets."""
+        """The names to choose from, what the option does, and the default in brackets."""
         names = self.option.names() if self.option.names else " | ".join(self.choices)
         what = ": ".join(part for part in (names, self.option.help) if part)
         return f"{what} [{self.shown_default}]" if self.shown_default else what
 
     @property
     def shown_default(self) -> str | None:
-        """What happens without it, in words."""
+        """What happens without the option, in words."""
         if self.option.without is not None:
             return self.option.without
         if self.option.metavar is None or self.default in (None, dataclasses.MISSING):
@@ -112,7 +112,7 @@ class Declared:
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     def words(self, value: object) -> list[str]:
-        """The words of a command that ask for this value; none for what is not set."""
+        """The words of a command that ask for this value; none if the value is not set."""
         if value is None or value is False:
             return []
         return [self.flag] if value is True else [self.flag, str(value)]
@@ -140,7 +140,7 @@ def _plain(hint: Any) -> type:  # noqa: ANN401 - any annotation
 
 
 def exactly(number: float) -> str:
-    """All digits of a number: fewer would ask for other settings.
+    """A number with all its digits; fewer would ask for other settings.
 
     >>> exactly(8.0), exactly(0.1 + 0.2)
     ('8', '0.30000000000000004')
@@ -151,7 +151,7 @@ def exactly(number: float) -> str:
 def duration(text: str, flag: str = "--time-budget") -> float:
     """Seconds in `90s`, `30m`, `1.5h`, `2d` or a plain number of seconds.
 
-    Raises InvalidInput for any other text, for nothing and for more than LONGEST_S.
+    Raises InvalidInput for any other text, for zero or less, and for more than LONGEST_S.
 
     >>> duration("30m")
     1800.0
@@ -181,13 +181,13 @@ def _cell(text: str) -> str:
 
 
 BEGIN, END = "<!-- options: written by `make options` -->", "<!-- end of options -->"
-"""What stands before and behind the table of options in a document."""
+"""The marks before and after the table of options in a document."""
 
 
 def in_document(text: str, options: Sequence[Declared]) -> str:
-    """A document with its table of options written anew. Raises ValueError where it has none."""
+    """A document with its table of options written anew. Raises ValueError without its marks."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"there is no place for a table of options: {BEGIN} ... {END}")
+        raise ValueError(f"the document lacks the marks of a table of options: {BEGIN} ... {END}")
     return f"{before}{BEGIN}\n\n{table(options)}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""One run from top to bottom: data, cluster, dense model, search, confirmation, winner, report."""
+"""A whole run in order: data, cluster, dense model, search, confirmation, winner and report."""
 
 import dataclasses
 import logging
@@ -49,7 +49,7 @@ log = logging.getLogger("search")
 
 
 def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int:
-    """One run from its settings to its report; raises InvalidInput before anything is written."""
+    """Run from settings to report. Raises InvalidInput before anything is written."""
     say = _speaker(options)
     stored = folder.read_config() if options.resume else None
     if stored is not None:
@@ -101,7 +101,9 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
                 say=say,
             )
             status = _stages(context)
-            context.recorder(mirrored=True).on_experiment_end([])  # a mirror that is back only now
+            context.recorder(mirrored=True).on_experiment_end(
+                []
+            )  # for a mirror that has only now returned
             return status
 
 
@@ -113,7 +115,7 @@ def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
 
 
 def _tell_beforehand(context: Context) -> None:
-    """What a reader of the figures must know of the data, the network and the attacks."""
+    """Say what a reader of the figures must know about the data, the network and the attacks."""
     for note in context.inputs.notes:
         context.say(note)
     network = context.inputs.network
@@ -132,7 +134,7 @@ def _tell_beforehand(context: Context) -> None:
 
 
 def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:
-    """The data; None where a dry run has none to look at, and plans without."""
+    """The data; None when a dry run has no data to look at and plans without them."""
     try:
         return load_inputs(config, options)
     except DataAbsent as error:
@@ -159,7 +161,7 @@ def _require_same_data(
         )
     if "image_hashes" not in stored:
         say(
-            "This run is of an older version, which did not write down what its images were: only "
+            "This run is from an older version, which did not record what its images were: only "
             "that they are split alike could be checked"
         )
     elif stored["image_hashes"] != found["image_hashes"]:
@@ -218,7 +220,7 @@ def _stages(context: Context) -> int:
 
 
 def _chance(inputs: Inputs) -> float:
-    """Test accuracy of always guessing the commonest class: a winner has to be better than that."""
+    """The test accuracy of always guessing the commonest class, which a winner has to exceed."""
     counts = np.bincount(inputs.images.labels[inputs.split.test])
     return float(counts.max() / counts.sum())
 
@@ -230,9 +232,9 @@ def _export_and_audit(
     best: pd.Series,
     results: dict[str, tune.Result],
 ) -> None:
-    """The winner's folder; its card again after an audit, which may find more than it says.
+    """Write the winner's folder, and its card again after an audit, which may find more leakage.
 
-    The weights are never without a card, and a resumed run writes both again.
+    The weights never lack a card, and a resumed run writes both again.
     """
     folder = context.folder
     chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
@@ -242,12 +244,12 @@ def _export_and_audit(
 
 
 def _to_confirm(context: Context) -> list[Candidate]:
-    """The feasible candidates, the best first; without one a single round of the nearest."""
+    """The feasible candidates, best first; if there are none, a single round of the nearest."""
     rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
     candidates = best_candidates(rows, goal)
     tried = [row["state"] for row in rows if row["kind"] in SEARCH_KINDS]
     if candidates or 2 * tried.count(FAILED) > len(tried):
-        return candidates  # where most trials failed, the nearest of the rest say nothing
+        return candidates  # when most trials failed, the nearest of the rest say nothing
     nearest = nearest_candidates(rows, goal)[: context.config.confirm_top]
     if nearest:
         context.say(
@@ -263,7 +265,7 @@ def _winner(folder: RunFolder) -> pd.Series | None:
 
 
 def _nothing_feasible(context: Context, what: str) -> int:
-    """Say why there is no winner: most trials failed, which is a fault, or missed a bound."""
+    """Say why no candidate won: most trials failed, which is a fault, or missed a bound."""
     found = load_run(context.folder.path)
     report = write_report(context.folder.path)
     broken = failures.deciding(found.trials, has_winner=False)
@@ -282,7 +284,7 @@ def _nothing_feasible(context: Context, what: str) -> int:
 
 
 def _bounds(found: RunRecord) -> list[str]:
-    """Sentences on the bounds, and on the trials that failed; advice only where bounds decided."""
+    """Sentences on the bounds and the failed trials, with advice only if the bounds decided."""
     failed = failures.of(search_trials(found.trials))
     confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
     words = [one.sentence() for one in (failed, confirm) if one.failed]
@@ -308,7 +310,7 @@ def _speaker(options: Options) -> Callable[[str], None]:
 
 
 def _recorded(options: Options) -> dict[str, object]:
-    """Options for config.json; the password in a storage's URL stays out."""
+    """The options for config.json, without the password in a storage's URL."""
     values = dataclasses.asdict(options)
     if options.study_storage is not None:
         values["study_storage"] = redacted(options.study_storage)
@@ -320,7 +322,7 @@ def _recorded(options: Options) -> dict[str, object]:
 
 
 def _as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
-    """A resumed run reads its plugin and, unless told otherwise, its data where it did."""
+    """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
     data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
     if isinstance(plugin, str):
         options = dataclasses.replace(options, plugin=Path(plugin))
@@ -329,7 +331,7 @@ def _as_before(options: Options, before: dict[str, object], say: Callable[[str],
     if options.study_storage is None and isinstance(storage, str):
         if "***" in storage:
             say(
-                f"The mirror {storage} stays as it is: its password was not written down, so give "
+                f"The mirror {storage} stays as it is: its password was not recorded, so give "
                 "--study-storage again to go on with it"
             )
         else:

@@ -1,4 +1,4 @@
-"""What a run would do and cost, before it does anything: `--dry-run`."""
+"""The plan that `--dry-run` prints: what a run would do and cost, before it does anything."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
 
 CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
-"""Useful floating-point operations per second of one core and of one data-centre GPU, assumed.
+"""The assumed useful floating-point operations per second of a core and of a data-centre GPU.
 
-Order of magnitude only: small networks are bound by launches, large ones by memory.
+They are orders of magnitude only: launches limit small networks, and memory limits large ones.
 """
 
 
@@ -45,7 +45,7 @@ def search_trials(config: SearchConfig) -> int:
 
 
 def passes_of_candidate(config: SearchConfig, pruner: str) -> float:
-    """Training passes over the members that make one candidate, at its numbers' defaults."""
+    """The training passes over the members for one candidate with its numbers at the defaults."""
     numbers = {name: parameter.default for name, parameter in config.parameters.items()}
     defense, recipe = DEFENSES[config.defense], config.training.epochs
     epochs = PRUNERS[pruner](_trial(config)).epochs if defense.prunes else recipe
@@ -68,7 +68,7 @@ def _trial(config: SearchConfig) -> TrialConfig:
 
 
 def passes(config: SearchConfig) -> float:
-    """Training passes over the members of all models of the run."""
+    """The training passes over the members for all models of the run."""
     counts, each = trainings(config), config.references + config.confirm_seeds
     own = passes_of_candidate(config, config.pruner)
     made = sum(counts[stage] for stage in ("search", "references", "confirm", "audit"))
@@ -82,7 +82,7 @@ def passes(config: SearchConfig) -> float:
 
 
 def floating_point_operations(config: SearchConfig, members: int) -> float:
-    """Operations of all trainings of the run; stopped trials would make it less."""
+    """The operations of all trainings of the run; stopped trials would make them fewer."""
     spec = DATASETS[config.dataset]
     model = build_model(
         config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
@@ -92,7 +92,7 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
 
 
 def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:
-    """The plan in words; without inputs, from what is published about the data set."""
+    """The plan in words; without inputs it uses what is published about the data set."""
     counts = trainings(config)
     sizes = _published_sizes(config) if inputs is None else inputs.sizes
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
@@ -135,7 +135,7 @@ def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resourc
 
 
 def _published_sizes(config: SearchConfig) -> dict[str, int] | None:
-    """Images in each part, to within one a class; None where the data set's size is unknown."""
+    """Images in each part, to within one per class; None if the data set's size is unknown."""
     spec = DATASETS[config.dataset]
     if spec.published is None:
         return None
@@ -143,10 +143,10 @@ def _published_sizes(config: SearchConfig) -> dict[str, int] | None:
 
 
 def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | None) -> list[str]:
-    """What the data are, or would be."""
+    """The lines on what the data are or would be."""
     parts = "" if sizes is None else ", ".join(f"{size} {part}" for part, size in sizes.items())
     if inputs is not None:
-        repeated = inputs.duplicates.in_words(config.duplicates)  # has a row of its own
+        repeated = inputs.duplicates.in_words(config.duplicates)  # it has its own row
         return [
             f"Data       {config.dataset}: {parts}",
             *_classes(config, inputs),
@@ -163,7 +163,7 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
 
 
 def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
-    """Images per class, in all and in each part: the fewest, the median, the most."""
+    """The lines on images per class, overall and in each part: fewest, median and most."""
     spec, images = DATASETS[config.dataset], inputs.images
     present, counts = np.unique(images.labels, return_counts=True)
     fewest = int(present[counts.argmin()])

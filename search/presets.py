@@ -1,4 +1,4 @@
-"""Whole recipes, one function per data set and network; models and data sets hold no defaults."""
+"""Complete recipes, one function per data set; models and data sets hold no defaults."""
 
 import dataclasses
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def cifar10(model: str) -> SearchConfig:
 
 
 def imagenet(model: str) -> SearchConfig:
-    """ImageNet from published weights: fine-tuning budgets, and few trials, for each is dear."""
+    """ImageNet from published weights, with fine-tuning budgets and few, expensive trials."""
     return SearchConfig(
         dataset="imagenet",
         model=model,
@@ -139,11 +139,11 @@ _RECIPES: dict[str, Callable[[str], SearchConfig]] = {
 RECIPES: dict[str, Callable[[str], SearchConfig]] = {
     name: make for name, make in _RECIPES.items() if name in DATASETS
 }
-"""Data set -> recipe for any of its networks."""
+"""Each data set and the recipe for any of its networks."""
 
 
 def own(dataset: str, model: str) -> SearchConfig:
-    """A data set that a user registered: its recipe, or mnist5k's, which suits a small one."""
+    """The recipe of a data set that a user registered; by default mnist5k's, for small data."""
     config, spec = mnist5k(model), DATASETS[dataset]
     return dataclasses.replace(
         config,
@@ -155,7 +155,7 @@ def own(dataset: str, model: str) -> SearchConfig:
 
 
 def recipe(dataset: str, model: str) -> SearchConfig:
-    """The full-budget recipe of `dataset` with `model`."""
+    """The full-budget recipe for `dataset` with `model`."""
     if dataset in DATASETS.keys() - _RECIPES.keys():
         return own(dataset, model)
     if dataset not in RECIPES:
@@ -164,10 +164,11 @@ def recipe(dataset: str, model: str) -> SearchConfig:
 
 
 SMOKE_SUFFIX = "-smoke"
+"""The ending of a paper preset that makes it a quick run without meaningful figures."""
 
 
 def paper_presets() -> dict[str, str]:
-    """Preset -> DATASET-MODEL of each row of the paper that can be run here, and its smoke twin."""
+    """Preset -> DATASET-MODEL, for each row of the paper that runs here and for its smoke twin."""
     names = {
         f"paper-table{table}-{row}": row
         for table, rows in TASKS.items()
@@ -178,7 +179,7 @@ def paper_presets() -> dict[str, str]:
 
 
 def paper_presets_in_words() -> str:
-    """All of them in short: the rows of each table."""
+    """All paper presets in short form: the rows of each table."""
     available = paper_presets()
     tables = [
         f"{table}: " + ", ".join(row for row in rows if f"paper-table{table}-{row}" in available)
@@ -200,9 +201,9 @@ def _can_run(dataset: str, model: str) -> bool:
 
 
 def paper(name: str, defense: str) -> SearchConfig:
-    """The settings of one row of the paper under one of its systems; `name` is of paper_presets.
+    """The settings for a row of the paper under one of its systems; `name` is in paper_presets.
 
-    The bounds are the paper's own: what it removed (Table 4) and what accuracy it paid.
+    The bounds are the paper's own: the compression in Table 4 and the accuracy that it paid.
     """
     row = paper_presets()[name]
     config = dataclasses.replace(
@@ -214,7 +215,7 @@ def paper(name: str, defense: str) -> SearchConfig:
 
 
 def smoke(config: SearchConfig) -> SearchConfig:
-    """The same path in a minute: every phase runs, no figure means anything."""
+    """The same path in a minute: every phase runs, but no figure means anything."""
     return dataclasses.replace(
         config,
         trials=4,

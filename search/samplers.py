@@ -1,4 +1,4 @@
-"""How candidates are suggested: sampler's name -> Optuna sampler."""
+"""The Optuna samplers that suggest candidates, by name."""
 
 import warnings
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from search.space import Params, Space
 
 
 def _startup(n_trials: int) -> int:
-    """Optuna's ten random trials, fewer in a short search: eight trials would all be random."""
+    """Optuna's ten random trials, or fewer in a short search, which would else be all random."""
     return max(1, min(10, n_trials // 4))
 
 
@@ -41,9 +41,9 @@ def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001
 
 
 def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
-    """At least four generations, so that a short search is not all first generation.
+    """Run at least four generations, so that a short search is not all first generation.
 
-    Blended, not swapped, parents: swapped ones often give a vector that was measured already.
+    Parents are blended, not swapped: swapping often gives a vector that was already measured.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # of the crossover, at construction
@@ -61,10 +61,10 @@ def _grid(seed: int, space: Space, n_trials: int) -> BaseSampler:
 
 
 class AnchoredNSGAII(NSGAIISampler):
-    """NSGA-II whose first generation holds the anchors too; Optuna's ignores enqueued trials."""
+    """NSGA-II with the anchors in its first generation; Optuna's own ignores enqueued trials."""
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Every trial belongs to a generation from its start."""
+        """Put every trial into a generation from its start."""
         super().before_trial(study, trial)
         self.get_trial_generation(study, trial)
 
@@ -73,9 +73,10 @@ class GridSampler(BaseSampler):
     """Algorithm 1's loop over the same range: a log-spaced full factorial, in random order.
 
     Each dimension gets the smallest number of levels whose full factorial has n_trials points. In
-    order, a part of a full factorial would only ever vary the last layers: a straw man. Optuna's
-    own grid sampler builds every point at once (2 ** 53 for ResNet-50), stops a study that is not
-    being optimised, and repeats what was adopted after a restore; so this one.
+    order, part of a full factorial would vary only the last layers, which makes it a straw man.
+    This class exists because Optuna's own grid sampler builds every point at once (2 ** 53 for
+    ResNet-50), stops a study that is not being optimised, and repeats adopted trials after a
+    restore.
     """
 
     def __init__(self, seed: int, space: Space, n_trials: int) -> None:
@@ -98,7 +99,7 @@ class GridSampler(BaseSampler):
         study: optuna.Study,
         trial: FrozenTrial,
     ) -> dict[str, BaseDistribution]:
-        """The whole space, always."""
+        """The whole space in every case."""
         return self._space.distributions()
 
     def sample_relative(
@@ -107,7 +108,7 @@ class GridSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """The first point of the order that was not tried; from the start when all were."""
+        """The first point in order that was not tried; if all were, the order starts again."""
         names = self._space.distributions().keys()
         tried = {
             self._space.candidate(other.params)
@@ -124,7 +125,7 @@ class GridSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> float:
-        """Never needed: the relative space is the whole space."""
+        """Raise, since the relative space is the whole space and Optuna never needs this."""
         raise NotImplementedError(f"{param_name} is not in the space of this grid")
 
 
@@ -153,4 +154,4 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "qmc": _qmc,
     "nsga2": _nsga2,
 }
-"""Name -> factory(seed, space, n_trials)."""
+"""Each sampler's name and its factory, called as factory(seed, space, n_trials)."""

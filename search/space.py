@@ -1,8 +1,8 @@
-"""What the search chooses: Optuna parameters <-> candidates, {n_i} and a defence's own numbers.
+"""What the search chooses: candidates, {n_i} with a defence's own numbers, as Optuna parameters.
 
 Notation: w_i = weights of layer i, n_i = non-zero weights it may keep, keep ratio = n_i / w_i. A
 `keep/...` parameter is the ratio that a group of layers shares, log-uniform in [minimum_keep, 1];
-the others are the defence's, by name.
+all other parameters are the defence's, under their own names.
 """
 
 import dataclasses
@@ -20,10 +20,13 @@ Counts = tuple[int, ...]
 Params = dict[str, float]
 
 KINDS = ("layer", "cluster", "global")
+"""The kinds of space: a keep ratio per layer, per group of layers, or for all layers."""
+
 MOST_LAYERS_ALONE = 8
-"""Up to this many layers have a parameter each; beyond, few numbers beat many at our budgets."""
+"""The most layers that get a parameter each; with more, few numbers beat many at our budgets."""
 
 MOST_CLUSTERS = 6
+"""The most groups of layers in a space of kind `cluster`."""
 
 
 def default_kind(n_layers: int) -> str:
@@ -64,15 +67,15 @@ def clusters(layer_weights: Counts) -> tuple[tuple[int, ...], ...]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate:
-    """What one trial tries: the same for equal {n_i} and equal numbers of the defence."""
+    """What one trial tries; equal {n_i} and equal numbers of the defence make equal candidates."""
 
     n: Counts
     parameters: tuple[tuple[str, float], ...] = ()
-    """(name, value) of each number of the defence, by name."""
+    """The (name, value) pairs of the defence's numbers, sorted by name."""
 
     @classmethod
     def of(cls, n: Sequence[int], parameters: Mapping[str, float] | None) -> "Candidate":
-        """From the columns of a row, or what is suggested to a trial."""
+        """The candidate in the columns of a row or in the suggestion for a trial."""
         return cls(
             n=tuple(int(count) for count in n),
             parameters=tuple(sorted((parameters or {}).items())),
@@ -84,13 +87,13 @@ class Space:
     """The candidates that a run can try, and the parameters that a sampler sees."""
 
     kind: str
-    """layer: a keep ratio per layer; cluster: per group of layers; global: one for all."""
+    """One of KINDS."""
 
     layer_names: tuple[str, ...]
     layer_weights: Counts
 
     minimum_keep: float = 0.02
-    """Least keep ratio of a group, in (0, 1); a layer keeps at least one weight in any case."""
+    """The least keep ratio of a group, in (0, 1); a layer always keeps at least one weight."""
 
     prunes: bool = True
     """Whether {n_i} is searched; if not, every layer keeps its weights."""
@@ -118,7 +121,7 @@ class Space:
 
     @property
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """Parameter name -> the layers that share its keep ratio, in layer order."""
+        """Each parameter name and the layers that share its keep ratio, in order."""
         if not self.prunes:
             return {}
         if self.kind == "layer":
@@ -128,7 +131,7 @@ class Space:
         return {f"keep/cluster{i}": group for i, group in enumerate(clusters(self.layer_weights))}
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Each keep ratio log-uniform in [minimum_keep, 1]; the defence's searched numbers."""
+        """The keep ratios, log-uniform in [minimum_keep, 1], and the defence's searched numbers."""
         keep: dict[str, BaseDistribution] = {
             name: FloatDistribution(self.minimum_keep, 1.0, log=True) for name in self.groups
         }
@@ -144,7 +147,7 @@ class Space:
         return not self.distributions()
 
     def candidate(self, params: Mapping[str, float]) -> Candidate:
-        """The candidate at a point of the space; numbers that are not searched at their default."""
+        """The candidate at a point of the space; numbers not searched keep their defaults."""
         return Candidate.of(
             self.counts(params),
             {
@@ -154,7 +157,7 @@ class Space:
         )
 
     def point(self, candidate: Candidate) -> Params:
-        """The point nearest to a candidate, for `candidate` to come back from."""
+        """The point nearest to a candidate, from which `candidate` makes it again."""
         values = dict(candidate.parameters)
         own = {
             name: int(values[name]) if parameter.integer else values[name]
@@ -164,7 +167,7 @@ class Space:
         return self.params(candidate.n) | own
 
     def counts(self, params: Mapping[str, float]) -> Counts:
-        """{n_i} = round(keep * w_i), with 1 <= n_i <= w_i; never falls as a keep ratio grows."""
+        """{n_i} = round(keep * w_i) with 1 <= n_i <= w_i, which never falls as a ratio grows."""
         if not self.prunes:
             return self.layer_weights
         chosen = [0] * len(self.layer_weights)
@@ -177,8 +180,8 @@ class Space:
     def params(self, counts: Sequence[int]) -> Params:
         """The point nearest to {n_i}: each group keeps the fraction that its layers keep together.
 
-        For the layer kind `counts` undoes it exactly wherever n_i / w_i >= minimum_keep.
-        Raises InvalidInput when the counts are not of this network.
+        For the layer kind, `counts` inverts it exactly wherever n_i / w_i >= minimum_keep.
+        Raises InvalidInput when the counts do not fit this network.
         """
         if len(counts) != len(self.layer_weights) or not all(
             1 <= n <= weights for n, weights in zip(counts, self.layer_weights, strict=True)
@@ -194,9 +197,10 @@ class Space:
         return {name: float(max(ratio, self.minimum_keep)) for name, ratio in keep.items()}
 
     def anchors(self, vectors: Iterable[Sequence[int]]) -> list[Params]:
-        """Points to try first: vectors made elsewhere, with the defence's numbers at their default.
+        """The points to try first: given vectors, with the defence's numbers at their defaults.
 
-        In the order given; a point that leads to the same candidate as an earlier one is left out.
+        They keep their order; a point that leads to the same candidate as an earlier one is left
+        out.
         """
         defaults = {name: parameter.default for name, parameter in self.parameters.items()}
         points: dict[Candidate, Params] = {}
