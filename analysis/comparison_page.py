@@ -48,7 +48,7 @@ def _load(paths: Sequence[Place | str]) -> list[RunRecord]:
 
 
 def _caveats(runs: Sequence[RunRecord]) -> list[str]:
-    """What makes these runs less than comparable, said aloud."""
+    """What keeps these runs from being fully comparable, one sentence each."""
     settings = {
         "the network": [run.config["search"].get("model") for run in runs],
         "the number of trials": [run.config["search"].get("trials") for run in runs],
@@ -68,7 +68,7 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def comparison(runs: Sequence[RunRecord]) -> tables.Table:
-    """One line per run; confirmed figures only."""
+    """One line per run, with confirmed figures only."""
     return tables.Table(
         caption="Means over fresh seeds; 95% intervals in the second line",
         headers=[

@@ -1,4 +1,4 @@
-"""Defences at matched test accuracy: the least leak that each reaches when it may cost so much."""
+"""Defences at matched test accuracy: the least leak that each reaches at a given cost."""
 
 import dataclasses
 import math
@@ -45,7 +45,7 @@ class Least:
     a tighter bound count too, here and above, so that more allowance never looks worse."""
 
     by_the_way: Measured | None = None
-    """Where no run was allowed the level: what those with a tighter bound confirmed within it."""
+    """What runs with a tighter bound confirmed within the level, where no run was allowed it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,12 +58,12 @@ class Task:
 
     @property
     def title(self) -> str:
-        """For headings."""
+        """The task in words, for headings."""
         return f"{self.model} on {self.dataset}"
 
     @property
     def defenses(self) -> list[str]:
-        """In the order in which their runs were given; ADMM's apart from other pruners'."""
+        """The defences in the order of their runs; each pruner other than ADMM counts as one."""
         return list(dict.fromkeys(system_of(run) for run in self.runs))
 
     def of(self, defense: str) -> list[RunRecord]:
@@ -80,7 +80,10 @@ def tasks(runs: Sequence[RunRecord]) -> list[Task]:
 
 
 def candidates(run: RunRecord, runs: Sequence[RunRecord]) -> list[Measured]:
-    """Every confirmed candidate without a failed seed, feasible or not; `runs` are on the page."""
+    """Every confirmed candidate without a failed seed, feasible or not.
+
+    runs: those on the page, among which their names are unique.
+    """
     rows = statistics.confirmed(run.trials, run.config)
     return [
         Measured(
@@ -105,7 +108,7 @@ def complete_trials(run: RunRecord) -> pd.DataFrame:
 
 
 def allowed_drop(run: RunRecord) -> float:
-    """How much accuracy the run might lose; without end where it had nothing to choose."""
+    """How much accuracy the run was allowed to lose; infinite where it had nothing to choose."""
     search = run.config["search"]
     numbers = search.get("parameters")
     chosen = [
@@ -196,7 +199,7 @@ def table(task: Task, found: Mapping[str, Sequence[Least]]) -> Table:
 
 
 def _cell(found: Least) -> str:
-    """Confirmed value first, which the page sets in bold; then its interval, price and source."""
+    """The confirmed value, which the page sets in bold; then its interval, price and source."""
     if not found.was_searched:
         one = found.by_the_way
         aside = [] if one is None else [f"yet {tables.nats(one.excess().estimate)}", *_price(one)]
@@ -215,7 +218,7 @@ def _cell(found: Least) -> str:
 
 
 def _price(one: Measured) -> list[str]:
-    """Test accuracy, what that is below the dense network's with its interval, and the run."""
+    """Test accuracy, its drop from the dense network's with an interval, and the run."""
     lost = one.drop()
     lines = [f"test {tables.percent(one.mean('test_accuracy'))}"]
     if lost is not None:
@@ -229,7 +232,7 @@ def _points(change: float) -> str:
 
 
 def in_words(found: Mapping[str, Sequence[Least]]) -> list[str]:
-    """Who is best at each level, and where DP-SGD or Min-Max is better than pruning."""
+    """Which defence is best at each level, and where DP-SGD or Min-Max is better than pruning."""
     return [_sentence(index, found) for index in range(len(LEVELS))]
 
 
@@ -261,10 +264,10 @@ def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
 
 
 def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
-    """Who takes part at one level: what was searched, and of the rest one that leaks even less.
+    """The defences compared at one level: those searched, and of the rest one that leaks even less.
 
-    A candidate of a tighter search can only be improved on, so it may win and must not lose. Where
-    no defence was searched at all nobody wins.
+    A wider search can only improve on the candidate of a tighter one, which therefore may win but
+    must not lose. Where no defence was searched at all, none wins.
     """
     if not any(one.was_searched for name, one in at.items() if not named(name).is_bare):
         return {}
@@ -275,7 +278,7 @@ def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
 
 
 def _left_out(silent: Mapping[str, Least]) -> list[str]:
-    """Defences that do not take part at a level, and why; no defence stands for itself."""
+    """The defences that are not compared at a level, and why; "none" is listed like any other."""
     groups = {
         NOT_SEARCHED: [name for name, one in silent.items() if not one.was_searched],
         "nothing confirmed within it": [
@@ -311,7 +314,10 @@ OVERVIEW = (
 
 
 def overview(runs: Sequence[RunRecord], measured: Sequence[Measured | None]) -> Table:
-    """Every run's headline figures; `measured` are their winners, in the same order."""
+    """Every run's headline figures.
+
+    measured: the runs' winners, in the same order.
+    """
     return Table(
         caption="All defences; 95% intervals in the second line",
         headers=OVERVIEW,
@@ -346,9 +352,9 @@ SPENT = {"epsilon": "epsilon", "distortion": "distortion"}
 
 
 def spent(one: Measured) -> list[str]:
-    """The price of a defence in its own unit, in lines; what was only asked for says so.
+    """The price of a defence in its own unit, in lines; a price that was only asked for says so.
 
-    Early stopping and the like have none.
+    Early stopping and similar defences have none.
     """
     for number, name in SPENT.items():
         value = one.number(number)
@@ -359,9 +365,9 @@ def spent(one: Measured) -> list[str]:
 
 
 def pruners(runs: Sequence[RunRecord], measured: Sequence[Measured | None]) -> Table | None:
-    """Other ways to prune beside ADMM; None where there is none.
+    """Other ways to prune beside ADMM; None where no run has one.
 
-    Either a search of their own, or the counts of an ADMM run's winner (`--comparators`).
+    Each has a search of its own, or takes the counts of a run's winner (`--comparators`).
     measured: the runs' winners, in the same order.
     """
     pairs = [
@@ -402,7 +408,10 @@ def pruners(runs: Sequence[RunRecord], measured: Sequence[Measured | None]) -> T
 
 
 def _same_counts(run: RunRecord, winner: Measured) -> list[tuple[str, Measured]]:
-    """(how, measured) of what the run made by other pruners out of its winner's counts."""
+    """(how, measured) for each network that the run made by another pruner at its winner's counts.
+
+    A network with nothing removed is among them.
+    """
     rows = statistics.by_other_pruners(run.trials, run.config)
     return [
         (
@@ -417,7 +426,7 @@ def _same_counts(run: RunRecord, winner: Measured) -> list[tuple[str, Measured]]
 
 
 def _pruner_line(way: str, one: Measured, beside: Measured | None) -> list[str]:
-    """beside: what the gain is compared with."""
+    """One line of `pruners`; its gain is compared with that of `beside`."""
     dataset, model = task_of(one.run)
     less = tables.UNKNOWN
     if beside is not None and beside is not one:

@@ -1,6 +1,6 @@
-"""Trials that failed, apart from those that missed a bound: how many, of what, and what that means.
+"""Trials that failed, as opposed to those that missed a bound: how many, why and what it means.
 
-A failed trial says nothing of the bounds, so wider bounds do not help.
+A failed trial says nothing about the bounds, so wider bounds do not help.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from trainables.records import FAILED
 UNKNOWN_CAUSE = "no reason was recorded"
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
-"""Addresses, sizes, process ids: the same failure has others in every trial."""
+"""Addresses, sizes and process ids, which differ between trials that failed alike."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Failures:
     """What the rows are, in the plural."""
 
     reason: str
-    """The commonest, in the words of its first trial; "" where none failed."""
+    """The commonest reason, in the words of its first trial; "" where none failed."""
 
     alike: int
     """Failed trials with this reason; numbers and addresses in it may differ."""
@@ -56,13 +56,13 @@ class Failures:
         return f"{self.title()}, {self.because()}" if self.failed else ""
 
     def because(self) -> str:
-        """The commonest reason, and how many failed of it."""
+        """The commonest reason, and how many failed for it."""
         alike = "all" if self.alike == self.failed else str(self.alike)
         which = "with" if self.failed == 1 else f"{alike} of them with"
         return f"{which}: {_ended(self.reason)}"
 
     def others(self) -> str:
-        """What became of the rest, where bounds decided that; else ""."""
+        """How many of the others missed a bound; "" where none did."""
         return f" Of the others {self.missed} missed a bound." if self.missed else ""
 
 
@@ -88,10 +88,10 @@ def of(rows: pd.DataFrame, what: str = "trials") -> Failures:
 
 
 def deciding(trials: pd.DataFrame, *, has_winner: bool) -> Failures | None:
-    """The failures that a run ended with; None where it was its bounds, or the luck of its seeds.
+    """The failures that decided a run; None where its bounds, or the luck of its seeds, decided it.
 
-    Those of the search where most of its trials failed: whoever won then won by default. Else,
-    without a winner, those of the confirmation where most of that failed.
+    These are the search's where most of its trials failed: a winner then won by default. Otherwise,
+    without a winner, they are the confirmation's where most of its trials failed.
     """
     search = of(statistics.search_trials(trials))
     if search.most:

@@ -1,7 +1,8 @@
 """Every picture of the reports, as inline SVG: tables in, markup out.
 
-Colours are Okabe and Ito's, which people with any common colour blindness distinguish; kinds
-of points differ in shape too. Text stays text, so that it can be read aloud, searched and copied.
+Colours are Okabe and Ito's, which people with any common colour blindness can distinguish;
+kinds of points also differ in shape. Text stays text, so that it can be read aloud, searched and
+copied.
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ MARKERS = ("o", "s", "^", "v", "P", "X", "D", "<", ">")
 _STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
     "svg.fonttype": "none",
     "svg.hashsalt": "analysis",
-    "text.parse_math": False,  # names come from outside; a "$" in one is no formula
+    "text.parse_math": False,  # names come from outside; a "$" in one is not a formula
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: measures the same everywhere
     "font.size": 11,
@@ -65,7 +66,7 @@ def _canvas(height: float, *, width: float = 8.0) -> tuple[Figure, Axes]:
 
 
 def _logarithmic(axes: Axes, which: str, *, percent: bool = False) -> None:
-    """A logarithmic axis with plain numbers: powers of ten would be set as formulas."""
+    """Make an axis logarithmic, with plain numbers: powers of ten would be set as formulas."""
     axes.set(**{f"{which}scale": "log"})
     axis: Axis = getattr(axes, f"{which}axis")
     plain = FuncFormatter(lambda value, _: f"{100 * value:g}%" if percent else f"{value:g}")
@@ -79,7 +80,7 @@ def _logarithmic(axes: Axes, which: str, *, percent: bool = False) -> None:
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
-    """One self-contained <svg>: no address of anything outside, ids that are unique in the page."""
+    """One self-contained <svg> that refers to nothing outside; its ids are unique in the page."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with warnings.catch_warnings():
@@ -216,7 +217,7 @@ def _front(axes: Axes, feasible: pd.DataFrame) -> None:
 
 
 def _stopped_and_failed(axes: Axes, rows: pd.DataFrame) -> None:
-    """Stopped trials have an accuracy only: ticks on the axis. Failed have none: counted."""
+    """Draw stopped trials, which only have an accuracy, as ticks on the axis; count failed ones."""
     stopped = rows[rows["state"] == "PRUNED"]
     floor = axes.get_xaxis_transform()
     accuracy = stopped["val_accuracy"].astype(float).dropna()
@@ -406,7 +407,7 @@ _KINDS = (
 def theory(rows: pd.DataFrame) -> str:
     """JS divergence against half the excess gain, with the line on which eq. 10 puts them.
 
-    rows: of `statistics.theory`.
+    rows: those of `statistics.theory`.
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(4.6)
@@ -441,7 +442,7 @@ def theory(rows: pd.DataFrame) -> str:
 def accuracy_gap(rows: pd.DataFrame) -> str:
     """Training minus validation accuracy against the excess gain (section 5.5 of the paper).
 
-    rows: of `statistics.theory`.
+    rows: those of `statistics.theory`.
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(4.2)
@@ -474,7 +475,7 @@ def _points_by_kind(axes: Axes, rows: pd.DataFrame, x: str, y: str) -> None:
 
 
 def residuals(epochs: pd.DataFrame) -> str | None:
-    """Primal and dual ADMM residuals by epoch, mean over the trials given; None without any."""
+    """Primal and dual ADMM residuals by epoch, averaged over trials; None where there are none."""
     rows = epochs[epochs["phase"] == "admm"].dropna(subset=["primal_residual"])
     if rows.empty:
         return None
@@ -509,13 +510,13 @@ class Front:
 
 
 FARTHEST = 0.15
-"""How far below the dense network's validation accuracy `fronts` reaches at least."""
+"""`fronts` reaches at least this far below the dense network's validation accuracy."""
 
 
 def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) -> str:
     """Accuracy against excess gain of several defences: trials, best trade-offs, confirmed values.
 
-    name: of the picture, unique in its page. dense: the row of a dense network.
+    name: the picture's, unique in its page. dense: the row of a dense network.
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _canvas(5.2)
@@ -542,9 +543,9 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
 
 
 def _least_shown(fronts: Collection[Front], dense: pd.Series | None) -> float:
-    """Validation accuracy at which the picture begins; lower for a confirmed candidate.
+    """The validation accuracy at which the picture begins, low enough for confirmed candidates.
 
-    A few networks that learned nothing would squeeze all others into a corner.
+    Otherwise a few networks that learned nothing would squeeze all others into a corner.
     """
     if dense is None:
         return 0.0
@@ -650,7 +651,7 @@ def _epochs(axes: Axes, curve: pd.DataFrame | None, quantity: str) -> None:
         return
     colour = BLUE if quantity == "loss" else VERMILLION
     known = curve.dropna(subset=[quantity])
-    sparse = len(known) < len(curve)  # recorded at the ends of stages only
+    sparse = len(known) < len(curve)  # recorded only at the ends of stages
     marker = "o" if sparse else ""
     axes.plot(known["epoch"], known[quantity], color=colour, linewidth=1.8, marker=marker)
     if quantity == "attack_accuracy":

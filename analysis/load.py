@@ -27,7 +27,7 @@ from trainables.records import (
 )
 
 CONFIG_VERSION = 1
-"""Newest version of config.json that is understood."""
+"""The newest version of config.json that this program reads."""
 
 _NEEDED = ("run_id", "search", "split_sizes")
 

@@ -25,7 +25,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def figure(svg: str) -> Markup:
-    """Let markup made by analysis.figures through: its texts are escaped where it is made."""
+    """Let markup of analysis.figures through unescaped: its texts are escaped there."""
     return Markup(svg)
 
 
@@ -47,7 +47,10 @@ def refuse_foreign(path: Path) -> None:
 
 
 def write(path: Place, page: str) -> None:
-    """In one step: no reader sees half a page; InvalidInput where it cannot."""
+    """Write a page in one step, so that no reader sees half of it.
+
+    Raises InvalidInput when it cannot be written.
+    """
     if isinstance(path, Path) and not path.parent.is_dir():
         raise InvalidInput(f"cannot write {path}: there is no such folder; choose another place")
     try:

@@ -23,7 +23,7 @@ FIGURE3 = (*FIGURE2, "pruning+minmax")
 
 
 def task_shown(runs: Sequence[RunRecord]) -> tuple[str, str] | None:
-    """The paper's own task where it was run, else the one with most of the paper's systems."""
+    """The paper's own task where it was run, else the one with the most of the paper's systems."""
     given = list(dict.fromkeys(map(task_of, runs)))
     if PAPERS in given or not given:
         return PAPERS if given else None
@@ -47,7 +47,7 @@ def _curve(measured: Measured) -> pd.DataFrame:
 def weights(
     runs: Sequence[RunRecord], task: tuple[str, str]
 ) -> dict[str, NDArray[np.float32] | None]:
-    """System -> all prunable weights of one network; None where there is none."""
+    """System -> all prunable weights of one network; None where there is no such network."""
     return {
         SYSTEMS[system]: _weights(found[0]) if (found := measured_as(runs, task, system)) else None
         for system in FIGURE3

@@ -12,7 +12,7 @@ from trainables.base.storage import Place
 
 
 def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
-    """The summary in words and the HTML page of the runs at `paths`; none is allowed.
+    """The summary in words and the HTML page of the runs at `paths`, which may be empty.
 
     Raises InvalidInput for a run given twice and for a folder that is not a run.
     """
@@ -70,7 +70,7 @@ def _at_matched_accuracy(index: int, task: Task, page: Sequence[RunRecord]) -> d
 
 
 def _figures(runs: Sequence[RunRecord]) -> dict[str, Any]:
-    """Figures 2 and 3, None without a run."""
+    """Figures 2 and 3; they are None without a run."""
     task = paper_figures.task_shown(runs)
     if task is None:
         return {"figure2": None, "figure3": None, "figures_of": "", "not_recorded": []}
@@ -88,7 +88,7 @@ def _figures(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def _text(chosen: Chosen, made: Sequence[PaperTable], compared: Sequence[dict[str, Any]]) -> str:
-    """What fits a terminal: how complete each table is, and who is best at each level."""
+    """The summary for a terminal: how complete each table is, and what is best at each level."""
     lines = [_completeness(table) for table in made]
     lines += [f"Left out: {line}" for line in chosen.left_out]
     lines += [f"Shown because there is no other: {line}" for line in chosen.caveats]

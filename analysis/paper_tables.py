@@ -20,7 +20,7 @@ SHORT = {
     "pruning+minmax": "both",
     "dp": "DP",
 }
-"""Defence -> a word for the lines of small print."""
+"""Defence -> its short name in small print."""
 
 HOLDS, REVERSED, UNDECIDED, UNKNOWN = "holds", "reversed", "undecided", tables.UNKNOWN
 
@@ -185,7 +185,7 @@ def _ran(runs: Sequence[RunRecord], task: tuple[str, str], system: str) -> bool:
 def accuracy_cell(
     row: Row, system: str, kind: str, found: Mapping[str, list[Measured]], runs: Sequence[RunRecord]
 ) -> str:
-    """Ours, its interval, the paper's and the difference, one a line; what was not run says so."""
+    """Ours, its interval, the paper's and the difference, one per line, or that it was not run."""
     printed = getattr(row.systems[system], kind)
     theirs = f"paper {tables.percent(printed, 2)}"
     if not found[system]:
@@ -226,12 +226,12 @@ def epsilon_of(measured: Measured) -> str:
 
 
 def order(row: Row, kind: str, found: Mapping[str, list[Measured]]) -> str:
-    """Whether the paper's order of the systems is ours too, and of each pair apart.
+    """Whether our figures keep the paper's order of the systems, as a whole and for each pair.
 
     kind: "test" or "attack" accuracy, or "gain": the paper's order of attack accuracy, held against
         our excess gains, which also weigh how sure an attacker is.
 
-    A pair is decided when the 95% interval of the difference leaves out zero.
+    A pair is decided when the 95% interval of the difference excludes zero.
     """
     printed = "attack" if kind == "gain" else kind
     verdicts = []
@@ -276,7 +276,7 @@ def _source(label: str, system: str, options: Sequence[Measured]) -> str:
 def _commands(
     number: int, row: Row, found: Mapping[str, list[Measured]], runs: Sequence[RunRecord]
 ) -> list[str]:
-    """What would run the missing systems; one that ended without a winner is not missing."""
+    """The commands for the missing systems; one that ended without a winner is not missing."""
     task = (row.dataset, row.model)
     return [
         paper_commands.command(number, row, system)

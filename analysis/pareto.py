@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def non_dominated(accuracies: ArrayLike, excess_gains: ArrayLike) -> NDArray[np.bool_]:
-    """Mark the points with no other at least as accurate and as private, and better in one.
+    """Mark the points that no other dominates, by being as good in both and better in one.
 
     accuracies: (trials,), larger is better. excess_gains: (trials,), nats, smaller is better.
     Returns (trials,); a point with a NaN is never marked, equal points are marked together.

@@ -1,7 +1,7 @@
 """ROC curves of membership scores, with bootstrap intervals over images.
 
 Notation: n images, b bootstrap replicates. A replicate gives each image a weight, the number of
-times it was drawn; members and non-members are drawn separately, so their numbers stay.
+times it was drawn; members and non-members are drawn separately, so their numbers stay fixed.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ RATES = (0.01, 0.001)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """What one attack's scores of one model say, on members and non-members of equal standing."""
+    """What one attack's scores of one model say, on members and non-members of one kind."""
 
     model: str
     attack: str
@@ -50,7 +50,7 @@ class Curve:
 
 
 def curves(scores: pd.DataFrame, replicates: int = REPLICATES) -> list[Curve]:
-    """One per model, attack and kind of image, dense first, the strongest attack first.
+    """One curve per model, attack and kind of image, dense first, the strongest attack first.
 
     scores: columns model, attack, is_member, canary, score, probability; one row per image.
     """
@@ -65,8 +65,8 @@ def curves(scores: pd.DataFrame, replicates: int = REPLICATES) -> list[Curve]:
 def strongest(scores: pd.DataFrame) -> dict[str, tuple[str, Interval]]:
     """Model -> the attack that gains most on its images with their own label, and its excess gain.
 
-    scores: as for `curves`. The largest of several gains on one set of images, so a little too
-    large for every model; an interval over images, nats.
+    scores: as for `curves`. Each gain is the largest of several on one set of images, so a little
+    too large for every model. The interval is over images, in nats.
     """
     found: dict[str, tuple[str, Interval]] = {}
     usual = scores[~scores["canary"].astype(bool)]
@@ -119,7 +119,7 @@ def descending(scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def bootstrap_weights(is_member: Bools, replicates: int, seed: int = 0) -> Iterator[Floats]:
-    """(b, n) weights, a part of the replicates at a time; the seed is common to all attacks."""
+    """(b, n) weights, a part of the replicates at a time; all attacks share the seed."""
     generator = np.random.default_rng(seed)
     sides = [np.flatnonzero(is_member), np.flatnonzero(~is_member)]
     done = 0

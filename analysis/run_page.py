@@ -144,7 +144,7 @@ def _made(run: RunRecord, best: pd.Series | None) -> list[tuple[str, str]]:
 def wall_clock(trials: pd.DataFrame) -> float:
     """Seconds from the first trial's start to the last one's end; NaN without trials.
 
-    As the machines' clocks say, which pandas cannot add to a duration where they are far off.
+    It adds plain seconds: where a machine's clock is far off, pandas cannot add durations to dates.
     """
     if trials.empty:
         return math.nan
@@ -170,7 +170,7 @@ def _provenance(run: RunRecord) -> list[tables.Table]:
 
 
 def _seeds(run: RunRecord) -> dict[str, str]:
-    """The seeds that were really used, by kind of trial; the run's fixes split and dense model."""
+    """The seeds really used, by kind of trial; the run's own fixes split and dense model."""
     used = run.trials.groupby("kind", sort=False)["seed"].unique()
     return {
         "run": str(run.config["search"].get("seed", tables.UNKNOWN)),

@@ -1,4 +1,4 @@
-"""What an audit with shadow models says of a run's winner, beside the run's own attacks."""
+"""What an audit with shadow models says about a run's winner, beside the run's own attacks."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ LESS, MORE, OPEN = "less", "more", "open"
 
 
 def direction(quotient: Interval) -> str:
-    """Whether the winner leaks less or more than the dense network, or that stays open."""
+    """Whether the winner leaks less or more than the dense network, or whether that stays open."""
     if not math.isfinite(quotient.low):
         return OPEN
     return LESS if quotient.high < 1 else MORE if quotient.low > 1 else OPEN
@@ -22,7 +22,7 @@ class Audited:
     """The strongest audit attack on each of the two networks, and the run's own figures. Nats."""
 
     attacks: tuple[str, str]
-    """On the dense network, on the winner."""
+    """The strongest on the dense network, and the strongest on the winner."""
 
     dense: Interval
     winner: Interval
@@ -80,7 +80,7 @@ class Audited:
 
 
 def of(run: RunRecord) -> Audited | None:
-    """None without an audit, or without a winner, which it would be the audit of."""
+    """The audit of a run's winner; None without an audit or without a winner."""
     dense = statistics.baseline(run.trials)
     best = statistics.winner(run.trials, run.config)
     found = {} if run.audit is None else roc.strongest(run.audit)

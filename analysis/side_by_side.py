@@ -26,7 +26,7 @@ class Measured:
 
     defense: str
     confirmed: bool
-    """Fresh seeds; otherwise the dense network that the run trained once."""
+    """Whether it was trained on fresh seeds; otherwise it is the dense network, trained once."""
 
     feasible: bool = True
     """Whether it meets the run's bounds; a network without a defence has none to meet."""
@@ -36,7 +36,7 @@ class Measured:
 
     @property
     def seeds(self) -> int:
-        """Trainings behind the figures."""
+        """The number of trainings behind the figures."""
         return len(self.rows)
 
     @property
@@ -95,7 +95,7 @@ class Measured:
         return difference(before.share("test_accuracy"), self.share("test_accuracy"))
 
     def number(self, name: str) -> float | None:
-        """A number of the defence: what it spent where that is recorded, else what was asked."""
+        """A number of the defence: what it spent where recorded, else what was asked for."""
         spent = self.spent(name)
         return self._number("defense_parameters", name) if spent is None else spent
 
@@ -131,8 +131,8 @@ def dense(run: RunRecord, name: str) -> Measured | None:
 def defended(run: RunRecord, name: str) -> Measured | None:
     """The winner of a run over its fresh seeds; None when nothing was confirmed.
 
-    Without a feasible candidate, the one that comes nearest to the accuracy bound. A run without a
-    defence has nothing to choose and no bound to meet: its network trained anew.
+    Without a feasible candidate it is the one that comes nearest to the accuracy bound. A run
+    without a defence has nothing to choose and no bound to meet: it is its network, trained anew.
     """
     defense = system_of(run)
     rows = statistics.confirmed(run.trials, run.config)
@@ -154,7 +154,7 @@ def defended(run: RunRecord, name: str) -> Measured | None:
 
 
 def defense_of(run: RunRecord) -> str:
-    """The run's defence; runs from before there were several pruned."""
+    """The run's defence; runs that record none are older than the choice, and pruned."""
     return str(run.config["search"].get("defense", "pruning"))
 
 
@@ -169,7 +169,7 @@ def pruner_of(run: RunRecord) -> str | None:
 
 
 def system_of(run: RunRecord) -> str:
-    """The defence, and the pruner where it is not the paper's ADMM: runs of a kind."""
+    """The defence, with the pruner where it is not the paper's ADMM: it groups runs of a kind."""
     pruner = pruner_of(run)
     return defense_of(run) + ("" if pruner in (None, PAPERS_PRUNER) else f" by {pruner}")
 
@@ -218,7 +218,7 @@ class Chosen:
 
     runs: Sequence[RunRecord]
     left_out: Sequence[str]
-    """One line each."""
+    """One line for each unusual run that is not shown."""
 
     caveats: Sequence[str]
     """One line for each unusual run that is shown because there is no ordinary one."""
@@ -241,11 +241,11 @@ def measured_as(
 ) -> list[Measured]:
     """Everything that fits one cell, best first.
 
-    system: of `system_of`, so that the paper's columns hold what ADMM pruned. A baseline from
-    fresh seeds goes before dense models; a winner goes before a candidate that misses its bound; DP
-    at the nearest epsilon goes before others; then a run of a preset of the paper's rows, whose
-    bounds are the paper's; then the run that might lose least accuracy; then the most seeds; then
-    the newest run.
+    system: a value of `system_of`, so that the paper's columns hold what ADMM pruned. A baseline
+    from fresh seeds goes before dense models; a winner goes before a candidate that misses its
+    bound; DP at the nearest epsilon goes before others; then comes a run of a preset of the paper's
+    rows, whose bounds are the paper's; then the run that was allowed to lose the least accuracy;
+    then the most seeds; then the newest run.
     """
     found: list[Measured] = []
     for run in runs:

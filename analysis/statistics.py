@@ -85,10 +85,10 @@ def mean_over_seeds(values: Sequence[float], standard_errors: Sequence[float]) -
 def accuracy_over_seeds(accuracies: Sequence[float], images: int) -> Interval:
     """Mean accuracy on the same images over seeds: Wilson's interval at the effective sample size.
 
-    Wilson 1927 (JASA 22:209), stays in [0, 1] and holds near 1; the spread between seeds enters as
-    a smaller number of images (Korn and Graubard 1998, Survey Methodology 24:193) and through the
-    Student quantile. For the balanced accuracy of an attack `images` counts both halves; the
-    variance of one proportion is then an upper bound, by concavity of p (1 - p).
+    Wilson's interval (1927, JASA 22:209) stays in [0, 1] and holds near 1; the spread between seeds
+    enters as a smaller number of images (Korn and Graubard 1998, Survey Methodology 24:193) and
+    through the Student quantile. For the balanced accuracy of an attack `images` counts both
+    halves; the variance of one proportion is then an upper bound, by concavity of p (1 - p).
     """
     if len(accuracies) == 0 or images < 1:
         raise ValueError(f"need accuracies and images, got {len(accuracies)} and {images}")
@@ -172,8 +172,9 @@ def least_visible(members: int, non_members: int) -> float:
 
     With a leak of x nats the best attack's probabilities are on average sqrt(x) / 2 from 1/2, so
     that each image's term of eq. 1 scatters by sqrt(x), to first order in x: the standard error
-    is sqrt(x (1 / m + 1 / k)), and x = q^2 (1 / m + 1 / k) is where it is told from zero. Attacks
-    that found exactly nothing have a standard error of zero, which says nothing of their power.
+    is sqrt(x (1 / m + 1 / k)), and x becomes distinguishable from zero at q^2 (1 / m + 1 / k).
+    Attacks that found exactly nothing have a standard error of zero, which says nothing about
+    their power.
 
     >>> round(least_visible(1000, 1000), 4)
     0.0077
@@ -186,8 +187,8 @@ def least_visible(members: int, non_members: int) -> float:
 def family_excess(gains: object) -> float:
     """The largest excess gain of the attacks without references, floored by the constant 0.5.
 
-    Flattered by the choice: the largest of several noisy values, on the images that chose it. Only
-    `excess_gain` is free of that; the two kinds of attack are not recorded apart by fold.
+    It is flattered by the choice: it is the largest of several noisy values, on the images that
+    chose it. Only `excess_gain` is free of that; the folds of the two kinds are not recorded apart.
     gains: attack -> G in nats, or null. Returns nats, NaN when no attack was run.
     """
     family = [gain for name, gain in _gains(gains).items() if name not in WITH_REFERENCES]
@@ -195,7 +196,10 @@ def family_excess(gains: object) -> float:
 
 
 def reference_excess(gains: object) -> float:
-    """The largest with matched references, nats, flattered likewise; NaN when none was run."""
+    """The largest excess gain of the attacks with matched references, which is flattered likewise.
+
+    gains: as for `family_excess`. Returns nats, NaN when no such attack was run.
+    """
     informed = [gain for name, gain in _gains(gains).items() if name in WITH_REFERENCES]
     return max(informed) + LOG4 if informed else math.nan
 
@@ -237,7 +241,7 @@ def theory(trials: pd.DataFrame) -> pd.DataFrame:
     Only attacks without references count, since the divergence is that of the model's own outputs.
     Columns: trial_id, kind, js, js_se, half_excess, half_excess_se, errors (js - half_excess in
     combined standard errors), disagrees, accuracy_gap (training minus validation accuracy), excess.
-    Trials of runs that measured no divergence of its own are left out.
+    Trials of runs that did not measure the divergence independently are left out.
     """
     rows = trials[trials["state"].eq("COMPLETE") & trials["js_divergence_se"].notna()]
     excess = np.array([family_excess(gains) for gains in rows["attack_gains"]], dtype=float)
@@ -263,7 +267,7 @@ def theory(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def rank_correlation(x: pd.Series, y: pd.Series) -> float:
-    """Spearman's; NaN with fewer than three pairs or where one side is constant."""
+    """Spearman's rank correlation; NaN below three pairs or where one side is constant."""
     if len(x) < 3 or x.nunique() < 2 or y.nunique() < 2:
         return math.nan
     return float(stats.spearmanr(x, y).statistic)
@@ -344,7 +348,7 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows as of `confirmed` for what was made by other pruners, or with nothing removed.
+    """Rows like those of `confirmed` for networks by other pruners, or with nothing removed.
 
     Columns: `pruner`, and `whole`, whether every weight was kept, besides those of `confirmed`.
     """
@@ -369,7 +373,7 @@ def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
 def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     """The feasible row of `confirmed` that is best by what the search looked for; None without one.
 
-    Among equals the one that leaks least.
+    Among equals it is the one that leaks least.
     """
     rows = confirmed(trials, config)
     feasible = rows[rows["feasible"].eq(True)]
@@ -493,7 +497,7 @@ def _means(rows: pd.DataFrame, split_sizes: Mapping[str, int]) -> dict[str, Any]
 
 
 def _count_or_nan(cell: object) -> float:
-    """NaN in tables of releases that did not count it."""
+    """The count in a cell; NaN in tables of releases that did not record it."""
     return math.nan if pd.isna(cell) else float(cell)  # type: ignore[arg-type, call-overload]  # a cell of a table is an object
 
 

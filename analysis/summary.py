@@ -1,4 +1,4 @@
-"""What came out of a run in words: the report's headline, the terminal's last lines, a card."""
+"""A run's outcome in words: the report's headline, the terminal's last lines, a card."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def headline(run: RunRecord) -> str:
 
 
 def card(run: RunRecord) -> str:
-    """Markdown that travels with the winner's weights; `{trial_id}` is left for their trial's name.
+    """Markdown that travels with the winner's weights; `{trial_id}` stands for their trial's name.
 
     Raises ValueError when the run has no winner.
     """
@@ -60,7 +60,7 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  What was said of the start of pretrained networks, then of the images.
+    config: config.json.  First comes the start of pretrained networks, then the images.
     """
     start = config.get("pretrained_start")
     return [*([start] if start else []), *(config.get("notes") or [])]

@@ -1,4 +1,4 @@
-"""Every table of the reports: frames in, ready text out (escaping is the template's work)."""
+"""Every table of the reports: frames in, ready text out (the templates escape it)."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ UNKNOWN = "\N{EN DASH}"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Text cells under headers; the first `text_columns` are words, the rest are numbers."""
+    """Text cells under headers; the first `text_columns` columns hold words, the rest numbers."""
 
     caption: str
     headers: Sequence[str]
@@ -47,7 +47,7 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def nats(gain: float | None) -> str:
-    """A gain to four decimals, nothing without a sign.
+    """A gain to four decimals; zero never has a minus sign.
 
     >>> nats(0.01234), nats(-0.00001)
     ('0.0123', '0.0000')
@@ -69,9 +69,9 @@ def times(factor: float | None) -> str:
 
 
 def prunable_share(weights: float, parameters: float | None) -> str | None:
-    """Which part of all parameters the prunable weights are; None where unknown or all of them.
+    """The share of all parameters that is prunable; None where it is unknown or all of them.
 
-    Rounded down, so that it never says 100% of a part.
+    It is rounded down, so that a part never reads 100%.
 
     >>> prunable_share(61_470, 61_706), prunable_share(4_000, 100_000), prunable_share(7, 7)
     ('99.6%', '4.0%', None)
@@ -83,9 +83,9 @@ def prunable_share(weights: float, parameters: float | None) -> str | None:
 
 
 def compression_of(row: Mapping[str, Any] | pd.Series) -> str:
-    """The name of the figure `compression`, with what it is a compression of.
+    """The name of the figure `compression`, which says what is compressed.
 
-    row: of trials.parquet or of `statistics.confirmed`.
+    row: a row of trials.parquet or of `statistics.confirmed`.
     """
     parameters = row["parameters"]
     if parameters is None or not parameters >= row["weights"]:  # NaN too
@@ -97,15 +97,15 @@ def compression_of(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def compressed(factor: float, weights: float, parameters: float) -> str:
-    """A compression for a table of several networks; of which part in the second line."""
-    share = prunable_share(weights, parameters) if factor != 1 else None  # all is there
+    """A compression for a table of several networks; the second line says of which part."""
+    share = prunable_share(weights, parameters) if factor != 1 else None  # at 1 nothing was removed
     return times(factor) + ("" if share is None else f"\nof the prunable {share}")
 
 
 def size_in_words(best: pd.Series) -> str:
-    """How much smaller the winner is than the dense network, all that ships counted.
+    """How much smaller the winner is than the dense network, counting all that ships.
 
-    best: a row of `statistics.confirmed`. Tables of older releases count the prunable weights only.
+    best: a row of `statistics.confirmed`. Tables of older releases count only the prunable weights.
 
     >>> row = {"compression": 12.76, "weights": 61470, "nonzero": 4817, "parameters": 61706}
     >>> size_in_words(pd.Series(row))
@@ -127,7 +127,7 @@ def _factor(value: float) -> str:
 
 
 def between(low: float, high: float, kind: str = "nats") -> str:
-    """An interval, as text in brackets' place.
+    """An interval as text, without brackets.
 
     >>> between(0.912, 0.945, "percent")
     '91.2% to 94.5%'
@@ -152,7 +152,7 @@ def duration(seconds: float) -> str:
 
 
 def vector_names(rows: pd.DataFrame) -> list[str]:
-    """A, B, C ... for the rows of `confirmed`, least leak first, with the rule's name if any."""
+    """A, B, C ... for the rows of `confirmed`, least leak first; a rule's row adds its name."""
     return [
         f"{chr(ord('A') + index) if index < 26 else index + 1}"
         + (f": {rule}" if rule else "")
@@ -196,7 +196,7 @@ def confirmed_vectors(rows: pd.DataFrame) -> Table:
 
 
 def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
-    """The published allocations beside the winner, at its total count; least leak first."""
+    """The published allocations beside the winner, with as many weights; least leak first."""
     ours = excess_interval(best)
     return Table(
         caption="The choice of {n_i}: published allocations with as many weights as the winner; "
@@ -227,8 +227,8 @@ def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
 def pruners(rows: pd.DataFrame, best: pd.Series, own: str, bound: float) -> Table:
     """The winner beside the same counts by other pruners, and its recipe with nothing removed.
 
-    rows: of `statistics.by_other_pruners`. own: the run's pruner. bound: least validation
-    accuracy of a feasible network; what has more weights than asked for may keep it all the same.
+    rows: those of `statistics.by_other_pruners`. own: the run's pruner. bound: the least validation
+    accuracy of a feasible network; one with more weights than asked for may still keep it.
     """
     ours = excess_interval(best)
     lines = [(f"{own}, the winner", best, UNKNOWN)]
@@ -352,7 +352,7 @@ def attack_gains(dense: Mapping[str, float], best: Mapping[str, float]) -> Table
 
 
 def audits(found: Sequence[Curve], caption: str) -> Table:
-    """One line per model and attack: area, low-rate hits and gain, with 95% intervals."""
+    """One line per model and attack: area, true-positive rates and gain, with 95% intervals."""
     return Table(
         caption=caption,
         headers=[
@@ -387,7 +387,7 @@ def _estimate(interval: Interval, kind: str) -> str:
 def theory(rows: pd.DataFrame) -> Table:
     """Both sides of eq. 10 for every complete trial, the largest disagreement first.
 
-    rows: of `statistics.theory`.
+    rows: those of `statistics.theory`.
     """
     order = rows["errors"].abs().sort_values(ascending=False, kind="stable").index
     return Table(

@@ -1,4 +1,4 @@
-"""What a file of a run may hold; values beyond it are damage, said before any figure is drawn."""
+"""What a file of a run may hold; other values are damage, reported before any figure is drawn."""
 
 import datetime
 import math
@@ -61,7 +61,7 @@ def _is_count(value: object) -> bool:
 def damage_of_config(config: Mapping[str, Any]) -> str | None:
     """What is wrong with the content of config.json, None when nothing is.
 
-    config: with the keys that a run needs; others are only shown.
+    config: it has the keys that a run needs; others are only shown.
     """
     search, sizes = config["search"], config["split_sizes"]
     if not isinstance(config["run_id"], str):
@@ -97,7 +97,7 @@ def _of_another_kind(config: Mapping[str, Any], search: Mapping[str, Any]) -> li
 
 
 def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
-    """The same for what only newer releases, or some data sets, write."""
+    """The same for values that only newer releases, or only some data sets, write."""
     notes, unpruned = config.get("notes") or [], config.get("unpruned") or {}
     parameters, chance = search.get("parameters") or {}, config.get("chance_accuracy")
     start = config.get("pretrained_start")

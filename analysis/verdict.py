@@ -1,4 +1,4 @@
-"""What came out of a run in one sentence, claiming no more than its figures and intervals allow."""
+"""A run's outcome in one sentence, which claims no more than its figures and intervals allow."""
 
 import dataclasses
 import math
@@ -12,13 +12,13 @@ from analysis.statistics import Interval
 from trainables.base.commandline import resume
 
 MEASURABLE = 0.01
-"""Nats. A dense network whose excess gain is surely below this is said not to leak measurably: it
-is 0.7% of the full leak, log 4, and a tenth of what LeNet-5 loses on the 1,000 members of mnist5k.
-"""
+"""The least leak that counts, in nats: a dense network whose excess gain is surely below it does
+not measurably leak. This is 0.7% of the full leak, log 4, and a tenth of what LeNet-5 loses on the
+1,000 members of mnist5k."""
 
 WIDEST = 0.10
 """The widest 95% interval of a test accuracy, as a fraction, at which a leak is judged: beyond
-it the network that was measured is hardly known."""
+it too little is known about the network that was measured."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class Verdict:
 
 
 def verdict(run: RunRecord) -> Verdict:
-    """What came out of a run; a smoke run is called one, whatever came out."""
+    """The verdict on a run; a smoke run is called one, whatever its outcome."""
     best = statistics.winner(run.trials, run.config)
     found = _outcome(run, best)
     broken = failures.deciding(run.trials, has_winner=best is not None)
@@ -55,7 +55,7 @@ def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:
 
 
 def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -> Verdict:
-    """Most trials failed: that comes first, and wider bounds would not help."""
+    """The verdict where most trials failed: that comes first, since wider bounds would not help."""
     because = broken.because()
     text = f"{because[0].upper()}{because[1:]}{broken.others()}"
     if best is not None:
@@ -108,7 +108,7 @@ def _infeasible(run: RunRecord, nearest: str) -> Verdict:
 
 
 ADVICE = "Allow a larger accuracy drop, ask for less compression or run more trials."
-"""Advice for runs whose trials missed a bound; it would not help one that failed."""
+"""Advice for runs whose trials missed a bound; it would not help where trials failed."""
 
 
 def _nothing_confirmed(run: RunRecord) -> Verdict:
@@ -161,7 +161,7 @@ def _closest(run: RunRecord) -> str:
 
 
 def _with_audit(run: RunRecord, found: Verdict) -> Verdict:
-    """The verdict with the audit's sentence; no good news where the audit refutes it."""
+    """The verdict with the audit's sentence; it is not good news where the audit refutes it."""
     audit = shadow_audit.of(run)
     if audit is None:
         return found
@@ -260,7 +260,7 @@ def hardly_known(best: pd.Series, chance: float | None) -> str | None:
 
 
 def _nothing_seen(run: RunRecord, leak: Interval, rest: str) -> Verdict:
-    """The attacks' gain on the dense network is not distinguishable from zero: is there none?"""
+    """The verdict where the dense network's excess gain is not distinguishable from zero."""
     weak = weaknesses(run, leak)
     if weak:
         figures = f"{tables.nats(leak.estimate)} ({tables.between(leak.low, leak.high)})"
@@ -280,7 +280,7 @@ def _nothing_seen(run: RunRecord, leak: Interval, rest: str) -> Verdict:
 
 
 def weaknesses(run: RunRecord, leak: Interval) -> list[str]:
-    """Why attacks that found nothing do not show that there is nothing, in words.
+    """Why attacks that found nothing do not prove that there is no leak, in words.
 
     leak: the dense network's excess gain.  Empty where a leak of MEASURABLE nats would have shown.
     """
