@@ -70,7 +70,7 @@ def test_the_report_states_how_many_trials_contradict_eq_10(
     trials = [make.trial("search", number, excess=0.01 * number + 0.01) for number in range(4)]
     trials.append(make.trial("search", 4, js_divergence=0.2))
     page = run_page.write_report(write_run(trials)).read_text(encoding="utf-8")
-    assert "Of 5 complete trials 1 lie more than 3" in page
+    assert "Of 5 complete trials, 1 lie more than 3" in page
     assert "in 1 the attacks found less than there is, in 0" in page
 
 
