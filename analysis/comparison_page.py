@@ -41,8 +41,8 @@ def _load(paths: Sequence[Place | str]) -> list[RunRecord]:
     sets = {str(run.config["search"].get("dataset")) for run in runs}
     if len(sets) > 1:
         raise InvalidInput(
-            f"the runs use different data sets ({', '.join(sorted(sets))}), their gains cannot be "
-            "compared; give runs on one data set"
+            f"the runs use different data sets ({', '.join(sorted(sets))}), so their gains cannot "
+            "be compared; give runs on one data set"
         )
     return runs
 

@@ -63,7 +63,7 @@ class Failures:
 
     def others(self) -> str:
         """How many of the others missed a bound; "" where none did."""
-        return f" Of the others {self.missed} missed a bound." if self.missed else ""
+        return f" Of the others, {self.missed} missed a bound." if self.missed else ""
 
 
 def _ended(words: str) -> str:

@@ -271,7 +271,7 @@ def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
         figure.legend(loc="outside lower center", ncols=3)
         reached = curve["best"].dropna()
         end = f"{reached.iloc[-1]:.4f} nats" if len(reached) else "no feasible trial"
-        return _svg(figure, "progress", f"Best feasible excess gain by trial; at the end {end}.")
+        return _svg(figure, "progress", f"Best feasible excess gain by trial, at the end {end}.")
 
 
 def _dense_line(axes: Axes, dense: pd.Series | None) -> None:
@@ -454,8 +454,8 @@ def accuracy_gap(rows: pd.DataFrame) -> str:
         return _svg(
             figure,
             "gap",
-            f"Gap between training and validation accuracy against excess gain, {len(rows)} "
-            "trials.",
+            "Gap between training and validation accuracy against the excess gain of "
+            f"{len(rows)} trials.",
         )
 
 
@@ -773,6 +773,6 @@ def roc(found: Sequence[Curve]) -> str:
         return _svg(
             figure,
             "roc",
-            "ROC curves on logarithmic axes: how many members each attack names while accusing few "
-            "non-members; higher is a larger leak.",
+            "ROC curves on logarithmic axes: how many members each attack finds while it accuses "
+            "few non-members; a higher curve means a larger leak.",
         )

@@ -117,8 +117,8 @@ def _read_config(folder: Place) -> dict[str, Any]:
         raise InvalidInput(f"{file} is not a run's config: it states no version")
     if config["version"] > CONFIG_VERSION:
         raise InvalidInput(
-            f"{file} has version {config['version']}, this program reads up to {CONFIG_VERSION}: "
-            "update the program"
+            f"{file} has version {config['version']}, but this program reads up to "
+            f"{CONFIG_VERSION}: update the program"
         )
     missing = [name for name in _NEEDED if name not in config]
     if missing:

@@ -91,7 +91,7 @@ def _text(chosen: Chosen, made: Sequence[PaperTable], compared: Sequence[dict[st
     """The summary for a terminal: how complete each table is, and what is best at each level."""
     lines = [_completeness(table) for table in made]
     lines += [f"Left out: {line}" for line in chosen.left_out]
-    lines += [f"Shown because there is no other: {line}" for line in chosen.caveats]
+    lines += [f"Shown for lack of an ordinary run: {line}" for line in chosen.caveats]
     for task in compared:
         lines += [f"{task['title']}, at matched test accuracy:"]
         lines += [f"  {sentence}" for sentence in task["words"]]

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="exit status: 0 written, 2 the folder is not a run or cannot be read",
     )
     parser.add_argument(
-        "run", metavar="RUN", help="folder of a run, as runs/mnist5k-…, or its s3:// URI"
+        "run", metavar="RUN", help="folder of a run, such as runs/mnist5k-…, or its s3:// URI"
     )
     try:
         options = parser.parse_args(arguments)

@@ -95,7 +95,8 @@ def _limits(defense: str | None, best: pd.Series) -> str:
         "",
         f"- The figures hold for the attacks that were run, on these images. {guarantee}; unusual "
         "training images can leak much more than the mean.",
-        "- **Do not release the dense network together with this one**: who has both learns more.",
+        "- **Do not release the dense network together with this one**: whoever has both learns "
+        "more.",
     ]
     if entry.on_weights is not None:
         lines.append(f"- {entry.on_weights}")

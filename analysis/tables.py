@@ -204,7 +204,7 @@ def comparators(rows: pd.DataFrame, best: pd.Series) -> Table:
         headers=[
             "allocation",
             "excess gain, strongest attack",
-            "less the winner's",
+            "minus the winner's",
             "validation accuracy",
             "test accuracy",
             "accuracy bound",
@@ -242,11 +242,11 @@ def pruners(rows: pd.DataFrame, best: pd.Series, own: str, bound: float) -> Tabl
     ]
     return Table(
         caption="The choice of the pruner: the same fresh seeds and attacks, references pruned "
-        "alike; means, 95% intervals in the second line",
+        "the same way; means, 95% intervals in the second line",
         headers=[
             "made by",
             "excess gain, strongest attack",
-            "less the winner's",
+            "minus the winner's",
             "validation accuracy",
             "test accuracy",
             "accuracy bound",

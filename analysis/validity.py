@@ -65,7 +65,7 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
     """
     search, sizes = config["search"], config["split_sizes"]
     if not isinstance(config["run_id"], str):
-        return "run_id is not a text"
+        return "run_id is not text"
     if not isinstance(search, Mapping):
         return "search is not a table of settings"
     if not isinstance(sizes, Mapping) or not all(

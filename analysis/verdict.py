@@ -48,8 +48,8 @@ def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:
         return dataclasses.replace(found, title=title)
     return Verdict(
         tone="warn",
-        title=f"{meaningless}: every step ran through",
-        text="Its budgets of seconds show that the program works here, and nothing else: no figure "
+        title=f"{meaningless}: every step completed",
+        text="A run this short shows that the program works here, and nothing else: no figure "
         "below says how much a network leaks, how accurate it is or what pruning costs.",
     )
 
@@ -118,10 +118,10 @@ def _nothing_confirmed(run: RunRecord) -> Verdict:
     failed = failures.of(run.trials[run.trials["kind"] == "confirm"], "confirming trials")
     return Verdict(
         tone="bad",
-        title="No feasible winner: no vector held its bounds on fresh seeds",
+        title="No feasible winner: no vector met its bounds on fresh seeds",
         text=" ".join(
             [
-                "Vectors that looked feasible in the search missed a bound, or lost a seed, "
+                "Vectors that looked feasible in the search missed a bound, or a seed failed, "
                 f"when they were trained again.{_hardest(run)}{_nearest(run)}",
                 *([failed.sentence()] if failed.failed else []),
                 *(["Allow a larger accuracy drop or more trials."] if failed.missed else []),
@@ -142,9 +142,9 @@ def _nearest(run: RunRecord) -> str:
         return ""
     best = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
     return (
-        " Measured again, the candidate nearest in accuracy, bound not met, has excess gain "
+        " Measured again, the candidate that came nearest in accuracy has excess gain "
         f"{tables.nats(best['excess_gain'])} nats at {tables.percent(best['test_accuracy'])} test "
-        "accuracy."
+        "accuracy; it did not meet the bound."
     )
 
 
@@ -155,8 +155,8 @@ def _closest(run: RunRecord) -> str:
     if not reached < needed:  # met by some trial, or unknown
         return ""
     return (
-        f" Best validation accuracy reached {tables.percent(reached)}, needed "
-        f"{tables.percent(needed)}."
+        f" The best validation accuracy is {tables.percent(reached)}; "
+        f"{tables.percent(needed)} is needed."
     )
 
 
@@ -268,7 +268,7 @@ def _nothing_seen(run: RunRecord, leak: Interval, rest: str) -> Verdict:
             tone="warn",
             title="The audit cannot tell whether the dense network leaks: excess gain "
             f"{figures} nats",
-            text=f"It might leak and not be seen: {'; '.join(weak)}. {rest}",
+            text=f"A leak might go unseen: {'; '.join(weak)}. {rest}",
         )
     return Verdict(
         tone="warn",
@@ -290,15 +290,15 @@ def weaknesses(run: RunRecord, leak: Interval) -> list[str]:
     audit = shadow_audit.of(run)
     shadows = math.nan if audit is None else audit.dense.high
     found = {
-        f"its interval reaches {tables.nats(leak.high)} nats, and {MEASURABLE:g} are much": not (
+        f"its interval reaches {tables.nats(leak.high)} nats, and {MEASURABLE:g} matters": not (
             leak.high < MEASURABLE
         ),
-        f"the audit with shadow models leaves up to {tables.nats(shadows)} nats open": (
+        f"the audit with shadow models does not rule out a leak of {tables.nats(shadows)} nats": (
             shadows >= MEASURABLE
         ),
         "every attack did worse than a constant guess": leak.high < 0,
         "matched references were off (--references 0)": not run.config["search"].get("references"),
-        f"{members:,} members and {others:,} non-members show no leak below "
-        f"{tables.nats(least)} nats": least > MEASURABLE,
+        f"{members:,} members and {others:,} non-members cannot show a leak "
+        f"below {tables.nats(least)} nats": least > MEASURABLE,
     }
     return [reason for reason, holds in found.items() if holds]

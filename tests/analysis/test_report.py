@@ -169,7 +169,7 @@ def test_no_feasible_trial_names_the_hardest_bound(
     assert found.tone == "bad"
     assert "No feasible winner among 4 trials" in found.title
     assert "accuracy (missed by 100% of 4 searched trials)" in found.text
-    assert "reached 90.0%, needed 92.5%" in found.text
+    assert "is 90.0%; 92.5% is needed" in found.text
 
 
 def test_vectors_that_fail_confirmation_are_no_winner(
@@ -177,7 +177,7 @@ def test_vectors_that_fail_confirmation_are_no_winner(
 ) -> None:
     confirm = [record for record in make.confirm() if record.number < 3]
     folder = write_run([make.dense(), *make.searched(), *confirm])
-    assert "no vector held its bounds" in verdict(load_run(folder)).title
+    assert "no vector met its bounds" in verdict(load_run(folder)).title
     assert "A (not feasible)" in read(folder).text
 
 

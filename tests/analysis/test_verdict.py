@@ -59,8 +59,8 @@ def test_where_most_trials_failed_that_comes_first_and_bounds_are_no_remedy(
     found = verdict(load_run(folder))
     assert (found.tone, found.title) == ("bad", "5 of 7 trials failed")
     assert found.text == (
-        "4 of them with: RuntimeError: layer a at 0x7f00 lacks 0.5 weights. Of the others 2 missed "
-        "a bound."
+        "4 of them with: RuntimeError: layer a at 0x7f00 lacks 0.5 weights. Of the others, 2 "
+        "missed a bound."
     )
     page = run_page.write_report(folder).read_text(encoding="utf-8")
     assert "5 of 7 trials failed" in page
@@ -135,7 +135,7 @@ def test_a_smoke_run_is_called_one_and_claims_nothing(
     run = load_run(write_run(make.full(), settings=settings))
     page = run_page.write_report(run.path).read_text(encoding="utf-8")
     for text in (headline(run), card(run), page):
-        assert f"{OF_SMOKE}: every step ran through" in text
+        assert f"{OF_SMOKE}: every step completed" in text
         assert "times less" not in text
         assert "that leaks less" not in text
     assert verdict(run).tone == "warn"
@@ -186,7 +186,7 @@ def quiet(make: SimpleNamespace, **dense: Any) -> list[TrialRecord]:
             {"excess": 0.0, "attack_gain_se": 0.0},
             {},
             {"members": 33, "non_members": 33},
-            "33 members and 33 non-members show no leak below 0.2328 nats",
+            "33 members and 33 non-members cannot show a leak below 0.2328 nats",
         ),
         ({"excess_gain": -0.05}, {}, {}, "every attack did worse than a constant guess"),
     ],
@@ -224,7 +224,7 @@ def test_what_shadow_models_find_is_no_network_that_does_not_leak(
     write_audit(folder, dense={"rmia": 0.7}, winner={"rmia": 0.56})
     found = verdict(load_run(folder))
     assert found.title.startswith("The audit cannot tell whether the dense network leaks")
-    assert "the audit with shadow models leaves up to 0.1" in found.text
+    assert "the audit with shadow models does not rule out a leak of 0.1" in found.text
 
 
 @pytest.mark.parametrize(
