@@ -92,7 +92,7 @@ def test_a_run_whose_trials_failed_ends_as_a_fault_with_their_reason(
     assert status == 1
     assert (
         "4 of 5 trials failed, 3 of them with: RuntimeError: layer fc0 has no gradient. Of the "
-        "others 1 missed a bound. Report: " in said
+        "others, 1 missed a bound. Report: " in said
     )
     assert "--max-accuracy-drop" not in said
     assert "feasible" not in said
