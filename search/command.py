@@ -30,7 +30,7 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
     return program("search.run", *words)
 
 
-def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - of any field
+def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - fields have values of any type
     """The words on the command line that ask for a field's value."""
     if one.field == "parameters":
         return [

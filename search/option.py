@@ -6,11 +6,11 @@ option's flag, default and help are written only once.
 
 import dataclasses
 import re
-import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from trainables.base.annotations import without_none
 from trainables.base.errors import InvalidInput
 
 WHAT, SEARCH, CONFIRMATION, MACHINE = GROUPS = (
@@ -63,7 +63,7 @@ class Option:
     """Whether the command in config.json repeats the option."""
 
 
-def option(default: Any = dataclasses.MISSING, **words: Any) -> Any:  # noqa: ANN401 - a dataclass field
+def option(default: Any = dataclasses.MISSING, **words: Any) -> Any:  # noqa: ANN401 - stands in a field of any type
     """Declare a field that an option fills; `words` are those of `Option`."""
     return dataclasses.field(default=default, metadata={"options": (Option(**words),)})
 
@@ -125,18 +125,11 @@ def declared(*settings: type) -> list[Declared]:
         hints = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
             for one in field.metadata.get("options", ()):
-                value_type = one.read or _plain(hints[field.name])
+                value_type = one.read or without_none(hints[field.name])
                 found.append(
                     Declared(field=field.name, option=one, kind=value_type, default=field.default)
                 )
     return found
-
-
-def _plain(hint: Any) -> type:  # noqa: ANN401 - any annotation
-    """The type in `type | None`."""
-    if isinstance(hint, types.UnionType):
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return typing.cast("type", hint)
 
 
 def exactly(number: float) -> str:

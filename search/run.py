@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.print(_how_to_resume(folder), markup=False)
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the boundary of the process
+    except Exception as error:  # noqa: BLE001 - every fault ends in one line and status 1
         # a RuntimeError is in words, of any other the type says most; Tune's hold whole tracebacks
         whole = str(error) if isinstance(error, RuntimeError) else traceback.format_exc()
         said = redacted(cause(whole) if whole else type(error).__name__)

@@ -20,27 +20,27 @@ def _startup(n_trials: int) -> int:
     return max(1, min(10, n_trials // 4))
 
 
-def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
+def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:
     return TPESampler(seed=seed, n_startup_trials=_startup(n_trials))
 
 
-def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
+def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:
     return GPSampler(
         seed=seed, n_startup_trials=_startup(n_trials), warn_independent_sampling=False
     )
 
 
-def _random(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
+def _random(seed: int, space: Space, n_trials: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
+def _qmc(seed: int, space: Space, n_trials: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # of the class, at construction
         return optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
 
 
-def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:  # noqa: ARG001 - SamplerFactory
+def _nsga2(seed: int, space: Space, n_trials: int) -> BaseSampler:
     """Run at least four generations, so that a short search is not all first generation.
 
     Parents are blended, not swapped: swapping often gives a vector that was already measured.

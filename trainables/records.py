@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainables.base.annotations import without_none
 from trainables.base.errors import one_line
 
 SCHEMA_VERSION = 2
@@ -63,7 +63,7 @@ class EpochRecord:
     attack_accuracy: float | None = None
 
 
-def measured(factory: Callable[[], Any] = lambda: None) -> Any:  # noqa: ANN401 - a dataclass field
+def measured(factory: Callable[[], Any] = lambda: None) -> Any:  # noqa: ANN401 - stands in a field of any type
     """Declare a column that only a trial with its full budget fills from its last report."""
     return dataclasses.field(default_factory=factory, metadata={"measured": True})
 
@@ -145,16 +145,12 @@ def _schema(record: type) -> pa.Schema:
     """One column for each field of a record, in order; every column can be null."""
     hints = typing.get_type_hints(record)
     return pa.schema(
-        [(field.name, _ARROW[_plain(hints[field.name])]) for field in dataclasses.fields(record)],
+        [
+            (field.name, _ARROW[without_none(hints[field.name])])
+            for field in dataclasses.fields(record)
+        ],
         metadata=_METADATA,
     )
-
-
-def _plain(hint: Any) -> Any:  # noqa: ANN401 - any annotation
-    """The type in `type | None`."""
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return hint
 
 
 TRIAL_SCHEMA = _schema(TrialRecord)

@@ -89,7 +89,7 @@ def _give() -> bool:
     """Whether the trials could be told; a signal to all processes ends Ray's head, too."""
     try:
         give_notice()
-    except Exception as error:  # noqa: BLE001 - of Ray's, in many forms
+    except Exception as error:  # noqa: BLE001 - Ray's errors have no common type
         log.warning("the trials cannot be told to write checkpoints: %s", error)
         return False
     _State.given = True

@@ -41,35 +41,35 @@ def losses_retried() -> Iterator[None]:
     - A machine that was told to go counts as a failure of its trials.
     """
     managers: Any = RayActorManager
-    failed = managers._actor_task_failed  # noqa: SLF001 - Ray has no public way
+    failed = managers._actor_task_failed
 
     def as_lost(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, OutOfMemoryError):
             exception = RayActorError(error_msg=str(exception))
         if isinstance(exception, RayActorError):
             if any(words in str(exception) for words in TOLD_TO_GO):
-                exception._preempted = True  # noqa: SLF001 - Ray has no public way
+                exception._preempted = True
             _end_reset(tracked_actor_task)
         failed(self, tracked_actor_task, exception)
 
-    managers._actor_task_failed = as_lost  # noqa: SLF001 - Ray has no public way
+    managers._actor_task_failed = as_lost
     try:
         yield
     finally:
-        managers._actor_task_failed = failed  # noqa: SLF001 - Ray has no public way
+        managers._actor_task_failed = failed
 
 
 def _end_reset(task: Any) -> None:
     """Leave the failure of a reset to Tune's handler of the actor's."""
-    actor = task._tracked_actor  # noqa: SLF001 - Ray has no public way
-    controller = getattr(actor._on_error, "__self__", None)  # noqa: SLF001 - Ray has no public way
+    actor = task._tracked_actor
+    controller = getattr(actor._on_error, "__self__", None)
     if not isinstance(controller, TuneController):
         return
-    trial = controller._actor_to_trial.get(actor)  # noqa: SLF001 - Ray has no public way
-    resetting = controller._resetting_trials  # noqa: SLF001 - Ray has no public way
+    trial = controller._actor_to_trial.get(actor)
+    resetting = controller._resetting_trials
     if trial in resetting:
         resetting.discard(trial)
-        task._on_error = None  # noqa: SLF001 - Ray has no public way
+        task._on_error = None
 
 
 def with_settings(
@@ -80,8 +80,8 @@ def with_settings(
     Tune keeps pickles of the first program's callbacks and searcher, which know its folder, and
     `Tuner.restore` takes no others.
     """
-    inner: Any = tuner._local_tuner  # noqa: SLF001 - Ray has no public way
-    inner._tune_config, inner._run_config = tune_config, run_config  # noqa: SLF001 - Ray has no public way
+    inner: Any = tuner._local_tuner
+    inner._tune_config, inner._run_config = tune_config, run_config
     return tuner
 
 
