@@ -21,7 +21,7 @@ from analysis.side_by_side import (
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
 from trainables.defenses.registry import DEFENSES, named
-from trainables.outcome import accuracy_bound, reaches
+from trainables.outcome.feasible import accuracy_bound, reaches
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the mean test accuracy may lie below that of the run's dense network."""

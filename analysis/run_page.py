@@ -10,7 +10,7 @@ from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
 from trainables.base.storage import Place
-from trainables.outcome import goal_of
+from trainables.outcome.objective import goal_of
 
 
 def write_report(run_path: Place | str) -> Place:

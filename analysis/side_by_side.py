@@ -12,7 +12,7 @@ from analysis.load import RunRecord, run_name
 from analysis.statistics import LOG4, Interval, difference
 from trainables.defenses.registry import named
 
-NEAREST = "nearest in accuracy, bound not met"
+NEAREST = "nearest to its bounds, not met"
 """How a page marks a candidate that was measured although its run has no winner."""
 
 
@@ -131,18 +131,14 @@ def dense(run: RunRecord, name: str) -> Measured | None:
 def defended(run: RunRecord, name: str) -> Measured | None:
     """The winner of a run over its fresh seeds; None when nothing was confirmed.
 
-    Without a feasible candidate it is the one that comes nearest to the accuracy bound. A run
+    Without a feasible candidate it is the one that comes nearest to the bounds. A run
     without a defence has nothing to choose and no bound to meet: it is its network, trained anew.
     """
     defense = system_of(run)
-    rows = statistics.confirmed(run.trials, run.config)
-    rows = rows[rows["failed_seeds"].eq(0)]
-    if rows.empty:
-        return None
     best = statistics.winner(run.trials, run.config)
-    chosen = best
+    chosen = statistics.nearest(run.trials, run.config) if best is None else best
     if chosen is None:
-        chosen = rows.sort_values("val_accuracy", ascending=False, kind="stable").iloc[0]
+        return None
     return Measured(
         run=run,
         name=name,

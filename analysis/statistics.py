@@ -23,8 +23,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from trainables import outcome
 from trainables.base.errors import InvalidInput
+from trainables.outcome.feasible import VIOLATIONS, Bounds
+from trainables.outcome.feasible import accuracy_bound as lowest_accuracy
+from trainables.outcome.feasible import broken_bounds as broken_in
+from trainables.outcome.objective import goal_of
+from trainables.outcome.winner import nearest_first
+from trainables.outcome.winner import winner as best_of
 from trainables.records import COMPARATOR, FAILED, SEARCH_KINDS, WITH_REFERENCES
 
 LOG4 = math.log(4)
@@ -227,7 +232,7 @@ def accuracy_bound(trials: pd.DataFrame, config: Mapping[str, Any]) -> float:
     dense = baseline(trials)
     accuracy = config.get("dense_val_accuracy") if dense is None else dense["val_accuracy"]
     drop = config["search"]["max_accuracy_drop"]
-    return math.nan if accuracy is None else outcome.accuracy_bound(float(accuracy), float(drop))
+    return math.nan if accuracy is None else lowest_accuracy(float(accuracy), float(drop))
 
 
 DISAGREEMENT = 3.0
@@ -285,9 +290,9 @@ def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
 
 def broken_bounds(rows: pd.DataFrame) -> list[list[str]]:
     """The bounds that each row of trials.parquet is known to miss."""
-    columns = [rows[name].astype(float) for name in outcome.VIOLATIONS]
+    columns = [rows[name].astype(float) for name in VIOLATIONS]
     return [
-        outcome.broken_bounds(dict(zip(outcome.VIOLATIONS, values, strict=True)))
+        broken_in(dict(zip(VIOLATIONS, values, strict=True)))
         for values in zip(*columns, strict=True)
     ]
 
@@ -317,10 +322,7 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     and none failed (a seed that diverged has no accuracy and must not be averaged away).
     """
     rows = trials[trials["kind"] == "confirm"]
-    bounds = outcome.Bounds(
-        accuracy=accuracy_bound(trials, config),
-        compression=config["search"].get("min_compression"),
-    )
+    bounds = _bounds(trials, config)
     rules = _rules(config)
     records = []
     for candidate in dict.fromkeys(_candidates(rows)):
@@ -345,6 +347,13 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
     return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
+
+
+def _bounds(trials: pd.DataFrame, config: Mapping[str, Any]) -> Bounds:
+    return Bounds(
+        accuracy=accuracy_bound(trials, config),
+        compression=config["search"].get("min_compression"),
+    )
 
 
 def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
@@ -377,10 +386,27 @@ def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     """
     rows = confirmed(trials, config)
     feasible = rows[rows["feasible"].eq(True)]
-    goal = outcome.goal_of(config["search"])
+    goal = goal_of(config["search"])
     values = feasible[goal.objective].astype(float)
-    best = goal.best([{goal.objective: value, "at": at} for at, value in enumerate(values)])
+    best = best_of([{goal.objective: value, "at": at} for at, value in enumerate(values)], goal)
     return None if best is None else feasible.iloc[int(best["at"])]
+
+
+def nearest(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
+    """The row of `confirmed` nearest to the bounds, all seeds finished; None where there is none.
+
+    Among equals it is the one that leaks least.
+    """
+    rows = confirmed(trials, config)
+    rows = rows[rows["failed_seeds"].eq(0)]
+    bounds = _bounds(trials, config)
+    reached = zip(rows["val_accuracy"], rows["compression"], strict=True)
+    violations: list[dict[str, Any]] = [
+        {"number": at, **bounds.violations(accuracy, compression)}
+        for at, (accuracy, compression) in enumerate(reached)
+    ]
+    first = nearest_first(violations, goal_of(config["search"]))
+    return rows.iloc[int(first[0]["number"])] if first else None
 
 
 _WITH_INTERVAL = ("val_accuracy", "test_accuracy", "attack_accuracy", "excess_gain")

@@ -19,7 +19,7 @@ from analysis.statistics import (
     reference_excess,
     search_trials,
 )
-from trainables.outcome import reaches
+from trainables.outcome.feasible import reaches
 from trainables.records import COMPARATOR
 
 UNKNOWN = "\N{EN DASH}"

@@ -15,7 +15,7 @@ from trainables.config import (
     rebuilt,
 )
 from trainables.defenses.registry import Parameter, named
-from trainables.outcome import goal_of
+from trainables.outcome.objective import goal_of
 
 MOST_CANARIES = 0.5
 """The largest share of canaries: a network of mostly mislabelled members learns nothing else."""

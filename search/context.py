@@ -9,9 +9,9 @@ from ray import tune
 from search.arguments import require_known
 from search.config import SearchConfig
 from search.machine import Options
-from search.record.ledger import Ledger
 from search.record.mirror import remember
 from search.record.runfolder import RunFolder
+from search.record.trials_parquet import Ledger
 from search.space import Space
 from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity
@@ -30,7 +30,7 @@ from trainables.data.survey import Survey, survey_images
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import Outline, outline
 from trainables.models.imagenet import published_weights
-from trainables.outcome import goal_of
+from trainables.outcome.objective import goal_of
 from trainables.plugin import Plugin
 from trainables.trial import Job, Shared
 

@@ -21,11 +21,11 @@ from search.config import SearchConfig
 from search.context import Context, Inputs, load_inputs
 from search.machine import Options
 from search.plan import plan
-from search.record.ledger import Ledger
 from search.record.log import logging_to
 from search.record.mirror import require_storage_url
 from search.record.redaction import redacted, shown_to_others
 from search.record.runfolder import RunFolder, describe, require_whole
+from search.record.trials_parquet import Ledger
 from search.space import Candidate
 from search.stages.audit import audit
 from search.stages.compare import confirm_comparators, measure_other_pruners
@@ -40,7 +40,7 @@ from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import RemotePath
 from trainables.data.images import DataAbsent
-from trainables.outcome import goal_of
+from trainables.outcome.objective import goal_of
 from trainables.records import FAILED, SEARCH_KINDS
 from trainables.rehearsal import PRETRAINED
 from trainables.trial import Job

@@ -13,8 +13,8 @@ from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
-from trainables.pruning.allocation import ALLOCATIONS
 from trainables.pruning.registry import PRUNERS
+from trainables.pruning.uniform_erk_lamp import ALLOCATIONS
 
 CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
 """The assumed useful floating-point operations per second of a core and of a data-centre GPU.

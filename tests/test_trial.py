@@ -16,7 +16,7 @@ from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import five_way_split
 from trainables.models.building import build_model, layer_sizes
-from trainables.outcome import Goal
+from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
 from trainables.trial import Job, Shared, Trial, job_of
 

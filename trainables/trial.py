@@ -27,7 +27,7 @@ from trainables.data.split import Split
 from trainables.measure import measure_model, released_logits, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
-from trainables.outcome import Bounds
+from trainables.outcome.feasible import Bounds
 from trainables.plugin import Plugin
 from trainables.records import COMPLETE, FAILED, EpochRecord
 from trainables.runs.dense import DenseRun, LoadedDense, dense_seed

@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from search.record.redaction import redacted
 from search.space import Candidate, Space
 from trainables.base.errors import InvalidInput
-from trainables.outcome import VIOLATIONS
+from trainables.outcome.feasible import VIOLATIONS
 from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from search.space import Candidate
 from search.stages.confirm import MAX_ROUNDS, Confirmation, measure
 from search.stages.dense import Dense
 from search.stages.search import dense_weights
-from trainables.pruning.allocation import comparators
 from trainables.pruning.registry import PRUNERS
+from trainables.pruning.uniform_erk_lamp import comparators
 
 KEY = "comparators"
 """In config.json: rule -> its {n_i}, so that a reader can name the rows."""

@@ -13,7 +13,8 @@ from search.space import Candidate
 from search.tune.stage import Stage, kept_logits, run_stage
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
-from trainables.outcome import LEAST_LEAK, Goal
+from trainables.outcome.objective import LEAST_LEAK, Goal
+from trainables.outcome.winner import best_first, nearest_first
 from trainables.records import COMPARATOR, COMPLETE, PRUNED, SEARCH_KINDS
 from trainables.trial import Job, Shared
 
@@ -52,7 +53,7 @@ class Confirmation:
 def best_candidates(rows: Sequence[Row], goal: Goal = LEAST_LEAK) -> list[Candidate]:
     """Distinct candidates of the feasible searched trials, the best of what the goal asks first."""
     feasible = [row for row in _searched(rows, COMPLETE) if row["feasible"]]
-    return _distinct(goal.best_first(feasible))
+    return _distinct(best_first(feasible, goal))
 
 
 def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
@@ -62,7 +63,7 @@ def nearest_candidates(rows: Sequence[Row], goal: Goal) -> list[Candidate]:
     were stopped are taken only where none had its full budget; failed ones never.
     """
     tried = _searched(rows, COMPLETE) or _searched(rows, PRUNED)
-    return _distinct(goal.nearest_first(tried))
+    return _distinct(nearest_first(tried, goal))
 
 
 def _searched(rows: Sequence[Row], state: str) -> list[Row]:

@@ -14,7 +14,7 @@ from search.tune.stage import StageFailed, kept_checkpoint, kept_logits, run_sta
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import write
 from trainables.models.weights import as_arrays, read_weights
-from trainables.outcome import ROUNDING
+from trainables.outcome.feasible import ROUNDING
 from trainables.records import COMPLETE, EpochRecord
 from trainables.runs.dense import dense_seed
 from trainables.trial import MODEL_FILE, Job, Shared

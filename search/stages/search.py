@@ -16,8 +16,9 @@ from trainables.data.registry import DATASETS
 from trainables.models.building import build_model
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
-from trainables.outcome import accuracy_bound, goal_of
-from trainables.pruning.allocation import erk, lamp, uniform
+from trainables.outcome.feasible import accuracy_bound
+from trainables.outcome.objective import goal_of
+from trainables.pruning.uniform_erk_lamp import erk, lamp, uniform
 from trainables.records import SEARCH_KINDS
 from trainables.trial import Job
 

@@ -15,8 +15,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from search.record.ledger import Ledger
-from trainables.outcome import LEAST_LEAK, Goal, is_feasible
+from search.record.trials_parquet import Ledger
+from trainables.outcome.feasible import is_feasible
+from trainables.outcome.objective import LEAST_LEAK, Goal
+from trainables.outcome.winner import winner
 from trainables.records import SEARCH_KINDS
 from trainables.trial import job_of
 
@@ -129,7 +131,7 @@ class LiveView(Callback):
         if self._ledger is not None and self._done:
             feasible = [row for row in self._done.values() if row is not None]
             parts.append(f"feasible {len(feasible) / len(self._done):.0%}")
-            best = self._goal.best(feasible)
+            best = winner(feasible, self._goal)
             parts.append(f"best {self._goal.in_words(best or {})}")
         new = len(self._done) - self._before
         if new:

@@ -7,12 +7,12 @@ from typing import Any
 
 from ray.tune import Callback
 
-from search.record.ledger import Ledger
 from search.record.mirror import mirror, remembered
+from search.record.trials_parquet import Ledger
 from search.space import Space
 from search.tune.cause import cause
 from search.tune.stopping import reason
-from trainables.outcome import VIOLATIONS, is_feasible, state_of
+from trainables.outcome.feasible import VIOLATIONS, is_feasible, state_of
 from trainables.records import COMPLETE, FAILED, MEASURED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 

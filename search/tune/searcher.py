@@ -24,7 +24,7 @@ from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import sealed, unsealed
-from trainables.outcome import Goal
+from trainables.outcome.objective import Goal
 from trainables.records import ANCHOR, COMPLETE, FAILED, SEARCH, SEARCH_KINDS
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from search.tune.repairs import (
     end_half_started,
     give_token,
     has_token,
+    in_their_own_group,
     load,
     raylet_awaited,
 )
@@ -49,7 +50,7 @@ def start_local(say: Say, **options: Any) -> None:
     _bring_token()
     for attempt in (1, 2):
         try:
-            with raylet_awaited(START_S, say):
+            with raylet_awaited(START_S, say), in_their_own_group():
                 ray.init(address="local", _temp_dir=_own_folder(), **options)
         except Exception as error:
             if isinstance(error, OSError | ValueError) and not isinstance(error, ConnectionError):

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune import Stopper
 
 from trainables.base.errors import InvalidInput
-from trainables.outcome import is_hopeless
+from trainables.outcome.feasible import is_hopeless
 
 HALFWAY = 0.5
 

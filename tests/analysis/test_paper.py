@@ -333,8 +333,8 @@ def test_a_candidate_that_misses_its_bound_is_shown_with_a_flag_and_after_any_wi
 ) -> None:
     missed = make_run("minmax", name="missed", val=0.90, test=0.85)
     made = table(1, missed)
-    assert cell(made, "CIFAR-10-VGG16", 5)[-1] == "nearest in accuracy, bound not met"
-    assert any("3 fresh seeds, nearest in accuracy, bound not met" in x for x in made.sources)
+    assert cell(made, "CIFAR-10-VGG16", 5)[-1] == "nearest to its bounds, not met"
+    assert any("3 fresh seeds, nearest to its bounds, not met" in x for x in made.sources)
     made = table(1, missed, make_run("minmax", name="met", test=0.91, images=500))
     assert cell(made, "CIFAR-10-VGG16", 5)[0] == "91.0%"
 
@@ -667,7 +667,7 @@ def test_candidates_that_only_came_nearest_are_shown_as_such_everywhere(
 ) -> None:
     folder = make_run("pruning", feasible=False, val=0.935)  # the mean would meet the bound
     page = text_of(page_of(folder, out=tmp_path / "p.html"))
-    assert page.count("nearest in accuracy, bound not met") >= 3
+    assert page.count("nearest to its bounds, not met") >= 3
     assert "no winner" in comparison_page.compare([folder, make_run("minmax")])[0]
     shown = text_of(run_page.write_report(folder).read_text(encoding="utf-8"))
     assert "There is no winner" in shown

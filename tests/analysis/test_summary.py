@@ -138,7 +138,7 @@ def test_where_nothing_is_feasible_the_nearest_is_stated_and_is_no_winner(
     run = load_run(write_run([make.dense(), *searched, *rows]))
     found = verdict(run)
     assert found.title == "No feasible winner among 1 trials"
-    assert "the candidate that came nearest in accuracy has excess gain 0.0230" in found.text
+    assert "the candidate that came nearest to the bounds has excess gain 0.0230" in found.text
     assert "is 90.0%; 92.5% is needed" in found.text
     assert headline(run).startswith("No feasible winner")
     with pytest.raises(ValueError, match="without a winner"):

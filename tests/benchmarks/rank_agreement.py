@@ -15,8 +15,8 @@ from scipy.stats import spearmanr
 
 from search.arguments import parse
 from search.context import Context, load_inputs
-from search.record.ledger import Ledger
 from search.record.runfolder import RunFolder, describe
+from search.record.trials_parquet import Ledger
 from search.space import Candidate
 from search.stages.confirm import Confirmation, _confirm_job, _with_references, vector_name
 from search.stages.dense import Dense, train_dense
@@ -31,7 +31,7 @@ from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.lira import online
 from trainables.base.seeding import numpy_generator
-from trainables.pruning.allocation import erk, lamp, uniform
+from trainables.pruning.uniform_erk_lamp import erk, lamp, uniform
 
 REFERENCES, SEEDS = 16, 2
 LEVELS = (0.03, 0.06, 0.1, 0.2, 0.4, 0.7)

@@ -14,7 +14,7 @@ import pytest
 
 from search import pipeline, run
 from search.context import Context
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from trainables.records import TrialRecord
 
 Stages = Callable[[list[TrialRecord]], None]

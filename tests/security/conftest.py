@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from search.presets import recipe
-from search.record.ledger import Ledger
 from search.record.runfolder import RunFolder, describe
+from search.record.trials_parquet import Ledger
 from trainables.records import EpochRecord, TrialRecord
 
 LAYERS, WEIGHTS = ["conv1", "fc1"], [150, 850]

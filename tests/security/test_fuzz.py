@@ -20,8 +20,8 @@ import search.run
 from analysis import compare, paper, report, run_page
 from analysis.load import load_run
 from search.presets import recipe
-from search.record.ledger import Ledger
 from search.record.runfolder import describe
+from search.record.trials_parquet import Ledger
 from trainables.base.errors import InvalidInput
 from trainables.data import registry
 from trainables.defenses.registry import DEFENSES

@@ -12,7 +12,7 @@ import search.run
 from analysis.run_page import write_report
 from search.context import Context
 from search.record import mirror as module
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from tests.security.conftest import record
 from tests.system.program import holders
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from search.stages.confirm import best_candidates
 from tests.system.program import Program, rows
 from trainables.defenses.registry import DEFENSES

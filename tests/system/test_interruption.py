@@ -55,8 +55,11 @@ def wait_for_rows(process: subprocess.Popen[bytes], out: Path, count: int) -> No
 
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of the driver and of the Ray processes that it started, as a crash of the machine."""
-    os.killpg(process.pid, signal.SIGKILL)
+    """kill -9 of the driver and of the Ray processes that it started, as a crash of the machine.
+
+    They are its session: Ray's processes have process groups of their own.
+    """
+    subprocess.run(["pkill", "-KILL", "--session", str(process.pid)], check=False)
     process.wait()
 
 

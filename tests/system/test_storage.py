@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import TrialState
 
 from analysis.load import RunRecord, load_run
-from search.record.ledger import Ledger
 from search.record.mirror import opened
 from search.record.runfolder import RunFolder
+from search.record.trials_parquet import Ledger
 from tests.system.program import environment, holders
 from tests.system.servers import ObjectStore, Postgres, object_store, postgres
 from tests.system.test_interruption import PATIENCE_S, kill_with_children, start

@@ -13,7 +13,7 @@ from search.space import Candidate
 from search.stages.confirm import best_candidates, nearest_candidates
 from search.stages.search import base_job
 from trainables.config import TrialConfig
-from trainables.outcome import goal_of
+from trainables.outcome.objective import goal_of
 
 
 def config(words: str = "") -> Any:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from search.tune.progress import LiveView
 from search.tune.recorder import to_record
 from tests.search.tune.test_recorder import IDENTITY, JOB, STOPPED
-from trainables.outcome import Goal
+from trainables.outcome.objective import Goal
 
 
 def trial(number: int, status: str = Trial.TERMINATED, **result: Any) -> SimpleNamespace:

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from search.presets import recipe
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from search.tune.cause import NOT_SAID, OUT_OF_MEMORY, PROCESS_ENDED, cause
 from search.tune.recorder import RunIdentity, to_record
 from search.tune.searcher import _judge_row
 from search.tune.stopping import InfeasibleStopper
 from trainables.config import TrialConfig
-from trainables.outcome import Goal
+from trainables.outcome.objective import Goal
 from trainables.records import PRUNED, TRIAL_SCHEMA, to_table
 from trainables.trial import Job, known_result
 

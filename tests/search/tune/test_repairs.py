@@ -23,6 +23,7 @@ TOUCHED = {
     TunerInternal._get_tune_run_arguments: "57cf156d86b5b036",
     TunerInternal._fit_resume: "cdf690ecaf13e998",
     services.get_node: "68e58c15b903d8c2",
+    services.start_ray_process: "81303cf8b1cc6eb1",
     Node.__init__: "3866c68ee18a32e3",
     Node.kill_all_processes: "01f80cfd21fa9e68",
 }

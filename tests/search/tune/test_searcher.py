@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from search.samplers import SAMPLERS
 from search.space import Space
 from search.tune.searcher import FeasibleSearcher, judge
 from trainables.base.errors import InvalidInput
-from trainables.outcome import Goal, constraint_units
+from trainables.outcome.objective import Goal, constraint_units
 from trainables.records import COMPLETE, FAILED, PRUNED, TrialRecord
 
 SPACE = Space("layer", ("conv1", "conv2", "fc"), (150, 2400, 48000))

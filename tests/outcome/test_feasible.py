@@ -1,4 +1,4 @@
-"""What is better: bounds to the whole image, and one rule for the search and for every reader."""
+"""Bounds are kept to the whole image, and columns and reports judge a trial alike."""
 
 import math
 
@@ -6,12 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import parse
-from trainables.outcome import (
+from trainables.outcome.feasible import (
     Bounds,
-    Goal,
     broken_bounds,
-    goal_of,
     is_feasible,
     is_hopeless,
     keeps_bounds,
@@ -42,27 +39,6 @@ def test_what_is_not_a_number_is_not_feasible():
 def test_every_bound_that_there_is_must_be_met(accuracy, compression, kept):
     trial = {"accuracy_violation": accuracy, "compression_violation": compression}
     assert keeps_bounds(trial) == kept
-
-
-@pytest.mark.parametrize(
-    ("words", "objective"),
-    [
-        ("", "excess_gain"),
-        ("--defense dp", "excess_gain"),
-        ("--defense dp --epsilon 8", "val_accuracy"),
-        ("--defense dp --set epsilon=1:8", "excess_gain"),
-        ("--defense minmax", "excess_gain"),
-    ],
-)
-def test_what_a_run_looks_for_follows_from_its_settings_as_they_are_stored(words, objective):
-    config, _ = parse(words.split())
-    goal = goal_of(config.to_dict())
-    assert goal.objective == objective
-    assert goal.maximised == (objective == "val_accuracy") == config.guarantee_is_fixed
-
-
-def test_a_run_of_a_release_without_parameters_looked_for_the_least_leak():
-    assert goal_of({"max_accuracy_drop": 0.01}).objective == "excess_gain"
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(1, 50), st.none() | st.floats(1, 50))
@@ -97,30 +73,3 @@ def test_what_is_not_known_breaks_no_bound_and_is_not_hopeless():
 )
 def test_a_trial_ends_in_one_of_three_states(result, error, state):
     assert state_of(result, error) == state
-
-
-LEAST, MOST = (
-    goal_of({"max_accuracy_drop": 0.01}),
-    Goal(objective="val_accuracy", maximised=True, units={"accuracy_violation": 0.01}),
-)
-FEASIBLE = [
-    {"number": 0, "excess_gain": 0.03, "val_accuracy": 0.95},
-    {"number": 1, "excess_gain": 0.01, "val_accuracy": 0.93},
-    {"number": 2, "excess_gain": 0.01, "val_accuracy": 0.95},
-    {"number": 3, "excess_gain": None, "val_accuracy": None},
-    {"number": 4, "excess_gain": math.nan, "val_accuracy": math.nan},
-]
-
-
-@pytest.mark.parametrize(("goal", "order"), [(LEAST, [1, 2, 0, 3, 4]), (MOST, [0, 2, 1, 3, 4])])
-def test_the_winner_is_the_first_of_the_order_and_both_follow_the_goal(goal, order):
-    assert [row["number"] for row in goal.best_first(FEASIBLE[::-1])] == order
-    assert goal.best(FEASIBLE)["number"] == order[0]
-    assert goal.best([]) is None
-
-
-def test_the_search_and_the_winner_agree_on_what_costs_less():
-    judged = [MOST.judge({**row, "finished": True, "accuracy_violation": 0}) for row in FEASIBLE]
-    costs = [one.cost for one in judged[:3]]
-    assert min(range(3), key=costs.__getitem__) == MOST.best(FEASIBLE)["number"]
-    assert [one.state for one in judged] == ["COMPLETE"] * 3 + ["PRUNED", "FAILED"]

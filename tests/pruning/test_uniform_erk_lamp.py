@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.pruning.allocation import (
+from trainables.pruning.uniform_erk_lamp import (
     ALLOCATIONS,
     comparators,
     erk,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from search.record.ledger import Ledger
+from search.record.trials_parquet import Ledger
 from trainables.base.errors import InvalidInput
 from trainables.records import (
     EPOCH_SCHEMA,

@@ -1,0 +1,45 @@
+"""One rule says what is better, for the search and for every reader."""
+
+import math
+
+import pytest
+
+from trainables.outcome.objective import Goal, goal_of
+from trainables.outcome.winner import best_first, nearest_first, winner
+
+LEAST, MOST = (
+    goal_of({"max_accuracy_drop": 0.01}),
+    Goal(objective="val_accuracy", maximised=True, units={"accuracy_violation": 0.01}),
+)
+FEASIBLE = [
+    {"number": 0, "excess_gain": 0.03, "val_accuracy": 0.95},
+    {"number": 1, "excess_gain": 0.01, "val_accuracy": 0.93},
+    {"number": 2, "excess_gain": 0.01, "val_accuracy": 0.95},
+    {"number": 3, "excess_gain": None, "val_accuracy": None},
+    {"number": 4, "excess_gain": math.nan, "val_accuracy": math.nan},
+]
+
+
+@pytest.mark.parametrize(("goal", "order"), [(LEAST, [1, 2, 0, 3, 4]), (MOST, [0, 2, 1, 3, 4])])
+def test_the_winner_is_the_first_of_the_order_and_both_follow_the_goal(goal, order):
+    assert [row["number"] for row in best_first(FEASIBLE[::-1], goal)] == order
+    assert winner(FEASIBLE, goal)["number"] == order[0]
+    assert winner([], goal) is None
+
+
+def test_the_search_and_the_winner_agree_on_what_costs_less():
+    judged = [MOST.judge({**row, "finished": True, "accuracy_violation": 0}) for row in FEASIBLE]
+    costs = [one.cost for one in judged[:3]]
+    assert min(range(3), key=costs.__getitem__) == winner(FEASIBLE, MOST)["number"]
+    assert [one.state for one in judged] == ["COMPLETE"] * 3 + ["PRUNED", "FAILED"]
+
+
+def test_the_nearest_is_the_least_beyond_its_bounds_and_what_is_unknown_is_left_out():
+    goal = Goal(units={"accuracy_violation": 0.01, "compression_violation": 0.2})
+    rows = [
+        {"number": 0, "accuracy_violation": 0.03, "compression_violation": -1.0},
+        {"number": 1, "accuracy_violation": -0.5, "compression_violation": 0.4},
+        {"number": 2, "accuracy_violation": None, "compression_violation": 0.0},
+        {"number": 3, "accuracy_violation": 0.02, "compression_violation": 0.0},
+    ]
+    assert [row["number"] for row in nearest_first(rows, goal)] == [1, 3, 0]
