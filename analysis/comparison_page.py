@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis import figures, pages, side_by_side, statistics, tables
+from analysis import figures, pages, run_kind, statistics, tables
 from analysis.load import RunRecord, load_distinct, run_name
 from analysis.run_page import wall_clock
 from analysis.summary import defense_in_words
@@ -59,7 +59,7 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
         "the number of references": [run.config["search"].get("references") for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }
-    unlike = [(run_name(run, runs), side_by_side.unlike(run)) for run in runs]
+    unlike = [(run_name(run, runs), run_kind.unlike(run)) for run in runs]
     return [f"{name}: {reason}." for name, reason in unlike if reason is not None] + [
         f"The runs differ in {what}."
         for what, values in settings.items()
@@ -100,7 +100,7 @@ def _line(run: RunRecord, name: str) -> list[str]:
         ]
     share = rows["feasible"].eq(True).mean() if len(rows) else None
     search = run.config["search"]
-    reason = side_by_side.unlike(run)
+    reason = run_kind.unlike(run)
     return [
         name if reason is None else f"{name}\n{reason}",
         str(search.get("model", tables.UNKNOWN)),

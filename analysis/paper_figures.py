@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from analysis.load import RunRecord
-from analysis.side_by_side import Measured, measured_as, task_of
+from analysis.run_kind import task_of
+from analysis.side_by_side import Measured, measured_as
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place
 from trainables.defenses.registry import named

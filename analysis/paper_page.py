@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import defenses, figures, pages, paper_figures, shadow_audit, statistics
+from analysis import (
+    defense_tables,
+    defenses,
+    figures,
+    pages,
+    paper_figures,
+    shadow_audit,
+    statistics,
+)
 from analysis.defenses import Task
 from analysis.load import RunRecord, load_distinct, run_name
 from analysis.paper_tables import PaperTable, paper_tables
-from analysis.side_by_side import Chosen, defended, ordinary
+from analysis.run_kind import Chosen, ordinary
+from analysis.side_by_side import defended
 from trainables.base.storage import Place
 
 
@@ -31,10 +40,10 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
             "left_out": chosen.left_out,
             "caveats": chosen.caveats,
             "tables": made,
-            "overview": defenses.overview(runs, winners) if runs else None,
+            "overview": defense_tables.overview(runs, winners) if runs else None,
             "audited": _audited(runs),
-            "pruners": defenses.pruners(runs, winners),
-            "attacks": defenses.every_attack(known) if known else None,
+            "pruners": defense_tables.pruners(runs, winners),
+            "attacks": defense_tables.every_attack(known) if known else None,
             "tasks": compared,
             **_figures(runs),
         },
@@ -63,8 +72,8 @@ def _at_matched_accuracy(index: int, task: Task, page: Sequence[RunRecord]) -> d
     first = next((row for row in dense if row is not None), None)
     return {
         "title": task.title,
-        "table": defenses.table(task, found),
-        "words": defenses.in_words(found),
+        "table": defense_tables.table(task, found),
+        "words": defense_tables.in_words(found),
         "figure": pages.figure(figures.fronts(f"fronts{index}", drawn, first)),
     }
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from analysis import paper_commands, tables
 from analysis.load import RunRecord
-from analysis.side_by_side import NEAREST, Measured, measured_as, system_of, task_of
+from analysis.run_kind import system_of, task_of
+from analysis.side_by_side import NEAREST, Measured, measured_as
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
 from trainables import paper as paper_data

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import side_by_side, statistics, tables
+from analysis import run_kind, statistics, tables
 from analysis.load import RunRecord
 from analysis.verdict import verdict
 from trainables.defenses.registry import named
@@ -52,8 +52,8 @@ def card(run: RunRecord) -> str:
 
 def _promise(run: RunRecord, tone: str) -> str:
     """What the card's title adds to the network's name."""
-    if side_by_side.is_smoke(run):
-        return f", {side_by_side.SMOKE}"
+    if run_kind.is_smoke(run):
+        return f", {run_kind.SMOKE}"
     return " that leaks less about its members" if tone == "good" else ""
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from analysis import failures, shadow_audit, side_by_side, statistics, tables
+from analysis import failures, run_kind, shadow_audit, statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from trainables.base.commandline import resume
@@ -38,7 +38,7 @@ def verdict(run: RunRecord) -> Verdict:
     if broken is not None:
         found = _broken(broken, found, best)
     ran_through = best is not None and broken is None
-    return _of_smoke_run(found, ran_through) if side_by_side.is_smoke(run) else found
+    return _of_smoke_run(found, ran_through) if run_kind.is_smoke(run) else found
 
 
 def _of_smoke_run(found: Verdict, ran_through: bool) -> Verdict:

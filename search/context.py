@@ -30,7 +30,7 @@ from trainables.data.survey import Survey, survey_images
 from trainables.defenses.registry import DEFENSES
 from trainables.models.building import Outline, outline
 from trainables.models.imagenet import published_weights
-from trainables.outcome.objective import goal_of
+from trainables.outcome.objective import Goal, goal_of
 from trainables.plugin import Plugin
 from trainables.trial import Job, Shared
 
@@ -222,6 +222,10 @@ class Context:
             attack=config.attack,
         )
 
+    @property
+    def _goal(self) -> Goal:
+        return goal_of(self.config.to_dict())
+
     def recorder(self, *, mirrored: bool = False) -> Recorder:
         """The callback that writes this run's rows."""
         layers = self.inputs.layers
@@ -233,13 +237,12 @@ class Context:
         )
         if mirrored and self.options.study_storage is not None:
             remember(self.run_id, self.options.study_storage)
-        return Recorder(self.ledger, identity, self.space, mirrored)
+        return Recorder(self.ledger, identity, self.space, self._goal if mirrored else None)
 
     def live_view(self, title: str, total: int, *, searching: bool = False) -> LiveView:
         """The progress bar of a stage."""
         ledger = self.ledger if searching else None
-        goal = goal_of(self.config.to_dict())
-        return LiveView(title, total, quiet=self.options.quiet, ledger=ledger, goal=goal)
+        return LiveView(title, total, quiet=self.options.quiet, ledger=ledger, goal=self._goal)
 
     def stage(self, name: str, jobs: list[Job], shared: Shared, recorded: bool) -> Stage:
         """A stage with a fixed list of jobs."""

@@ -12,7 +12,7 @@ import pandas as pd
 from ray import tune
 from rich.console import Console
 
-from analysis import failures, side_by_side
+from analysis import failures, run_kind
 from analysis.load import RunRecord, load_run
 from analysis.run_page import write_report
 from analysis.statistics import hardest_bound, search_trials, winner
@@ -272,8 +272,8 @@ def _nothing_feasible(context: Context, what: str) -> int:
     words = [f"{what}.", *_bounds(found)]
     if broken is not None:
         words = [f"{broken.sentence()}{broken.others()}"]
-    if side_by_side.is_smoke(found):
-        words.append(f"This was a {side_by_side.SMOKE}.")
+    if run_kind.is_smoke(found):
+        words.append(f"This was a {run_kind.SMOKE}.")
     Console(stderr=True).print(
         f"{' '.join(words)} Report: {shown(report)}",
         markup=False,

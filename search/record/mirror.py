@@ -25,6 +25,7 @@ from search.record.redaction import redacted
 from search.space import Candidate, Space
 from trainables.base.errors import InvalidInput
 from trainables.outcome.feasible import VIOLATIONS
+from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 
 log = logging.getLogger(__name__)
@@ -56,9 +57,15 @@ _AWAY = (  # what Optuna and SQLAlchemy raise for a storage that is gone, foreig
 
 
 def mirror(
-    study_storage_url: str, study_name: str, rows: Iterable[Mapping[str, Any]], space: Space
+    study_storage_url: str,
+    study_name: str,
+    rows: Iterable[Mapping[str, Any]],
+    space: Space,
+    goal: Goal = LEAST_LEAK,
 ) -> int:
     """Add the anchor and search rows that the study lacks; returns how many were added.
+
+    goal: its objective is the value of a trial.
 
     A storage that is away is warned of once, without the URL's password, and costs nothing else.
     Raises InvalidInput for a URL that names no kind of storage.
@@ -67,7 +74,7 @@ def mirror(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with opened(study_storage_url) as storage:
-            return _add_missing(storage, study_name, rows, space)
+            return _add_missing(storage, study_name, rows, (space, goal))
     except _AWAY as error:
         _warn_once(study_storage_url, error)
         return 0
@@ -84,15 +91,22 @@ def remembered(run_id: str) -> str | None:
 
 
 def _add_missing(
-    storage: BaseStorage, study_name: str, rows: Iterable[Mapping[str, Any]], space: Space
+    storage: BaseStorage,
+    study_name: str,
+    rows: Iterable[Mapping[str, Any]],
+    searched: tuple[Space, Goal],
 ) -> int:
+    _, goal = searched
     study = optuna.create_study(
-        study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
+        study_name=study_name,
+        storage=storage,
+        direction="maximize" if goal.maximised else "minimize",
+        load_if_exists=True,
     )
     known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
     fresh = [row for row in rows if row["kind"] in SEARCH_KINDS and row["trial_id"] not in known]
     for row in fresh:
-        study.add_trial(_frozen(row, space))
+        study.add_trial(_frozen(row, *searched))
     return len(fresh)
 
 
@@ -148,7 +162,7 @@ def _warn_once(url: str, error: BaseException) -> None:
     )
 
 
-def _frozen(row: Mapping[str, Any], space: Space) -> FrozenTrial:
+def _frozen(row: Mapping[str, Any], space: Space, goal: Goal) -> FrozenTrial:
     """A row as a finished Optuna trial, its constraints in both forms.
 
     Optuna 5 reads one attribute per constraint; optuna-dashboard 0.21 only the older list.
@@ -157,7 +171,7 @@ def _frozen(row: Mapping[str, Any], space: Space) -> FrozenTrial:
     state = OPTUNA_STATES[row["state"]]
     trial = optuna.trial.create_trial(
         state=state,
-        value=row["excess_gain"] if state == TrialState.COMPLETE else None,
+        value=row[goal.objective] if state == TrialState.COMPLETE else None,
         params=space.point(Candidate.of(row["n"], row.get("defense_parameters"))),
         distributions=space.distributions(),
         user_attrs={name: row[name] for name in SHOWN},

@@ -13,6 +13,7 @@ from search.space import Space
 from search.tune.cause import cause
 from search.tune.stopping import reason
 from trainables.outcome.feasible import VIOLATIONS, is_feasible, state_of
+from trainables.outcome.objective import Goal
 from trainables.records import COMPLETE, FAILED, MEASURED, PRUNED, EpochRecord, TrialRecord
 from trainables.trial import Job, job_of
 
@@ -89,13 +90,13 @@ class Recorder(Callback):
         ledger: Ledger,
         identity: RunIdentity,
         space: Space | None = None,
-        mirrored: bool = False,
+        goal: Goal | None = None,
     ) -> None:
-        """mirrored: copy every row to the storage that this process remembers for the run."""
+        """goal: copy every row, with its objective, to the storage that this process remembers."""
         self._ledger = ledger
         self._identity = identity
         self._space = space
-        self._mirrored = mirrored
+        self._goal = goal
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial finished its budget or was stopped."""
@@ -119,6 +120,7 @@ class Recorder(Callback):
         self._mirror()
 
     def _mirror(self) -> None:
-        storage = remembered(self._identity.run_id) if self._mirrored else None
-        if storage is not None and self._space is not None:
-            mirror(storage, self._identity.run_id, self._ledger.rows(), self._space)
+        if self._space is None or self._goal is None:
+            return
+        if (storage := remembered(self._identity.run_id)) is not None:
+            mirror(storage, self._identity.run_id, self._ledger.rows(), self._space, self._goal)

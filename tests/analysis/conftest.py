@@ -224,7 +224,7 @@ def full_run() -> list[TrialRecord]:
 PICTURES = {
     name: draw
     for name, draw in inspect.getmembers(figures, inspect.isfunction)
-    if draw.__module__ == figures.__name__ and not name.startswith("_")
+    if draw.__module__.startswith(figures.__name__) and not name.startswith("_")
 }
 _DRAWN: dict[bytes, Any] = {}
 

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from search.record import mirror as module
@@ -16,6 +17,7 @@ from search.record.mirror import mirror, require_storage_url
 from search.record.redaction import redacted, shown_to_others
 from search.space import Space
 from trainables.base.errors import InvalidInput
+from trainables.outcome.objective import Goal
 
 SPACE = Space("layer", ("conv1", "fc"), (150, 1000))
 
@@ -93,6 +95,17 @@ def test_constraints_are_there_for_optuna_and_for_the_dashboard(url):
     assert "constraints" not in failed.system_attrs
     assert study_in(url).best_trial.user_attrs["trial_id"] == "anchor-0000"
     assert feasible.system_attrs["constraints"] == [-0.01]
+
+
+def test_a_study_shows_what_the_search_looks_for(url):
+    goal = Goal(objective="val_accuracy", maximised=True, units={})
+    rows = [
+        {**row, "val_accuracy": accuracy}
+        for row, accuracy in zip(ROWS[:2], (0.91, 0.93), strict=True)
+    ]
+    mirror(url, "run", [{**row, "accuracy_violation": -0.01} for row in rows], SPACE, goal)
+    assert study_in(url).direction == StudyDirection.MAXIMIZE
+    assert study_in(url).best_value == 0.93
 
 
 def test_mirroring_again_adds_only_what_is_new(url):

@@ -1,0 +1,38 @@
+"""Every picture of the reports, as inline SVG: tables in, markup out."""
+
+from analysis.figures.attack_gains import (
+    ROC_VARIANTS,
+    accuracy_gap,
+    attacks,
+    roc,
+    theory,
+    winners_curse,
+)
+from analysis.figures.best_so_far import compare_progress, progress
+from analysis.figures.drawing import BLUE, INK, MARKERS, SERIES
+from analysis.figures.leak_against_accuracy import FARTHEST, Front, fronts, tradeoff
+from analysis.figures.networks import layers, weight_histograms
+from analysis.figures.training import losses, residuals
+
+__all__ = [
+    "BLUE",
+    "FARTHEST",
+    "INK",
+    "MARKERS",
+    "ROC_VARIANTS",
+    "SERIES",
+    "Front",
+    "accuracy_gap",
+    "attacks",
+    "compare_progress",
+    "fronts",
+    "layers",
+    "losses",
+    "progress",
+    "residuals",
+    "roc",
+    "theory",
+    "tradeoff",
+    "weight_histograms",
+    "winners_curse",
+]

@@ -1,0 +1,93 @@
+"""How a search went: the best so far, in one run and in several."""
+
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures.drawing import (
+    BLUE,
+    GAIN_LABEL,
+    INK,
+    MUTED,
+    SERIES,
+    STYLE,
+    canvas,
+    shortened,
+    svg,
+)
+from analysis.statistics import best_so_far, family_excess, search_trials
+
+
+def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
+    """Least excess gain of a feasible trial so far, by trial number."""
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(3.4)
+        curve = best_so_far(trials)
+        rows = search_trials(trials)
+        usable = rows[rows["feasible"].eq(True)]
+        axes.scatter(
+            usable["number"],
+            usable["excess_gain"].astype(float),
+            s=22,
+            color=MUTED,
+            alpha=0.6,
+            label="feasible trials",
+        )
+        axes.step(
+            curve["number"],
+            curve["best"],
+            where="post",
+            color=BLUE,
+            linewidth=2.2,
+            label="best so far",
+        )
+        _dense_line(axes, dense)
+        axes.set_xlabel("trial number")
+        axes.set_ylabel(GAIN_LABEL)
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=3)
+        reached = curve["best"].dropna()
+        end = f"{reached.iloc[-1]:.4f} nats" if len(reached) else "no feasible trial"
+        return svg(figure, "progress", f"Best feasible excess gain by trial, at the end {end}.")
+
+
+def _dense_line(axes: Axes, dense: pd.Series | None) -> None:
+    if dense is None:
+        return
+    level = family_excess(dense["attack_gains"])
+    axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
+    axes.annotate(
+        "dense",
+        (1, level),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontweight="bold",
+        fontsize=10,
+    )
+
+
+def compare_progress(curves: Mapping[str, pd.DataFrame]) -> str:
+    """Best-so-far curves of several runs in one frame; curves: run -> `best_so_far`."""
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(4.2)
+        for index, (name, curve) in enumerate(curves.items()):
+            axes.step(
+                curve["number"],
+                curve["best"],
+                where="post",
+                color=SERIES[index % len(SERIES)],
+                linestyle=("-", "--", ":", "-.")[index // len(SERIES) % 4],
+                linewidth=2,
+                label=shortened(name, 48)
+                + ("" if curve["best"].notna().any() else ": none feasible"),
+            )
+        axes.set_xlabel("trial number")
+        axes.set_ylabel("best feasible excess gain (nats)")
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=1)
+        return svg(figure, "progress", f"Best feasible excess gain by trial of {len(curves)} runs.")

@@ -1,0 +1,251 @@
+"""Accuracy against leak: the trials of one run, and the fronts of several defences."""
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures.drawing import (
+    BLUE,
+    GAIN_LABEL,
+    INK,
+    MARKERS,
+    MUTED,
+    ORANGE,
+    SERIES,
+    SHADE,
+    STYLE,
+    VERMILLION,
+    canvas,
+    label_point,
+    percent_axis,
+    svg,
+)
+from analysis.pareto import non_dominated
+from analysis.statistics import Interval, family_excess, search_trials
+
+
+def tradeoff(
+    trials: pd.DataFrame, dense: pd.Series | None, best: pd.Series | None, bound: float
+) -> str:
+    """Validation accuracy against the search-time excess gain of every trial.
+
+    dense: the baseline's row. best: the winner, a row of `confirmed`. bound: least feasible
+    validation accuracy.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(4.6)
+        rows = search_trials(trials)
+        complete = rows[rows["state"] == "COMPLETE"]
+        _shade_feasible(axes, complete, dense, bound)
+        _scatter(axes, complete)
+        _front(axes, complete[complete["feasible"].eq(True)])
+        _stopped_and_failed(axes, rows)
+        if dense is not None:
+            gain = family_excess(dense["attack_gains"])
+            axes.plot(dense["val_accuracy"], gain, "D", color=INK, markersize=9, zorder=5)
+            label_point(axes, "dense", (dense["val_accuracy"], gain), shift=(-10, 0))
+        if best is not None:
+            at = (float(best["val_accuracy"]), float(best["family_excess"]))
+            axes.plot(*at, "*", color=VERMILLION, markersize=17, markeredgecolor="white", zorder=6)
+            label_point(axes, "winner, confirmed", at, shift=(-12, 0))
+        axes.margins(y=0.08)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        percent_axis(axes, "validation accuracy")
+        axes.set_ylabel(f"search-time {GAIN_LABEL}")
+        figure.legend(loc="outside lower center", ncols=3)
+        return svg(
+            figure,
+            "tradeoff",
+            f"Scatter of {len(complete)} complete trials: validation accuracy against excess gain; "
+            "lower and further right is better.",
+        )
+
+
+def _shade_feasible(
+    axes: Axes, complete: pd.DataFrame, dense: pd.Series | None, bound: float
+) -> None:
+    if not math.isfinite(bound):
+        return
+    seen = [bound, *complete["val_accuracy"].astype(float).dropna()]
+    if dense is not None:
+        seen.append(float(dense["val_accuracy"]))
+    margin = 0.06 * (max(seen) - min(seen)) + 0.002
+    axes.set_xlim(min(seen) - margin, max(seen) + margin)
+    axes.axvspan(bound, max(seen) + margin, color=SHADE, zorder=0, label="accuracy is feasible")
+
+
+def _scatter(axes: Axes, complete: pd.DataFrame) -> None:
+    kinds = (("anchor", "s", ORANGE, "anchor"), ("search", "o", BLUE, "suggested"))
+    for kind, marker, colour, name in kinds:
+        for feasible in (True, False):
+            rows = complete[
+                (complete["kind"] == kind) & (complete["feasible"].eq(True) == feasible)
+            ]
+            if rows.empty:
+                continue
+            axes.scatter(
+                rows["val_accuracy"].astype(float),
+                rows["excess_gain"].astype(float),
+                marker=marker,
+                s=42,
+                facecolor=colour if feasible else "none",
+                edgecolor=colour,
+                label=f"{name}, {'feasible' if feasible else 'not feasible'}",
+                zorder=3,
+            )
+
+
+def _front(axes: Axes, feasible: pd.DataFrame) -> None:
+    accuracy = feasible["val_accuracy"].to_numpy(dtype=float)
+    gain = feasible["excess_gain"].to_numpy(dtype=float)
+    front = non_dominated(accuracy, gain)
+    if front.sum() < 2:
+        return
+    order = np.argsort(accuracy[front])
+    axes.plot(
+        accuracy[front][order],
+        gain[front][order],
+        drawstyle="steps-pre",
+        color=BLUE,
+        linewidth=1.2,
+        alpha=0.7,
+        zorder=2,
+        label="best trade-offs",
+    )
+
+
+def _stopped_and_failed(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw stopped trials, which only have an accuracy, as ticks on the axis; count failed ones."""
+    stopped = rows[rows["state"] == "PRUNED"]
+    floor = axes.get_xaxis_transform()
+    accuracy = stopped["val_accuracy"].astype(float).dropna()
+    if not stopped.empty:
+        left, right = axes.get_xlim()
+        inside = accuracy[accuracy.between(left, right)]
+        outside = len(stopped) - len(inside)
+        suffix = f", {outside} beyond the axis" if outside else ""
+        axes.plot(
+            inside,
+            np.full(len(inside), 0.02),
+            "|",
+            color=MUTED,
+            markersize=11,
+            markeredgewidth=1.6,
+            transform=floor,
+            label=f"stopped early ({len(stopped)}{suffix})",
+        )
+    failed = int((rows["state"] == "FAILED").sum())
+    if failed:
+        axes.plot([], [], "x", color=VERMILLION, label=f"failed ({failed}, not drawn)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Front:
+    """One defence's trials, for `fronts`."""
+
+    searched: pd.DataFrame
+    """Complete searched trials: val_accuracy, excess_gain."""
+
+    confirmed: Sequence[tuple[float, Interval]]
+    """Validation accuracy and excess gain of each confirmed candidate."""
+
+
+FARTHEST = 0.15
+"""`fronts` reaches at least this far below the dense network's validation accuracy."""
+
+
+def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) -> str:
+    """Accuracy against excess gain of several defences: trials, best trade-offs, confirmed values.
+
+    name: the picture's, unique in its page. dense: the row of a dense network.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(5.2)
+        least = _least_shown(defenses.values(), dense)
+        for index, (defense, front) in enumerate(defenses.items()):
+            shown = front.searched[front.searched["val_accuracy"] >= least]
+            colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+            _one_front(axes, defense, dataclasses.replace(front, searched=shown), colour, marker)
+        _say_what_is_hidden(axes, defenses.values(), least)
+        if dense is not None:
+            at = (float(dense["val_accuracy"]), float(dense["excess_gain"]))
+            axes.plot(*at, "D", color=INK, markersize=9, zorder=5)
+            label_point(axes, "dense", at, shift=(-10, 0))
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        percent_axis(axes, "validation accuracy")
+        axes.set_ylabel(GAIN_LABEL)
+        figure.legend(loc="outside lower center", ncols=3)
+        return svg(
+            figure,
+            name,
+            f"Validation accuracy against excess gain of {', '.join(defenses)}; lower and further "
+            "right is better.",
+        )
+
+
+def _least_shown(fronts: Collection[Front], dense: pd.Series | None) -> float:
+    """The validation accuracy at which the picture begins, low enough for confirmed candidates.
+
+    Otherwise a few networks that learned nothing would squeeze all others into a corner.
+    """
+    if dense is None:
+        return 0.0
+    confirmed = [at - 0.01 for front in fronts for at, _ in front.confirmed]
+    return min([float(dense["val_accuracy"]) - FARTHEST, *confirmed])
+
+
+def _say_what_is_hidden(axes: Axes, fronts: Collection[Front], least: float) -> None:
+    hidden = sum(int((front.searched["val_accuracy"] < least).sum()) for front in fronts)
+    if hidden:
+        axes.text(
+            *(0.01, 0.97),
+            f"\N{LEFTWARDS ARROW} searched trials further left, not shown: {hidden}",
+            transform=axes.transAxes,
+            color=MUTED,
+            fontsize=9,
+            va="top",
+        )
+
+
+def _one_front(axes: Axes, defense: str, front: Front, colour: str, marker: str) -> None:
+    accuracy = front.searched["val_accuracy"].to_numpy(dtype=float)
+    gain = front.searched["excess_gain"].to_numpy(dtype=float)
+    axes.scatter(
+        *(accuracy, gain),
+        marker=marker,
+        s=26,
+        facecolor="none",
+        edgecolor=colour,
+        alpha=0.55,
+        zorder=2,
+        label=None if front.confirmed else f"{defense}, search only",
+    )
+    best = non_dominated(accuracy, gain)
+    order = np.argsort(accuracy[best])
+    axes.plot(
+        accuracy[best][order],
+        gain[best][order],
+        drawstyle="steps-pre",
+        color=colour,
+        linewidth=1.1,
+        alpha=0.7,
+    )
+    for index, (at, interval) in enumerate(front.confirmed):
+        reach = [[interval.estimate - interval.low], [interval.high - interval.estimate]]
+        axes.errorbar(
+            at,
+            interval.estimate,
+            yerr=reach,
+            fmt=marker,
+            color=colour,
+            markersize=9,
+            markeredgecolor="white",
+            elinewidth=1.2,
+            zorder=4,
+            label=f"{defense}, confirmed" if index == 0 else None,
+        )

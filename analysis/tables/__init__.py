@@ -1,0 +1,57 @@
+"""Every table of the reports: frames in, ready text out (the templates escape it)."""
+
+from analysis.tables.attacks import attack_gains, audits, theory
+from analysis.tables.table import Table, as_markdown, as_text
+from analysis.tables.trials import all_trials, failed_trials, settings
+from analysis.tables.vectors import (
+    comparators,
+    confirmed_vectors,
+    dense_and_winner,
+    layer_counts,
+    pruners,
+    unpruned,
+    vector_names,
+)
+from analysis.tables.words import (
+    UNKNOWN,
+    between,
+    compressed,
+    compression_of,
+    duration,
+    nats,
+    percent,
+    prunable_share,
+    size_in_words,
+    times,
+    with_bounds,
+)
+
+__all__ = [
+    "UNKNOWN",
+    "Table",
+    "all_trials",
+    "as_markdown",
+    "as_text",
+    "attack_gains",
+    "audits",
+    "between",
+    "comparators",
+    "compressed",
+    "compression_of",
+    "confirmed_vectors",
+    "dense_and_winner",
+    "duration",
+    "failed_trials",
+    "layer_counts",
+    "nats",
+    "percent",
+    "prunable_share",
+    "pruners",
+    "settings",
+    "size_in_words",
+    "theory",
+    "times",
+    "unpruned",
+    "vector_names",
+    "with_bounds",
+]
