@@ -51,8 +51,8 @@ format: install  ## rewrite the code in the house's format
 	$(BIN)/python -m ruff check --fix .
 
 options: install  ## write the README's table of options again, from the fields that declare them
-	$(BIN)/python -c 'from pathlib import Path; from search.machine import all_options; \
-		from search.option import in_document; readme = Path("README.md"); \
+	$(BIN)/python -c 'from pathlib import Path; from search.machine_options import all_options; \
+		from search.option_fields import in_document; readme = Path("README.md"); \
 		readme.write_text(in_document(readme.read_text(), all_options()))'
 
 audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network

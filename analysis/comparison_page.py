@@ -90,7 +90,7 @@ def comparison(runs: Sequence[RunRecord]) -> tables.Table:
 
 def _line(run: RunRecord, name: str) -> list[str]:
     rows = statistics.search_trials(run.trials)
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     figures_of_winner = ["no winner", *[tables.UNKNOWN] * 2]
     if best is not None:
         figures_of_winner = [

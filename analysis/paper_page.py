@@ -59,7 +59,7 @@ def _audited(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "missing": [
             name
             for run, (name, one) in zip(runs, found.items(), strict=True)
-            if one is None and statistics.winner(run.trials, run.config) is not None
+            if one is None and statistics.confirmed_winner(run.trials, run.config) is not None
         ],
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.statistics import LEVEL, Interval
+from analysis.statistics import LEVEL, Interval, mean_over_seeds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 
 Floats = NDArray[np.float64]
@@ -169,7 +169,4 @@ def _interval(estimate: float, drawn: Floats) -> Interval:
 def _excess(probability: Floats, is_member: Bools) -> Interval:
     """The excess gain of eq. 1 with a normal interval over images."""
     gain = attack_gain(probability, is_member)
-    value, error = gain.value - NO_LEAK, gain.standard_error
-    return Interval(
-        estimate=value, low=value - 1.96 * error, high=value + 1.96 * error, standard_error=error
-    )
+    return mean_over_seeds([gain.value - NO_LEAK], [gain.standard_error])

@@ -25,7 +25,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
     """What the template shows."""
     dense = statistics.baseline(run.trials)
     rows = statistics.confirmed(run.trials, run.config)
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     audited = [] if run.audit is None else roc.curves(run.audit)
     theory = statistics.theory(run.trials)
     return {

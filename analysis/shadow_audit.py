@@ -82,7 +82,7 @@ class Audited:
 def of(run: RunRecord) -> Audited | None:
     """The audit of a run's winner; None without an audit or without a winner."""
     dense = statistics.baseline(run.trials)
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     found = {} if run.audit is None else roc.strongest(run.audit)
     if dense is None or best is None or not {"dense", "winner"} <= found.keys():
         return None

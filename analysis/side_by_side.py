@@ -136,7 +136,7 @@ def defended(run: RunRecord, name: str) -> Measured | None:
     without a defence has nothing to choose and no bound to meet: it is its network, trained anew.
     """
     defense = system_of(run)
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     chosen = statistics.nearest(run.trials, run.config) if best is None else best
     if chosen is None:
         return None

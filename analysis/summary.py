@@ -25,7 +25,7 @@ def card(run: RunRecord) -> str:
 
     Raises ValueError when the run has no winner.
     """
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     table = _main_figures(run)
     if best is None or table is None:
         raise ValueError("a run without a winner has no card")
@@ -109,7 +109,7 @@ def _limits(defense: str | None, best: pd.Series) -> str:
 
 def _main_figures(run: RunRecord) -> tables.Table | None:
     dense = statistics.baseline(run.trials)
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     if dense is None or best is None:
         return None
     table = tables.dense_and_winner(dense, best, run.config["split_sizes"])

@@ -32,7 +32,7 @@ class Verdict:
 
 def verdict(run: RunRecord) -> Verdict:
     """The verdict on a run; a smoke run is called one, whatever its outcome."""
-    best = statistics.winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config)
     found = _outcome(run, best)
     broken = failures.deciding(run.trials, has_winner=best is not None)
     if broken is not None:

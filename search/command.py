@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from search.config import SearchConfig
-from search.machine import all_options
-from search.option import Declared, exactly
+from search.machine_options import all_options
+from search.option_fields import Declared, exactly
+from search.search_options import SearchConfig
 from trainables.base.commandline import program
 from trainables.defenses.registry import Parameter
 

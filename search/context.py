@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 from ray import tune
 
-from search.arguments import require_known
-from search.config import SearchConfig
-from search.machine import Options
+from search.machine_options import Options
+from search.parser import require_known
 from search.record.mirror import remember
 from search.record.runfolder import RunFolder
 from search.record.trials_parquet import Ledger
+from search.search_options import SearchConfig
 from search.space import Space
 from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity

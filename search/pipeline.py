@@ -15,17 +15,17 @@ from rich.console import Console
 from analysis import failures, run_kind
 from analysis.load import RunRecord, load_run
 from analysis.run_page import write_report
-from analysis.statistics import hardest_bound, search_trials, winner
+from analysis.statistics import confirmed_winner, hardest_bound, search_trials
 from analysis.summary import card, headline
-from search.config import SearchConfig
 from search.context import Context, Inputs, load_inputs
-from search.machine import Options
+from search.machine_options import Options
 from search.plan import plan
 from search.record.log import logging_to
 from search.record.mirror import require_storage_url
 from search.record.redaction import redacted, shown_to_others
 from search.record.runfolder import RunFolder, describe, require_whole
 from search.record.trials_parquet import Ledger
+from search.search_options import SearchConfig
 from search.space import Candidate
 from search.stages.audit import audit
 from search.stages.compare import confirm_comparators, measure_other_pruners
@@ -261,7 +261,7 @@ def _to_confirm(context: Context) -> list[Candidate]:
 
 def _winner(folder: RunFolder) -> pd.Series | None:
     found = load_run(folder.path)
-    return winner(found.trials, found.config)
+    return confirmed_winner(found.trials, found.config)
 
 
 def _nothing_feasible(context: Context, what: str) -> int:

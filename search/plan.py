@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from search.config import SearchConfig
 from search.context import Inputs
+from search.search_options import SearchConfig
 from search.tune.resources import Resources
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles

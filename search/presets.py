@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from search.config import SearchConfig
+from search.search_options import SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig
 from trainables.data.registry import DATASETS

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from search.arguments import parse, words
+from search.parser import parse, words
 from search.record.log import quiet_root_logger, write_fault
 from search.record.redaction import redacted
 from search.record.runfolder import RunFolder

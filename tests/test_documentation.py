@@ -100,7 +100,7 @@ def test_every_option_is_in_the_help_of_its_command(document):
 
 
 def test_the_readmes_table_of_options_is_made_from_the_fields():
-    from search.machine import all_options
-    from search.option import in_document
+    from search.machine_options import all_options
+    from search.option_fields import in_document
 
     assert in_document(read("README.md"), all_options()) == read("README.md"), "run `make options`"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.paper_commands import STAND_IN, command
-from search.arguments import parse
 from search.context import load_inputs
+from search.parser import parse
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES

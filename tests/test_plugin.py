@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from search.arguments import parse
 from search.context import load_inputs
+from search.parser import parse
 from tests.test_documentation import read
 from trainables import plugin
 from trainables.base.errors import InvalidInput

@@ -4,7 +4,7 @@ The life of a trial, from its `Job` to its row of trials.parquet:
 
 1. `trial.Trial`, a Ray actor, takes a `Job`: the settings of one candidate (`config.TrialConfig`).
 2. `data/` loads and splits the images; `data/cohort.py` says who is a member.
-3. `runs/registry.py` looks up how the defence makes a model; `network.py` builds the network.
+3. `runs/lookup.py` looks up how the defence makes a model; `network.py` builds the network.
 4. Each `Run.advance` trains one epoch by the loop in `training.py`; `runs/epochs.py` counts it.
 5. `runs/pruning.py` runs ADMM, hard prune and masked retraining with the parts in `pruning/`.
 6. `defenses/` changes the loss, the optimiser or the released outputs of the other runs.

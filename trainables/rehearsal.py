@@ -31,8 +31,8 @@ from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
 from trainables.runs.dense import DenseRun, LoadedDense
+from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
-from trainables.runs.registry import new_run
 from trainables.runs.start import Start
 
 LARGEST_BATCH = 8

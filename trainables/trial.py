@@ -31,9 +31,9 @@ from trainables.outcome.feasible import Bounds
 from trainables.plugin import Plugin
 from trainables.records import COMPLETE, FAILED, EpochRecord
 from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
+from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
-from trainables.runs.registry import new_run
 from trainables.runs.start import Start
 from trainables.training import DivergedError
 

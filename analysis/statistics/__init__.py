@@ -5,10 +5,10 @@ from analysis.statistics.confirmed_vectors import (
     Candidate,
     by_other_pruners,
     confirmed,
+    confirmed_winner,
     excess_interval,
     images_behind,
     nearest,
-    winner,
 )
 from analysis.statistics.intervals import (
     LEVEL,
@@ -48,6 +48,7 @@ __all__ = [
     "broken_bounds",
     "by_other_pruners",
     "confirmed",
+    "confirmed_winner",
     "difference",
     "excess_interval",
     "family_excess",
@@ -61,5 +62,4 @@ __all__ = [
     "reference_excess",
     "search_trials",
     "theory",
-    "winner",
 ]

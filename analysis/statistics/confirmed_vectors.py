@@ -19,8 +19,7 @@ from analysis.statistics.trials import (
 from trainables.base.errors import InvalidInput
 from trainables.outcome.feasible import Bounds
 from trainables.outcome.objective import goal_of
-from trainables.outcome.winner import nearest_first
-from trainables.outcome.winner import winner as best_of
+from trainables.outcome.winner import nearest_first, winner
 from trainables.records import COMPARATOR
 
 
@@ -92,7 +91,7 @@ def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
     return rules
 
 
-def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
+def confirmed_winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     """The feasible row of `confirmed` that is best by what the search looked for; None without one.
 
     Among equals it is the one that leaks least.
@@ -101,7 +100,7 @@ def winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
     feasible = rows[rows["feasible"].eq(True)]
     goal = goal_of(config["search"])
     values = feasible[goal.objective].astype(float)
-    best = best_of([{goal.objective: value, "at": at} for at, value in enumerate(values)], goal)
+    best = winner([{goal.objective: value, "at": at} for at, value in enumerate(values)], goal)
     return None if best is None else feasible.iloc[int(best["at"])]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from search.command import command
-from search.config import SearchConfig
+from search.search_options import SearchConfig
 from trainables.base.commandline import resume, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, RemotePath, children, is_temporary, read_json, write

@@ -15,7 +15,8 @@ from ray import tune
 from search.context import Context
 from search.space import Candidate
 from search.stages.dense import Dense
-from search.tune.stage import kept_logits, run_stage
+from search.tune.kept import kept_logits
+from search.tune.stage import run_stage
 from trainables.attacks.auditors import audit_scores, calibrated_score
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
 from trainables.attacks.folds import stratified_folds

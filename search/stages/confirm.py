@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from search.config import SearchConfig
+from search.search_options import SearchConfig
 from search.space import Candidate
-from search.tune.stage import Stage, kept_logits, run_stage
+from search.tune.kept import kept_logits
+from search.tune.stage import Stage, run_stage
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
 from trainables.outcome.objective import LEAST_LEAK, Goal

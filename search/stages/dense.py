@@ -10,7 +10,9 @@ import numpy as np
 from ray import tune
 
 from search.context import Context
-from search.tune.stage import StageFailed, kept_checkpoint, kept_logits, run_stage
+from search.tune.kept import kept_checkpoint, kept_logits
+from search.tune.required import StageFailed
+from search.tune.stage import run_stage
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import write
 from trainables.models.weights import as_arrays, read_weights

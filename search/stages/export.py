@@ -6,7 +6,7 @@ from typing import Any
 from ray import tune
 
 from search.record.runfolder import RunFolder
-from search.tune.stage import kept_checkpoint
+from search.tune.kept import kept_checkpoint
 from trainables.base.storage import write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 

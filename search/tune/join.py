@@ -12,8 +12,8 @@ from typing import Any
 import ray
 from ray.job_config import JobConfig
 
+from search.tune.local_ray import start_local
 from search.tune.resources import Nodes
-from search.tune.start import start_local
 from trainables.base.errors import InvalidInput
 
 log = logging.getLogger(__name__)

@@ -140,7 +140,7 @@ def test_winner_is_the_feasible_vector_with_the_least_confirmed_gain(
     rows = statistics.confirmed(trials, make.config())
     assert rows["feasible"].tolist() == [False, True, True]  # the least leaky is not accurate
     assert rows["excess_gain"].is_monotonic_increasing
-    best = statistics.winner(trials, make.config())
+    best = statistics.confirmed_winner(trials, make.config())
     assert best is not None
     assert best["n"] == tuple(round(0.25 * size) for size in best["layer_weights"])
     assert best["seeds"] == 3
@@ -161,7 +161,7 @@ def test_at_a_given_epsilon_the_most_accurate_wins_as_the_search_looked_for_it(
     for searched, keep in ((False, 0.35), (True, 0.25)):
         epsilon = {"low": 8.0, "high": 8.0, "default": 8.0, "searched": searched}
         settings = make.config(defense="dp", parameters={"epsilon": epsilon})
-        best = statistics.winner(trials, settings)
+        best = statistics.confirmed_winner(trials, settings)
         assert best is not None
         assert best["n"] == tuple(round(keep * size) for size in best["layer_weights"]), searched
 
@@ -191,7 +191,7 @@ def test_the_least_visible_leak_is_that_of_a_simulated_best_attack() -> None:
 
 
 def test_confirmed_gains_are_of_the_rows_mean_and_interval(make: SimpleNamespace) -> None:
-    best = statistics.winner(make.frame(make.full()), make.config())
+    best = statistics.confirmed_winner(make.frame(make.full()), make.config())
     assert best is not None
     expected = mean_over_seeds([0.030, 0.031, 0.032], [0.006] * 3)
     found = statistics.excess_interval(best)
@@ -200,8 +200,8 @@ def test_confirmed_gains_are_of_the_rows_mean_and_interval(make: SimpleNamespace
 
 def test_compression_bound_decides_too(make: SimpleNamespace) -> None:
     trials = make.frame(make.full())
-    assert statistics.winner(trials, make.config(min_compression=5.0)) is None
-    best = statistics.winner(trials, make.config(min_compression=3.9))
+    assert statistics.confirmed_winner(trials, make.config(min_compression=5.0)) is None
+    best = statistics.confirmed_winner(trials, make.config(min_compression=3.9))
     assert best is not None
 
 
@@ -219,7 +219,7 @@ def test_accuracy_exactly_on_the_bound_is_feasible(make: SimpleNamespace) -> Non
         dataclasses.replace(make.dense(), val_accuracy=0.93),
         make.trial("confirm", 0, val_accuracy=0.92, test_accuracy=0.92),
     ]
-    assert statistics.winner(make.frame(records), make.config()) is not None
+    assert statistics.confirmed_winner(make.frame(records), make.config()) is not None
 
 
 def test_without_confirm_rows_there_is_no_winner(make: SimpleNamespace) -> None:
@@ -227,7 +227,7 @@ def test_without_confirm_rows_there_is_no_winner(make: SimpleNamespace) -> None:
     rows = statistics.confirmed(trials, make.config())
     assert rows.empty
     assert list(rows.columns) == statistics.CONFIRMED_COLUMNS
-    assert statistics.winner(trials, make.config()) is None
+    assert statistics.confirmed_winner(trials, make.config()) is None
 
 
 def test_only_failed_confirmation_gives_no_row(make: SimpleNamespace) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from search.arguments import parse
 from search.context import Context, load_inputs
+from search.parser import parse
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from search.space import Candidate
@@ -22,8 +22,9 @@ from search.stages.confirm import Confirmation, _confirm_job, _with_references, 
 from search.stages.dense import Dense, train_dense
 from search.stages.search import base_job, dense_weights
 from search.tune.join import cluster
+from search.tune.kept import kept_logits
 from search.tune.resources import plan_resources
-from search.tune.stage import kept_logits, run_stage
+from search.tune.stage import run_stage
 from trainables.attacks.auditors import calibrated_score
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
 from trainables.attacks.features import scaled_confidence

@@ -17,8 +17,8 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.minmax import LEARNING_RATE, Adversary
 from trainables.models.building import build_model
 from trainables.models.membership import NeuralAttack
+from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
-from trainables.runs.registry import new_run
 from trainables.runs.start import Start
 
 N = (40, 600, 9000, 2000, 300)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import parse
+from search.parser import parse
 from search.plan import passes_of_candidate
 from search.space import Space
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
@@ -22,7 +22,7 @@ from trainables.measure import size
 from trainables.models.building import build_model
 from trainables.models.prunable import prunable_layers
 from trainables.runs.dense import DenseRun
-from trainables.runs.registry import builder_of, new_run
+from trainables.runs.lookup import builder_of, new_run
 from trainables.runs.start import Start
 
 EPOCHS = 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.arguments import parse
+from search.parser import parse
 from trainables.outcome.objective import goal_of
 
 

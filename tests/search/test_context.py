@@ -11,8 +11,8 @@ import pytest
 
 import search.pipeline
 import search.run
-from search.arguments import parse
 from search.context import Inputs, load_inputs
+from search.parser import parse
 from search.record.runfolder import RunFolder, describe
 from search.run import main
 from trainables import plugin

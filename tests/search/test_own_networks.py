@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search import run
-from search.arguments import parse
+from search.parser import parse
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS

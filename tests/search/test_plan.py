@@ -2,9 +2,9 @@
 
 import pytest
 
-from search.arguments import parse
-from search.config import SearchConfig
+from search.parser import parse
 from search.plan import floating_point_operations, passes, passes_of_candidate, trainings
+from search.search_options import SearchConfig
 
 
 def config(words: str) -> SearchConfig:

@@ -7,8 +7,8 @@ import pytest
 
 from analysis import paper_commands as paper_commands
 from search import presets
-from search.arguments import parse
-from search.config import NO_BOUND, SearchConfig
+from search.parser import parse
+from search.search_options import NO_BOUND, SearchConfig
 from trainables import paper as paper_data
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS

@@ -15,7 +15,7 @@ import pytest
 from ray._private.utils import get_system_memory, get_used_memory
 
 from analysis.load import load_run
-from search.tune.stage import has_snapshot
+from search.tune.resume import has_snapshot
 from tests.system.program import Program, assert_study_equals_ledger, rows
 from tests.system.test_interruption import (
     PATIENCE_S,

@@ -79,7 +79,7 @@ def test_config_json_says_how_to_repeat_the_run(tmp_path: Path) -> None:
 
 
 def test_the_command_asks_for_the_same_settings() -> None:
-    from search.arguments import parse
+    from search.parser import parse
 
     words_given = "--trials 9 --sampler gp --min-compression 3 --time-budget 45m"
     config, _ = parse(words_given.split())
@@ -99,7 +99,7 @@ def test_the_command_asks_for_the_same_settings() -> None:
 )
 def test_the_command_keeps_every_digit(words_given: str) -> None:
     """Six of them would ask for other settings, and so for another run."""
-    from search.arguments import parse
+    from search.parser import parse
 
     config, _ = parse(words_given.split())
     assert config is not None

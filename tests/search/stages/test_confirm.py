@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from search import pipeline
-from search.arguments import parse
+from search.parser import parse
 from search.space import Candidate
 from search.stages.confirm import best_candidates, nearest_candidates
 from search.stages.search import base_job

@@ -3,7 +3,7 @@
 import pytest
 
 from search.stages.dense import require_as_trained
-from search.tune.stage import StageFailed
+from search.tune.required import StageFailed
 
 ROW = {"val_accuracy": 0.842, "node": "a", "device": "cpu"}
 

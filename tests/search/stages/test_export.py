@@ -13,7 +13,7 @@ from ray import tune
 from safetensors.torch import save_file
 
 from search import pipeline
-from search.arguments import parse
+from search.parser import parse
 from search.record.runfolder import RunFolder
 from trainables.trial import MODEL_FILE
 

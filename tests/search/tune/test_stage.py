@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.tune.join import cluster
+from search.tune.required import NoneMayFail, StageFailed, require_all
 from search.tune.resources import plan_resources
-from search.tune.stage import NoneMayFail, StageFailed, require_all
 from trainables.base.errors import InvalidInput
 
 
@@ -104,7 +104,7 @@ def trial(**last_result: object) -> SimpleNamespace:
 
 
 def test_a_stage_ends_with_the_first_of_its_jobs_that_failed_for_good(monkeypatch) -> None:
-    monkeypatch.setattr("search.tune.stage.trial_name", lambda _: "reference-0003")
+    monkeypatch.setattr("search.tune.required.trial_name", lambda _: "reference-0003")
     needed = NoneMayFail("reference model")
     with pytest.raises(StageFailed, match="reference model reference-0003 failed: no such kernel"):
         needed.on_trial_error(1, [], trial())

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from search.config import SearchConfig
-from search.option import GROUPS, MACHINE, WHAT, Declared, declared, option
+from search.option_fields import GROUPS, MACHINE, WHAT, Declared, declared, option
+from search.search_options import SearchConfig
 from trainables.base.storage import Place
 
 PRESETS = ("default", "smoke")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Self
 
-from search.option import CONFIRMATION, SEARCH, WHAT, Option, option
+from search.option_fields import CONFIRMATION, SEARCH, WHAT, Option, option
 from trainables.base.errors import InvalidInput
 from trainables.config import (
     MOST_EXACT,

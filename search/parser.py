@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.config import NO_BOUND, SHADOWS, SearchConfig
-from search.machine import PRESETS, Options, all_options
-from search.option import GROUPS, declared, duration
+from search.machine_options import PRESETS, Options, all_options
+from search.option_fields import GROUPS, declared, duration
 from search.presets import paper, paper_presets, recipe, smoke
+from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.space import default_kind
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.arguments import build_parser, changed_parameter, parse
 from search.command import command
-from search.config import NO_BOUND, SearchConfig
-from search.option import duration
+from search.option_fields import duration
+from search.parser import build_parser, changed_parameter, parse
 from search.presets import RECIPES, recipe
+from search.search_options import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES

@@ -11,8 +11,8 @@ from ray._private import services
 from ray._raylet import AuthenticationTokenLoader
 
 from search import run
-from search.tune import join, repairs, start
-from search.tune.start import RayNotStarted
+from search.tune import join, local_ray, repairs
+from search.tune.local_ray import RayNotStarted
 from trainables.base.errors import InvalidInput
 
 LATE = Exception(  # word for word, and of this type
@@ -23,7 +23,7 @@ LATE = Exception(  # word for word, and of this type
 
 @pytest.fixture(autouse=True)
 def environment_as_before(monkeypatch):
-    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_MODE", *start._PATIENCE):
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_MODE", *local_ray._PATIENCE):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
@@ -85,7 +85,7 @@ def test_another_rays_address_reaches_neither_our_ray_nor_its_processes(init, mo
     (call,) = calls
     assert call["address"] == "local"
     assert "RAY_ADDRESS" not in call["environment"]
-    assert int(call["environment"]["RAY_gcs_server_port_wait_time_s"]) == start.START_S
+    assert int(call["environment"]["RAY_gcs_server_port_wait_time_s"]) == local_ray.START_S
 
 
 def test_what_the_user_set_of_rays_patience_stays(init, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_raylet_is_waited_for_longer_than_rays_30_seconds_and_said_once(clock,
         return {"node": where[1]}
 
     monkeypatch.setattr(services, "get_node", asked)
-    with repairs.raylet_awaited(start.START_S, said.append):
+    with repairs.raylet_awaited(local_ray.START_S, said.append):
         assert services.get_node("gcs", "mine") == {"node": "mine"}
     assert services.get_node is asked
     (line,) = said
@@ -126,9 +126,9 @@ def test_a_raylet_that_never_comes_is_not_waited_for_for_ever(clock, monkeypatch
         raise RuntimeError("no such node")
 
     monkeypatch.setattr(services, "get_node", asked)
-    with repairs.raylet_awaited(start.START_S, print), pytest.raises(RuntimeError):
+    with repairs.raylet_awaited(local_ray.START_S, print), pytest.raises(RuntimeError):
         services.get_node("gcs", "mine")
-    assert start.START_S < clock[0] < start.START_S + 1
+    assert local_ray.START_S < clock[0] < local_ray.START_S + 1
 
 
 @pytest.mark.parametrize("whose", ["nobody's yet", "ours", "another's", "not to be written"])
@@ -138,10 +138,10 @@ def test_ray_gets_a_folder_that_no_other_user_owns(whose, tmp_path, monkeypatch)
     if whose != "nobody's yet":
         default.mkdir()
     if whose == "another's":
-        monkeypatch.setattr(start.os, "geteuid", lambda: default.stat().st_uid + 1)
+        monkeypatch.setattr(local_ray.os, "geteuid", lambda: default.stat().st_uid + 1)
     if whose == "not to be written":
-        monkeypatch.setattr(start.os, "access", lambda path, mode: False)
-    own = start._own_folder()
+        monkeypatch.setattr(local_ray.os, "access", lambda path, mode: False)
+    own = local_ray._own_folder()
     if whose in ("nobody's yet", "ours"):
         assert own is None
     else:
@@ -157,7 +157,7 @@ def test_a_token_is_made_where_home_cannot_keep_one(home, tmp_path, monkeypatch)
     monkeypatch.setenv("HOME", home if home == "/dev/null" else str(tmp_path))
     tokens = AuthenticationTokenLoader.instance()
     tokens.reset_cache()
-    start._bring_token()
+    local_ray._bring_token()
     made = os.environ.pop("RAY_AUTH_TOKEN", None)
     tokens.reset_cache()
     assert (made is not None) == (home == "/dev/null")
@@ -191,4 +191,4 @@ def test_a_cluster_of_another_version_is_one_line(init):
 def test_what_is_raised_of_late_starts_says_it_in_one_line(init):
     init(LATE, RuntimeError("two\nlines"))
     with pytest.raises(RayNotStarted, match="two lines"):
-        start.start_local(print)
+        local_ray.start_local(print)

@@ -1,0 +1,24 @@
+"""What a finished job left in its last checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+from ray import tune
+
+from search.tune.required import StageFailed
+from trainables.trial import LOGITS_FILE
+
+
+def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
+    """The last checkpoint of a job that keeps its model. Raises StageFailed when there is none."""
+    if result.checkpoint is None:
+        raise StageFailed(f"the trial in {result.path} left no checkpoint")
+    checkpoint: tune.Checkpoint = result.checkpoint
+    return checkpoint
+
+
+def kept_logits(result: tune.Result, name: str = LOGITS_FILE) -> np.ndarray:
+    """(images, classes) logits that a finished job left in its checkpoint."""
+    with kept_checkpoint(result).as_directory() as folder:
+        logits: np.ndarray = np.load(Path(folder) / name, allow_pickle=False)
+    return logits
