@@ -76,7 +76,7 @@ def keeps_bounds(trial: Mapping[str, Any]) -> bool:
 def broken_bounds(trial: Mapping[str, Any]) -> list[str]:
     """The bounds that a trial is known to miss; none when its figures are unknown.
 
-    >>> broken_bounds({"accuracy_violation": 0.02, "compression_violation": math.nan})
+    >>> broken_bounds({"accuracy_violation": 0.02, "compression_violation": float("nan")})
     ['accuracy']
     """
     missed = [name for name in VIOLATIONS if (trial.get(name) or 0.0) > 0]
