@@ -12,8 +12,8 @@ complete table. What tells members from non-members and the luck of the split ca
 Notation: P pairs, m = 2P models, n images, C images that are no copies of one another; z (P, n);
 M_P, M_I, M_E the mean squares of pairs, images and residuals of z. Then
 Var(mean z) = (M_P + M_I - M_E) / (P C), each component of variance being at least zero. M_P also
-uses the differences within pairs, which hold as much of the models' luck, and so has m - 1 degrees
-of freedom; those of the whole follow Satterthwaite (1946, Biometrics Bulletin 2:110).
+uses the differences within pairs, which hold as much of the models' luck, and so has up to m - 1
+degrees of freedom; those of the whole follow Satterthwaite (1946, Biometrics Bulletin 2:110).
 """
 
 import dataclasses
@@ -203,7 +203,8 @@ class _Components:
     columns: Floats
     residual: Floats
     shape: tuple[int, int]
-    row_degrees: int
+    within: int = 0
+    """How many differences within pairs were pooled into `rows`."""
 
     @classmethod
     def of_table(cls, tables: Floats) -> "_Components":
@@ -217,7 +218,6 @@ class _Components:
             columns=rows * column_means @ column_means.T / (columns - 1),
             residual=flat @ flat.T / ((rows - 1) * (columns - 1)),
             shape=(rows, columns),
-            row_degrees=rows - 1,
         )
 
     @classmethod
@@ -237,7 +237,7 @@ class _Components:
         product = columns * within @ within.T / pairs
         product = (product - kept * between.residual) / kept**2 + between.residual
         pooled = ((pairs - 1) * between.rows + pairs * product) / (2 * pairs - 1)
-        return dataclasses.replace(between, rows=pooled, row_degrees=2 * pairs - 1)
+        return dataclasses.replace(between, rows=pooled, within=pairs)
 
     def covariance(self, direction: Floats) -> Floats:
         """(k, k) of the tables' means, the components of variance that `direction` shows kept."""
@@ -251,13 +251,21 @@ class _Components:
 
     def variance(self, direction: Floats) -> tuple[float, float]:
         """Of the mean of the tables' combination, with its degrees of freedom."""
-        rows, columns = self.shape
+        cells = self.shape[0] * self.shape[1]
         variance = float(direction @ self.covariance(direction) @ direction)
-        spread = sum(
-            (float(direction @ part @ direction) / (rows * columns)) ** 2 / degrees
-            for part, degrees in ((self.rows, self.row_degrees), (self.columns, columns - 1))
-        )
-        return variance, variance**2 / spread if spread > 0 else math.inf
+        spread = self._row_spread(direction)
+        spread += float(direction @ self.columns @ direction) ** 2 / (self.shape[1] - 1)
+        return variance, (variance * cells) ** 2 / spread if spread > 0 else math.inf
+
+    def _row_spread(self, direction: Floats) -> float:
+        """Half the variance of the rows' mean square.
+
+        The differences within pairs were divided by 1 - 1/P, which has made their noise larger.
+        """
+        between, within = self.shape[0] - 1, self.within
+        rows = float(direction @ self.rows @ direction)
+        noisier = rows + float(direction @ self.residual @ direction) / between
+        return (between * rows**2 + within * noisier**2) / (between + within) ** 2
 
 
 def _summed_over_copies(tables: Floats, copies: NDArray[np.integer] | None) -> Floats:
