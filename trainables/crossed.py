@@ -141,11 +141,12 @@ def by_side(values: Floats, trained_on: Bools) -> tuple[Floats, Floats]:
 
 def mean_gain(terms: Terms) -> Estimate:
     """G of eq. 1 in nats, averaged over the complete table: the mean of the models' own gains."""
-    inside, outside = by_side(terms.term, terms.trained_on)
-    components = _Components.of([terms])
-    variance, degrees = components.variance(np.ones(1))
-    value = float(inside.mean() + outside.mean())
-    return Estimate(value, math.sqrt(variance), degrees)
+    variance, degrees = _Components.of([terms]).variance(np.ones(1))
+    return Estimate(_gain(terms), math.sqrt(variance), degrees)
+
+
+def _gain(terms: Terms) -> float:
+    return 2 * float(terms.term.mean())  # half of all terms are of members
 
 
 def excess(terms: Terms) -> Estimate:
@@ -161,8 +162,7 @@ def difference(first: Terms, second: Terms) -> Estimate:
     """
     _require_common(first, second)
     variance, degrees = _Components.of([first, second]).variance(np.array([1.0, -1.0]))
-    value = mean_gain(first).value - mean_gain(second).value
-    return Estimate(value, math.sqrt(variance), degrees)
+    return Estimate(_gain(first) - _gain(second), math.sqrt(variance), degrees)
 
 
 def ratio(first: Terms, second: Terms) -> Ratio:
@@ -171,7 +171,7 @@ def ratio(first: Terms, second: Terms) -> Ratio:
     Raises ValueError where halves or images differ.
     """
     _require_common(first, second)
-    numerator, denominator = excess(first).value, excess(second).value
+    numerator, denominator = _gain(first) + LOG4, _gain(second) + LOG4
     components = _Components.of([first, second])
     direction = np.array([denominator, -numerator])  # of the ratio's influence, but for its length
     _, degrees = components.variance(direction)
