@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from analysis.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
 from analysis.validity import (
     damage_of_config,
     damage_of_epochs,
@@ -19,7 +20,9 @@ from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, children, place, read_json
 from trainables.records import (
     AUDIT_SCHEMA,
+    CORRECT_SCHEMA,
     EPOCH_SCHEMA,
+    TERM_SCHEMA,
     TRIAL_SCHEMA,
     DamagedPart,
     NewerPart,
@@ -51,6 +54,9 @@ class RunRecord:
     audit: pd.DataFrame | None = None
     """One row per (model, attack, image), the columns of AUDIT_SCHEMA; None without an audit."""
 
+    crossed: Mapping[str, CrossedModels] = dataclasses.field(default_factory=dict)
+    """Vector -> what the cross-audit found about its models; empty in runs of older releases."""
+
 
 def load_run(path: Place | str) -> RunRecord:
     """Read the run in folder `path`; a run that has only begun has empty tables.
@@ -74,6 +80,7 @@ def load_run(path: Place | str) -> RunRecord:
         trials=frame,
         epochs=epochs.to_pandas(),
         audit=_read_audit(folder),
+        crossed=_read_crossed(folder),
     )
 
 
@@ -83,6 +90,17 @@ def _read_audit(run: Place) -> pd.DataFrame | None:
         return None
     scores: pd.DataFrame = _read_part(run, file, AUDIT_SCHEMA, damage_of_scores).to_pandas()
     return scores
+
+
+def _read_crossed(run: Place) -> dict[str, CrossedModels]:
+    """Only vectors whose terms are whole: they are written last."""
+    found = {}
+    for part in _parts(run / "confirm" / "terms.parquet"):
+        terms = _read_part(run, part, TERM_SCHEMA, damage_of_terms)
+        beside = run / "confirm" / "correct.parquet" / part.name
+        correct = _read_part(run, beside, CORRECT_SCHEMA, damage_of_correct)
+        found[part.name.removesuffix(".parquet")] = CrossedModels.of(terms, correct)
+    return found
 
 
 def run_name(run: RunRecord, runs: Sequence[RunRecord]) -> str:
@@ -134,9 +152,12 @@ Check = Callable[[pa.Table], str | None]
 
 def _read_parts(run: Place, name: str, schema: pa.Schema, check: Check) -> pa.Table:
     """All parts of one table; a part that is still being written starts with a dot."""
-    parts = [file for file in children(run / name) if re.fullmatch(r"[^.].*\.parquet", file.name)]
-    tables = [_read_part(run, part, schema, check) for part in parts]
+    tables = [_read_part(run, part, schema, check) for part in _parts(run / name)]
     return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def _parts(folder: Place) -> list[Place]:
+    return [file for file in children(folder) if re.fullmatch(r"[^.].*\.parquet", file.name)]
 
 
 def _read_part(run: Place, part: Place, schema: pa.Schema, check: Check) -> pa.Table:

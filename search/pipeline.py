@@ -1,6 +1,7 @@
 """A whole run in order: data, cluster, dense model, search, confirmation, winner and report."""
 
 import dataclasses
+import functools
 import logging
 import signal
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from search.space import Candidate
 from search.stages.audit import audit
 from search.stages.compare import confirm_comparators, measure_other_pruners
 from search.stages.confirm import Confirmation, best_candidates, confirm, nearest_candidates
+from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.export import export_winner, write_card
 from search.stages.search import base_job, search
@@ -197,6 +199,7 @@ def _stages(context: Context) -> int:
         stage=context.stage,
         shared=dense.shared,
         say=say,
+        keep_cross_audit=functools.partial(keep_cross_audit, context),
     )
     results = confirm(confirmation, candidates, lambda: _winner(folder) is not None)
     best = _winner(folder)

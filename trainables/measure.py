@@ -63,10 +63,14 @@ def evidence_of(
     )
 
 
+def released_correct(run: Run, cohort: Cohort, indices: Tensor) -> Tensor:
+    """(m,) bool: which of `indices` the released outputs classify correctly."""
+    return run.predict(indices).argmax(1) == cohort.images.labels[indices]
+
+
 def released_accuracy(run: Run, cohort: Cohort, indices: Tensor) -> float:
     """The fraction of `indices` that the released outputs classify correctly."""
-    correct = run.predict(indices).argmax(1) == cohort.images.labels[indices]
-    return float(correct.double().mean())
+    return float(released_correct(run, cohort, indices).double().mean())
 
 
 def measure_model(

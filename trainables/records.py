@@ -177,6 +177,38 @@ winner, `image` counts D and then D', a higher score means member, and the proba
 calibrated on other images."""
 
 
+TERM_SCHEMA = pa.schema(
+    [
+        ("vector", pa.string()),
+        ("half", pa.int64()),
+        ("image", pa.int64()),
+        ("copy_of", pa.int64()),
+        ("label", pa.int64()),
+        ("inside", pa.bool_()),
+        ("probability", pa.float64()),
+        ("term", pa.float64()),
+    ],
+    metadata=_METADATA,
+)
+"""The schema of confirm/terms.parquet: one row per (vector, half, audited image). The vector is the
+trial_id of its first row in trials.parquet, the model of half h trained on the images that are
+`inside` it, `image` is the position in the data set, `copy_of` that of its first copy or its own,
+and `term` is what eq. 1 averages, in nats."""
+
+CORRECT_SCHEMA = pa.schema(
+    [
+        ("vector", pa.string()),
+        ("half", pa.int64()),
+        ("part", pa.string()),
+        ("image", pa.int64()),
+        ("correct", pa.bool_()),
+    ],
+    metadata=_METADATA,
+)
+"""The schema of confirm/correct.parquet: whether the model of a half, as in terms.parquet, is right
+about an image of the part `validation` or `test`."""
+
+
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:
     """The rows as an Arrow table with exactly the columns of `schema`."""
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}

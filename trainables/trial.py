@@ -24,7 +24,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.images import ImageFiles, Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import Split
-from trainables.measure import measure_model, released_logits, size
+from trainables.measure import measure_model, released_correct, released_logits, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.outcome.feasible import Bounds
@@ -42,6 +42,8 @@ MODEL_FILE = "model.safetensors"
 MASKS_FILE = "masks.safetensors"
 LOGITS_FILE = "audited_logits.npy"
 POPULATION_FILE = "population_logits.npy"
+CORRECT_FILE = "correct.npz"
+"""Which validation and test images the model classifies correctly, bool arrays of these names."""
 
 STDERR = 2
 """The file descriptor to which a worker writes its log."""
@@ -215,6 +217,11 @@ class Trial(tune.Trainable):
                 (POPULATION_FILE, cohort.population),
             ):
                 np.save(folder / name, released_logits(self._run, indices))
+            validation, test = (
+                released_correct(self._run, cohort, indices).cpu().numpy()
+                for indices in (cohort.validation, cohort.test)
+            )
+            np.savez(folder / CORRECT_FILE, validation=validation, test=test)
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""

@@ -37,6 +37,7 @@ class RunFolder:
         self.baseline = self.path / "baseline"
         self.winner = self.path / "winner"
         self.audit = self.path / "audit"
+        self.confirm = self.path / "confirm"
         self.tune = self.path / "tune"
         self.log = self.path / "run.log"
 

@@ -41,6 +41,9 @@ class Confirmation:
     shared: Shared
     say: Callable[[str], None]
 
+    keep_cross_audit: Callable[[str, list[tune.Result]], None]
+    """(first confirm trial of a vector, its references in order); see stages/cross_audit.py."""
+
     kind: str = "confirm"
     """The kind of the rows that it writes."""
 
@@ -161,6 +164,10 @@ def _with_references(
         vector_name(first + position): np.stack(logits[position * count : (position + 1) * count])
         for position in range(len(candidates))
     }
+    for position, candidate in enumerate(candidates):
+        vector = _confirm_job(confirmation, first + position, candidate, 0).trial.trial_id
+        own = jobs[position * count : (position + 1) * count]
+        confirmation.keep_cross_audit(vector, [results[job.trial.trial_id] for job in own])
     return dataclasses.replace(confirmation.shared, references=groups)
 
 

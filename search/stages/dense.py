@@ -10,6 +10,7 @@ import numpy as np
 from ray import tune
 
 from search.context import Context
+from search.stages.cross_audit import keep_cross_audit
 from search.tune.kept import kept_checkpoint, kept_logits
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -103,6 +104,8 @@ def _measure(
     references = [kept_logits(results[job.trial.trial_id]) for job in matched]
     if references:
         shared = dataclasses.replace(shared, references={BASELINE: np.stack(references)})
+        models = [results[job.trial.trial_id] for job in matched]
+        keep_cross_audit(context, jobs[0].trial.trial_id, models)
     trained = results[jobs[0].trial.trial_id]
     sizes = tuple(context.inputs.layers.values())
     job = Job(

@@ -6,7 +6,7 @@ import numpy as np
 from ray import tune
 
 from search.tune.required import StageFailed
-from trainables.trial import LOGITS_FILE
+from trainables.trial import CORRECT_FILE, LOGITS_FILE
 
 
 def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
@@ -15,6 +15,15 @@ def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
         raise StageFailed(f"the trial in {result.path} left no checkpoint")
     checkpoint: tune.Checkpoint = result.checkpoint
     return checkpoint
+
+
+def kept_correct(result: tune.Result) -> dict[str, np.ndarray]:
+    """Part -> (images,) bool: what a finished job's model is right about."""
+    with (
+        kept_checkpoint(result).as_directory() as folder,
+        np.load(Path(folder) / CORRECT_FILE, allow_pickle=False) as arrays,
+    ):
+        return dict(arrays)
 
 
 def kept_logits(result: tune.Result, name: str = LOGITS_FILE) -> np.ndarray:

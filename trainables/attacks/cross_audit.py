@@ -36,11 +36,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from trainables.attacks.calibration import INVERSE_PENALTY
+from trainables.attacks.crossed import Terms, by_side, require_pairs
 from trainables.attacks.evidence import Bools, Floats
 from trainables.attacks.folds import Folds, splits
 from trainables.attacks.gain import gain_terms
 from trainables.attacks.reference import tempered_confidence
-from trainables.crossed import Terms, by_side, require_pairs
 from trainables.data.split import units_of
 
 FEWEST_FOLDS = 3
@@ -100,7 +100,7 @@ class CrossAudit:
 
     @property
     def terms(self) -> Terms:
-        """What `trainables.crossed` estimates gains from."""
+        """What `trainables.attacks.crossed` estimates gains from."""
         return Terms(self.term, self.trained_on, self.copies)
 
 

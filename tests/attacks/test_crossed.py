@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables import crossed
-from trainables.crossed import Estimate, Terms
+from trainables.attacks.crossed import Estimate, Terms
+from trainables.attacks.gain import NO_LEAK
 from trainables.data.cohort import reference_halves
 
 EXCESS, LESS = 0.1, 0.03
@@ -39,7 +40,7 @@ def planted(seed, models=8, images=300, excess=(EXCESS, LESS), **sizes):
     common, own = drawn(), drawn()
     mixed = tuple((a + math.sqrt(3) * b) / 2 for a, b in zip(common, own, strict=True))
     return tuple(
-        table(generator, halves, value - crossed.LOG4, effects, **sizes)
+        table(generator, halves, value + NO_LEAK, effects, **sizes)
         for value, effects in zip(excess, (common, mixed), strict=True)
     )
 
@@ -140,7 +141,7 @@ def test_the_error_does_not_shrink_when_images_are_counted_twice():
 def test_a_ratio_to_nothing_is_not_bounded():
     leaky, none = planted(0, excess=(EXCESS, 0.0))
     assert crossed.ratio(leaky, none).interval() == (-math.inf, math.inf)
-    flat = Terms(np.full(none.term.shape, -crossed.LOG4 / 2), none.trained_on)
+    flat = Terms(np.full(none.term.shape, NO_LEAK / 2), none.trained_on)
     nothing = crossed.ratio(leaky, flat)
     assert math.isnan(nothing.value)
     assert math.isinf(nothing.standard_error)

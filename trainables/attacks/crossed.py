@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from trainables.attacks.gain import NO_LEAK
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-LOG4 = math.log(4)
-"""Without a leak the gain is -LOG4 nats and the excess gain 0."""
 
 FEWEST_MODELS = 4
 """Two pairs: with a single one nothing tells the luck of training."""
@@ -152,7 +151,7 @@ def _gain(terms: Terms) -> float:
 def excess(terms: Terms) -> Estimate:
     """G + log 4 in nats: 0 without a leak."""
     gain = mean_gain(terms)
-    return dataclasses.replace(gain, value=gain.value + LOG4)
+    return dataclasses.replace(gain, value=gain.value - NO_LEAK)
 
 
 def difference(first: Terms, second: Terms) -> Estimate:
@@ -171,7 +170,7 @@ def ratio(first: Terms, second: Terms) -> Ratio:
     Raises ValueError where halves or images differ.
     """
     _require_common(first, second)
-    numerator, denominator = _gain(first) + LOG4, _gain(second) + LOG4
+    numerator, denominator = _gain(first) - NO_LEAK, _gain(second) - NO_LEAK
     components = _Components.of([first, second])
     direction = np.array([denominator, -numerator])  # of the ratio's influence, but for its length
     _, degrees = components.variance(direction)

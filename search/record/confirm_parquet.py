@@ -1,0 +1,78 @@
+"""Writes what the cross-audit found about each model and image, below RUN/confirm.
+
+Both tables are folders of parts named by the vector, as trials.parquet is of parts by the trial.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.attacks.cross_audit import CrossAudit
+from trainables.base.storage import Place, write
+from trainables.data.split import Indices
+from trainables.records import CORRECT_SCHEMA, TERM_SCHEMA
+
+TERMS, CORRECT = "terms.parquet", "correct.parquet"
+
+
+def has_terms(folder: Place, vector: str) -> bool:
+    """Whether the vector's terms are on disk; they are written last."""
+    return _part(folder, TERMS, vector).exists()
+
+
+def write_terms(
+    folder: Place, vector: str, audit: CrossAudit, images: Indices, labels: Indices
+) -> None:
+    """Put the terms of a vector on disk.
+
+    folder: RUN/confirm.  images, labels: (n,) of the audited images, positions in the data set.
+    """
+    copy_of = images if audit.copies is None else audit.copies
+    models, count = audit.term.shape
+    columns = {
+        "vector": np.repeat(vector, models * count),
+        "half": np.repeat(np.arange(models), count),
+        "image": np.tile(images, models),
+        "copy_of": np.tile(copy_of, models),
+        "label": np.tile(labels, models),
+        "inside": audit.trained_on.ravel(),
+        "probability": audit.probability.ravel(),
+        "term": audit.term.ravel(),
+    }
+    _put(_part(folder, TERMS, vector), pa.table(columns, schema=TERM_SCHEMA))
+
+
+def write_correct(
+    folder: Place,
+    vector: str,
+    correct: Mapping[str, np.ndarray],
+    images: Mapping[str, Indices],
+) -> None:
+    """Put what the models of a vector are right about on disk.
+
+    correct: part -> (m, images of the part) bool.  images: part -> positions in the data set.
+    """
+    tables = []
+    for part, right in correct.items():
+        models, count = right.shape
+        columns = {
+            "vector": np.repeat(vector, right.size),
+            "half": np.repeat(np.arange(models), count),
+            "part": np.repeat(part, right.size),
+            "image": np.tile(images[part], models),
+            "correct": right.ravel(),
+        }
+        tables.append(pa.table(columns, schema=CORRECT_SCHEMA))
+    _put(_part(folder, CORRECT, vector), pa.concat_tables(tables))
+
+
+def _part(folder: Place, name: str, vector: str) -> Place:
+    return folder / name / f"{vector}.parquet"
+
+
+def _put(target: Place, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    write(target, sink.getvalue().to_pybytes())

@@ -1,0 +1,47 @@
+"""The cross-audit of one kind of models: each is the target once, the others are its references.
+
+The models are the references that a confirmed vector, or the dense network, has anyway: one per
+half of the audited images.  Every term is kept (`search/record/confirm_parquet.py`), so that any
+difference between two vectors can be computed in pairs, image by image.
+"""
+
+import numpy as np
+from ray import tune
+
+from search.context import Context
+from search.record.confirm_parquet import has_terms, write_correct, write_terms
+from search.tune.kept import kept_correct, kept_logits
+from trainables.attacks.cross_audit import FEWEST_FOLDS, CrossEvidence, cross_audit, image_folds
+from trainables.attacks.crossed import FEWEST_MODELS
+from trainables.base.seeding import numpy_generator
+from trainables.data.cohort import copies_of_audited
+from trainables.data.split import Indices
+
+
+def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -> None:
+    """Audit the models of a vector, one per half in order, and write what was found.
+
+    vector: the trial_id of its first row in trials.parquet.  Nothing is done with fewer models than
+    an audit needs, nor where a killed program had written it all.
+    """
+    folder = context.folder.confirm
+    if len(models) < FEWEST_MODELS or has_terms(folder, vector):
+        return
+    split = context.inputs.split
+    audited: Indices = np.concatenate([split.members, split.non_members])
+    labels: Indices = context.inputs.images.labels[audited]
+    copies = copies_of_audited(split)
+    evidence = CrossEvidence(
+        logits=np.stack([kept_logits(model) for model in models]),
+        labels=labels,
+        trained_on=context.halves[: len(models)],
+        copies=copies,
+    )
+    count = max(FEWEST_FOLDS, context.config.attack.folds)
+    generator = numpy_generator(context.config.seed, "cross-audit-folds")
+    folds = image_folds(labels, count, generator, copies)
+    right = [kept_correct(model) for model in models]
+    parts = {"validation": split.validation, "test": split.test}
+    correct = {part: np.stack([one[part] for one in right]) for part in parts}
+    write_correct(folder, vector, correct, parts)
+    write_terms(folder, vector, cross_audit(evidence, folds), audited, labels)
