@@ -20,7 +20,8 @@ preset, run seed 0, the same models throughout), excess gains in nats:
 | logistic model of the likelihood ratio, one variance | 16 | 0.062 | 0.013 |
 
 With halves drawn anew, which hold no leak, this one gained from -0.0005 to 0.0002 in ten audits,
-and trees without the slope lost 0.002 to 0.004.
+and trees without the slope lost 0.002 to 0.004. On 163 simulated audits without a leak (8 models,
+600 images) the mean was -0.0001, the standard deviation 0.0006, and one interval was above zero.
 
 Notation: m = 2P models, models 2p and 2p + 1 are pair p; n images, k classes; phi the scaled
 confidence at the typical temperature; mean_in and mean_out its means over the references that are
