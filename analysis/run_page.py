@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, pages, roc, statistics, tables
+from analysis import cross_audit, figures, pages, roc, statistics, tables
 from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
@@ -50,6 +50,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "unpruned": tables.unpruned(run.config),
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
+        "crossed": cross_audit.table(run, rows, best),
         "comparators": tables.comparators(rows, best)
         if best is not None and rows["rule"].any()
         else None,

@@ -1,6 +1,7 @@
 """Every table of the reports: frames in, ready text out (the templates escape it)."""
 
 from analysis.tables.attacks import attack_gains, audits, theory
+from analysis.tables.crossed import cross_audit
 from analysis.tables.table import Table, as_markdown, as_text
 from analysis.tables.trials import all_trials, failed_trials, settings
 from analysis.tables.vectors import (
@@ -39,6 +40,7 @@ __all__ = [
     "compressed",
     "compression_of",
     "confirmed_vectors",
+    "cross_audit",
     "dense_and_winner",
     "duration",
     "failed_trials",

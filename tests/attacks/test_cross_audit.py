@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from trainables import crossed
+from trainables.attacks import crossed
 from trainables.attacks.cross_audit import (
     CrossEvidence,
     attack_accuracies,

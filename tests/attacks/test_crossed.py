@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables import crossed
+from trainables.attacks import crossed
 from trainables.attacks.crossed import Estimate, Terms
 from trainables.attacks.gain import NO_LEAK
 from trainables.data.cohort import reference_halves

@@ -63,6 +63,24 @@ class Bounds:
         return keeps_bounds(self.violations(val_accuracy, compression))
 
 
+YES, NO, UNDECIDED = "yes", "no", "undecided"
+"""What an interval says of a bound: it lies within it, beyond it, or holds it."""
+
+
+def judged(low: float, high: float, most: float) -> str:
+    """Whether a quantity with the interval [low, high] is at most `most`.
+
+    A quantity that misses its bound by less than its error is undecided, and neither kept nor
+    thrown away silently.
+
+    >>> judged(-0.002, 0.008, 0.01), judged(0.004, 0.016, 0.01), judged(0.02, 0.03, 0.01)
+    ('yes', 'undecided', 'no')
+    """
+    if high <= most:
+        return YES
+    return NO if low > most else UNDECIDED
+
+
 def keeps_bounds(trial: Mapping[str, Any]) -> bool:
     """Whether a trial's result, or its row, meets every bound that it was held to.
 
