@@ -6,6 +6,7 @@ the space of LeNet-5 on mnist5k, each pruned with two seeds and attacked as a wi
 the search's family and of each attack with references, LiRA's own likelihood ratio among them.
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from search.space import Candidate
 from search.stages.confirm import Confirmation, _confirm_job, _with_references, vector_name
+from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.search import base_job, dense_weights
 from search.tune.join import cluster
@@ -76,6 +78,7 @@ def measured(context: Context) -> pd.DataFrame:
         stage=context.stage,
         shared=dense.shared,
         say=context.say,
+        keep_cross_audit=functools.partial(keep_cross_audit, context),
     )
     candidates = [Candidate.of(n, None) for n in named.values()]
     shared = _with_references(confirmation, "0", 0, candidates)

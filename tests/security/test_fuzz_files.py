@@ -25,6 +25,7 @@ import search.pipeline
 import search.run
 from analysis import paper_figures, run_page
 from analysis.load import load_run
+from search.record.confirm_parquet import CORRECT, TERMS, write_correct, write_terms
 from tests.security.test_fuzz import (
     COUNTS,
     WRECKS,
@@ -37,11 +38,14 @@ from tests.security.test_fuzz import (
 )
 from tests.test_trial import job, make, shared
 from trainables import plugin
+from trainables.attacks.cross_audit import CrossAudit
+from trainables.attacks.gain import gain_terms
 from trainables.base.errors import InvalidInput
+from trainables.data.cohort import reference_halves
 from trainables.data.registry import DATASETS
 from trainables.models.building import build_model
 from trainables.models.registry import MODELS
-from trainables.records import AUDIT_SCHEMA
+from trainables.records import AUDIT_SCHEMA, CORRECT_SCHEMA, TERM_SCHEMA
 from trainables.trial import STATE_FILE, CheckpointDamaged, Trial
 
 __all__ = ["shared"]  # a fixture
@@ -222,6 +226,44 @@ def test_a_wrecked_audit_is_read_or_refused(a_run: Path, cut, flips) -> None:
 def test_an_audit_with_a_strange_value_is_shown_or_refused(a_run: Path, change) -> None:
     with_value(audited(a_run), *change)
     refused_or_done(lambda: run_page._values(load_run(a_run)))
+
+
+# ---------------------------------------------------------------- cross-audits
+
+
+def crossed(run: Path) -> tuple[Path, Path]:
+    """The parts that a cross-audit of four models of the dense network leaves."""
+    halves = reference_halves(20, 4, seed=0)
+    probability = np.random.default_rng(0).uniform(size=halves.shape)
+    audit = CrossAudit(probability, gain_terms(probability, halves), halves)
+    images = np.arange(20)
+    folder = run / "confirm"
+    write_correct(folder, "baseline-0000", {"validation": halves, "test": halves}, PARTS)
+    write_terms(folder, "baseline-0000", audit, images, images % 10)
+    return tuple(folder / name / "baseline-0000.parquet" for name in (TERMS, CORRECT))
+
+
+PARTS = {"validation": np.arange(20, 40), "test": np.arange(40, 60)}
+
+
+@fuzz(100)
+@given(**WRECKS, which=st.sampled_from([0, 1]))
+def test_a_wrecked_cross_audit_is_read_or_refused(a_run: Path, cut, flips, which) -> None:
+    file = crossed(a_run)[which]
+    file.write_bytes(wrecked(file.read_bytes(), cut, flips))
+    refused_or_done(lambda: load_run(a_run))
+
+
+@fuzz(100)
+@given(
+    change=st.one_of(
+        st.tuples(st.just(0), strange(TERM_SCHEMA)), st.tuples(st.just(1), strange(CORRECT_SCHEMA))
+    )
+)
+def test_a_cross_audit_with_a_strange_value_is_shown_or_refused(a_run: Path, change) -> None:
+    which, changed = change
+    with_value(crossed(a_run)[which], *changed)
+    refused_or_done(lambda: run_page._values(load_run(a_run))["crossed"])
 
 
 # ---------------------------------------------------------------- plugins

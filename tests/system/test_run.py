@@ -1,7 +1,9 @@
 """The main command end to end on real images: files, columns, samplers, statuses."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from analysis.load import load_run
 from search.samplers import SAMPLERS
 from tests.system.program import Program, pasted, rows
 from trainables.records import TRIAL_SCHEMA
@@ -42,6 +45,23 @@ def test_the_tables_have_exactly_the_promised_columns(smoke_run: Path) -> None:
     epochs = pd.read_parquet(smoke_run / "epochs.parquet")
     assert set(epochs["phase"]) == {"dense", "admm", "retrain"}
     assert not epochs.duplicated(["trial_id", "phase", "epoch"]).any()
+
+
+def test_the_readers_five_lines_give_the_report_s_cross_audit(smoke_run: Path) -> None:
+    (snippet,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+        if "terms.parquet" in block
+    ]
+    names: dict[str, Any] = {"pd": pd, "np": np}  # the block above has imported them
+    exec(snippet.replace("runs/NAME", str(smoke_run)), names)
+    found = load_run(smoke_run)
+    assert set(found.crossed) == {"baseline-0000", "confirm-0000"}
+    for vector, models in found.crossed.items():
+        assert models.models == 4
+        assert names["excess"][vector] == pytest.approx(models.excess.estimate)
+    winner, dense = found.crossed["confirm-0000"], found.crossed["baseline-0000"]
+    assert names["less"].mean() == pytest.approx(winner.less_than(dense).estimate)
 
 
 def test_only_baseline_and_confirm_rows_saw_the_test_images_and_the_references(

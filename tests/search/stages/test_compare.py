@@ -1,6 +1,7 @@
 """What the pruner buys: the winner's own counts made otherwise, measured exactly as it was."""
 
 import dataclasses
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +40,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
-def confirmation(pruner: str = "admm") -> Confirmation:
+def confirmation(
+    pruner: str = "admm", audited: Callable[[str, list[Any]], None] = lambda *_: None
+) -> Confirmation:
     config = dataclasses.replace(
         smoke(recipe("mnist5k", "lenet5")), pruner=pruner, references=4, confirm_seeds=2
     )
@@ -72,6 +75,7 @@ def confirmation(pruner: str = "admm") -> Confirmation:
         stage=a_stage,
         shared=a_store,
         say=lambda _: None,
+        keep_cross_audit=audited,
     )
 
 
@@ -117,6 +121,24 @@ def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None
         assert {job.matched_references for job in rows.jobs} == {name}
         assert rows.shared.references[name].shape == (4, 4, 2)
         assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
+
+
+def test_every_vector_s_references_are_cross_audited_in_the_order_of_their_halves(
+    stages: list[Any],
+) -> None:
+    audited: dict[str, list[Any]] = {}
+    asked = confirmation(audited=audited.__setitem__)
+    other = tuple(count - 1 for count in COUNTS)
+    measure(asked, "0", 3, [Candidate.of(n, {"gamma": 2.0}) for n in (COUNTS, other)])
+    measure_other_pruners(context(asked), asked, WINNER)
+    recorded = [job.trial for stage in stages if stage.recorded for job in stage.jobs]
+    first_seeds = [trial for trial in recorded if trial.number % 2 == 0]
+    assert list(audited) == [trial.trial_id for trial in first_seeds]
+    for trial in first_seeds:
+        references = audited[trial.trial_id]
+        assert [job.reference for job in references] == [0, 1, 2, 3]
+        assert {job.trial.n for job in references} == {trial.n}
+        assert {job.trial.pruner for job in references} == {trial.pruner}
 
 
 def test_a_winner_that_keeps_all_its_weights_is_not_measured_twice(stages: list[Any]) -> None:
