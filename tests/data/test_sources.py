@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from trainables.base.errors import InvalidInput
 from trainables.data import sources
-from trainables.data.images import Images
-from trainables.data.registry import DATASETS, load_images
+from trainables.data.images import DataAbsent, Images
+from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, five_way_split
 
 KEYS = {"cifar10": "labels", "cifar100": "fine_labels"}
@@ -235,7 +235,7 @@ def test_flipped_and_cut_files_are_images_or_one_clear_line(data, tmp_path, pick
     read(tmp_path / "batch", bytes(content))
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
 def test_absent_data_without_a_network_are_one_line_with_the_remedy(name, tmp_path) -> None:
     message = refused(name, tmp_path / "new" / "folder")
     assert "can it be downloaded" in message
@@ -243,7 +243,7 @@ def test_absent_data_without_a_network_are_one_line_with_the_remedy(name, tmp_pa
     assert "no network here" in message
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
 @pytest.mark.parametrize("cause", [PermissionError(13, "denied"), OSError(30, "read-only")])
 def test_a_folder_that_cannot_be_made_is_named(name, cause, tmp_path, monkeypatch) -> None:
     def refuse(*_args: object, **_kwargs: object) -> None:
@@ -258,10 +258,12 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path) -> None:
     assert "cannot be written" in refused("cifar10", tmp_path / "data")
 
 
-def write_mnist(folder: Path, sizes: dict[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def write_mnist(
+    folder: Path, sizes: dict[str, int], home: str = "MNIST/raw"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """MNIST's own files, extracted, with other images."""
-    home = folder / "MNIST" / "raw"
-    home.mkdir(parents=True)
+    home = folder / home
+    home.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     parts = {}
     for part, count in sizes.items():
@@ -314,6 +316,121 @@ def test_labels_of_mnist_out_of_range_are_refused(tmp_path) -> None:
     path = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\x0a")
     assert "must lie in 0 to 9" in refused("mnist", tmp_path)
+
+
+# ---------------------------------------------------------------- Fashion-MNIST
+
+RAW = "FashionMNIST/raw"
+
+
+def write_archives(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Fashion-MNIST's own files as they are published, 7 and 3 images, in the folder itself."""
+    parts = write_mnist(folder, {"train": 7, "t10k": 3}, ".")
+    for path in list(folder.glob("*-ubyte")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return parts
+
+
+def require_read(images: Images, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    assert (images.pixels[:, 0] == np.concatenate([p for p, _ in parts.values()])).all()
+    assert images.labels.tolist() == np.concatenate([n for _, n in parts.values()]).tolist()
+
+
+def test_fashion_mnists_archives_in_the_folder_are_read_training_images_first(
+    tmp_path, caplog
+) -> None:
+    parts = write_archives(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with caplog.at_level(logging.WARNING):
+        require_read(load_images("fashion-mnist", tmp_path), parts)
+    assert "does not hold Fashion-MNIST: read as your own data" in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before  # it may be a folder of the system
+    require_there("fashion-mnist", tmp_path)
+
+
+def test_fashion_mnists_extracted_files_are_read_before_any_archive(tmp_path) -> None:
+    write_archives(tmp_path)
+    parts = write_mnist(tmp_path, {"train": 4, "t10k": 2}, RAW)
+    require_read(load_images("fashion-mnist", tmp_path), parts)
+    require_there("fashion-mnist", tmp_path)
+
+
+def test_a_folder_without_fashion_mnist_is_named_before_anything_is_downloaded(tmp_path) -> None:
+    with pytest.raises(DataAbsent, match="FashionMNIST/raw/train-images-idx3-ubyte is missing"):
+        require_there("fashion-mnist", tmp_path)
+
+
+def test_fashion_mnists_archives_with_other_checksums_are_not_extracted(tmp_path) -> None:
+    (tmp_path / RAW).mkdir(parents=True)
+    (tmp_path / RAW / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"mine"))
+    assert "put its published files there, extracted" in refused("fashion-mnist", tmp_path)
+
+
+def test_a_missing_archive_is_named_and_nobody_is_told_to_delete_the_folder(tmp_path) -> None:
+    write_archives(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    message = refused("fashion-mnist", tmp_path)
+    assert "t10k-labels-idx1-ubyte.gz is missing: put it there" in message
+    assert "--data-dir" in message
+    assert "delete" not in message
+
+
+WHOLE = gzip.compress(struct.pack(">IIII", 0x803, 7, 28, 28) + bytes(7 * 784), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "does not start as an array"),
+        (b"no archive", "Not a gzipped file"),
+        (WHOLE[:-20], "ended before the end"),
+        (WHOLE[:12], "ended before the end"),
+        (WHOLE[:12] + b"\xff" * 20, "Error -3 while decompressing"),
+        (WHOLE[:-8] + bytes(8), "CRC check failed"),
+        (gzip.compress(struct.pack(">IIII", 0x803, 7, 28, 28)), "reshape"),
+        (gzip.compress(struct.pack(">IIII", 0x803, 1, 28, 28) + bytes(784)), "for 1 images"),
+    ],
+)
+def test_a_damaged_archive_is_one_clear_line_with_its_cause(content, cause, tmp_path) -> None:
+    write_archives(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+    message = refused("fashion-mnist", tmp_path)
+    assert cause in message
+    assert "another folder with --data-dir" in message
+
+
+@fuzzed
+@given(data=st.data())
+def test_flipped_and_cut_archives_are_images_or_one_clear_line(data, tmp_path) -> None:
+    content = bytearray(WHOLE[: data.draw(st.integers(0, len(WHOLE)))] or WHOLE)
+    for _ in range(data.draw(st.integers(0, 3))):
+        position = data.draw(st.integers(0, len(content) - 1))
+        content[position] = data.draw(st.integers(0, 255))
+    images, labels = tmp_path / "images.gz", tmp_path / "labels"
+    images.write_bytes(content)
+    labels.write_bytes(struct.pack(">II", 0x801, 7) + bytes(7))
+    valid_or_refused(lambda: sources._read_idx_pair(images, labels), side=28)
+
+
+INSTALLED = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(
+    not INSTALLED.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed"
+)
+def test_debians_package_is_fashion_mnist_itself(caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        images = load_images("fashion-mnist", INSTALLED)
+    assert not caplog.text
+    assert np.bincount(images.labels).tolist() == [7000] * 10
+    spec, published = DATASETS["fashion-mnist"], images.pixels[:60_000]
+    assert spec.published == len(images.pixels)
+    counts = np.bincount(published.reshape(-1), minlength=256) / published.size
+    mean = (counts * np.arange(256) / 255).sum()
+    assert mean == pytest.approx(spec.mean[0], abs=5e-5)
+    std = np.sqrt((counts * (np.arange(256) / 255 - mean) ** 2).sum())
+    assert std == pytest.approx(spec.std[0], abs=5e-5)
 
 
 @fuzzed

@@ -30,7 +30,7 @@ def test_cifar_runs_end_to_end(
     assert confirmed["nonzero"] == sum(confirmed["n"])
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "mnist"])
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "mnist", "fashion-mnist"])
 def test_absent_data_are_one_line_that_says_what_to_do(
     dataset: str, program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

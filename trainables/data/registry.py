@@ -8,10 +8,13 @@ from trainables.base.names import known
 from trainables.config import ADMMConfig, TrainingConfig
 from trainables.data.images import DataAbsent, ImageFiles, Images
 from trainables.data.sources import (
+    FASHION_MNIST_ARCHIVES,
+    FASHION_MNIST_FILES,
     IMAGENET_CLASSES,
     MNIST_FILES,
     cifar10,
     cifar100,
+    fashion_mnist,
     imagenet,
     mnist,
     mnist5k,
@@ -76,6 +79,9 @@ class DatasetSpec:
     parts: tuple[str, ...] = ()
     """Paths below the folder of the data; where one is absent, `load` downloads, or refuses."""
 
+    archives: tuple[str, ...] = ()
+    """Paths there that `load` reads in place of `parts` where there is any of them."""
+
 
 DATASETS: dict[str, DatasetSpec] = {
     "mnist5k": DatasetSpec(
@@ -98,6 +104,18 @@ DATASETS: dict[str, DatasetSpec] = {
         load=mnist,
         published=70_000,
         parts=MNIST_FILES,
+    ),
+    "fashion-mnist": DatasetSpec(
+        n_classes=10,
+        image_shape=(1, 28, 28),
+        mean=(0.2860,),
+        std=(0.3530,),
+        fractions=LARGE,
+        default_model="lenet5",
+        load=fashion_mnist,
+        published=70_000,
+        parts=FASHION_MNIST_FILES,
+        archives=FASHION_MNIST_ARCHIVES,
     ),
     "cifar10": DatasetSpec(
         n_classes=10,
@@ -138,9 +156,9 @@ DEFAULT_FOLDER = Path("data")
 
 def require_there(name: str, data_dir: Path | None) -> None:
     """Raise DataAbsent where `load_images` would have to download the data set, or refuse it."""
-    folder = (data_dir or DEFAULT_FOLDER).absolute()
-    absent = [part for part in DATASETS[name].parts if not (folder / part).exists()]
-    if absent:
+    folder, spec = (data_dir or DEFAULT_FOLDER).absolute(), DATASETS[name]
+    absent = [part for part in spec.parts if not (folder / part).exists()]
+    if absent and not any((folder / archive).exists() for archive in spec.archives):
         raise DataAbsent(f"{name} is not in {folder} ({absent[0]} is missing)")
 
 

@@ -4,10 +4,13 @@ torchvision is imported where it is used: it costs each process a second.
 """
 
 import contextlib
+import gzip
+import hashlib
 import logging
 import os
 import pickle
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +61,49 @@ def mnist(folder: Path) -> Images:
     if sizes != [60_000, 10_000]:  # only the archives have published checksums
         log.warning("%s does not hold MNIST: read as your own data in MNIST's format", home)
     return _pooled(home, batches, classes=10)
+
+
+FASHION_MNIST_FILES = tuple(f"Fashion{file}" for file in MNIST_FILES)
+"""Paths below the data folder of the extracted files, in the order of MNIST_FILES."""
+
+FASHION_MNIST_ARCHIVES = tuple(f"{Path(file).name}.gz" for file in FASHION_MNIST_FILES)
+"""The same files as they are published, and as Debian's package dataset-fashion-mnist has them."""
+
+FASHION_MNIST_SHA256 = "2cbc59191665e1ba3f2494648f17edac5974f748ab89fb2ae05597d658161f54"
+"""Of all pixels, training images first, and then all labels, each as a byte.
+
+The published checksums are those of the archives, which Debian compresses anew.
+"""
+
+
+def fashion_mnist(folder: Path) -> Images:
+    """All 70,000 images, from archives in `folder` itself or from extracted files below it.
+
+    They are downloaded first where there are neither.
+    """
+    from torchvision import datasets
+
+    home = folder / "FashionMNIST" / "raw"
+    files = [folder / file for file in FASHION_MNIST_FILES]
+    archives = [folder / file for file in FASHION_MNIST_ARCHIVES]
+    if not all(path.is_file() for path in files):
+        if any(path.is_file() for path in archives):
+            home, files = folder, archives
+        else:
+            _fetch(
+                "fashion-mnist",
+                folder,
+                home,
+                lambda train: datasets.FashionMNIST(folder, train, download=True),
+            )
+    images = _pooled(home, [_read_idx_pair(*files[:2]), _read_idx_pair(*files[2:])], classes=10)
+    digest = hashlib.sha256(images.pixels.tobytes())
+    digest.update(images.labels.astype(np.uint8).tobytes())
+    if digest.hexdigest() != FASHION_MNIST_SHA256:
+        log.warning(
+            "%s does not hold Fashion-MNIST: read as your own data in Fashion-MNIST's format", home
+        )
+    return images
 
 
 def cifar10(folder: Path) -> Images:
@@ -207,16 +253,22 @@ def _read_batch(path: Path, key: str) -> Batch:
 
 
 def _read_idx_pair(images: Path, labels: Path) -> Batch:
-    """One part of MNIST."""
+    """One part of MNIST, or of what comes in its format."""
     with _reading(images):
-        pixels = _read_idx(images.read_bytes(), dimensions=3)
+        pixels = _read_idx(_extracted(images), dimensions=3)
         if pixels.shape[1:] != (28, 28):
             raise ValueError(f"its images are not 28 x 28 but {pixels.shape[1:]}")
     with _reading(labels):
-        numbers = _read_idx(labels.read_bytes(), dimensions=1).astype(np.int64)
+        numbers = _read_idx(_extracted(labels), dimensions=1).astype(np.int64)
         if len(numbers) != len(pixels):
             raise ValueError(f"it has {len(numbers)} labels for {len(pixels)} images")
     return pixels[:, None], numbers
+
+
+def _extracted(path: Path) -> bytes:
+    """A file's content, decompressed if it is an archive."""
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
 def _read_idx(data: bytes, dimensions: int) -> np.ndarray:
@@ -230,17 +282,22 @@ def _read_idx(data: bytes, dimensions: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever is wrong with the file into InvalidInput: the user can mend it."""
+    """Turn whatever is wrong with the file into InvalidInput: the user can mend it.
+
+    An archive lies in a folder that the user named, which is not ours to delete.
+    """
+    other = (
+        "name another folder with --data-dir"
+        if path.suffix == ".gz"
+        else f"delete {path.parent} to download the data again"
+    )
     try:
         yield
     except FileNotFoundError as error:
+        raise InvalidInput(f"{path} is missing: put it there, or {other}") from error
+    except (OSError, EOFError, zlib.error, MemoryError, OverflowError, ValueError) as error:
         raise InvalidInput(
-            f"{path} is missing: put it there, or delete {path.parent} to download the data again"
-        ) from error
-    except (OSError, MemoryError, OverflowError, ValueError) as error:
-        raise InvalidInput(
-            f"{path} cannot be read ({_cause(error)}): mend it, or delete {path.parent} to "
-            "download the data again"
+            f"{path} cannot be read ({_cause(error)}): mend it, or {other}"
         ) from error
 
 
