@@ -24,6 +24,7 @@ from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import copies_of_audited, for_population, reference_halves
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
 from trainables.data.images import ImageFiles, Images
+from trainables.data.limit import limited
 from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, STORED, Split, split_hashes
 from trainables.data.survey import Survey, survey_images
@@ -75,7 +76,10 @@ class Inputs:
         return {part: len(getattr(self.split, part)) for part in PARTS}
 
     def describe(self) -> dict[str, object]:
-        """The part of config.json that says which images were which."""
+        """The part of config.json that says which images were which.
+
+        Under --limit all positions are those among the images that are used.
+        """
         return {
             "split_hashes": split_hashes(self.split),
             "split_sizes": {STORED[part]: size for part, size in self.sizes.items()},
@@ -101,7 +105,8 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     spec = DATASETS[config.dataset]
     if options.dry_run:
         require_there(config.dataset, options.data_dir)
-    images = load_images(config.dataset, options.data_dir)
+    found = load_images(config.dataset, options.data_dir)
+    images = limited(config.dataset, found, config.limit, spec.fractions, config.seed)
     seen = survey_images(config.dataset, images, spec)
     copies = seen.contents.copies
     split = split_without_copies_apart(
@@ -119,10 +124,24 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         survey=seen,
         duplicates=duplicates,
         image_hashes=seen.contents.hashes(images.labels, split),
-        notes=(*seen.notes, *_said_of_copies(config, duplicates)),
+        notes=(
+            *_said_of_limit(images, found),
+            *seen.notes,
+            *_said_of_copies(config, duplicates),
+        ),
         pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
     )
+
+
+def _said_of_limit(used: Images | ImageFiles, found: Images | ImageFiles) -> list[str]:
+    count, all_of_them = len(used.labels), len(found.labels)
+    if count == all_of_them:
+        return []
+    return [
+        f"{count:,} of {all_of_them:,} images are used (--limit), each class in its proportion, "
+        "drawn by the seed"
+    ]
 
 
 def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:

@@ -7,6 +7,7 @@ from search.search_options import SearchConfig
 from search.tune.resources import Resources
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
+from trainables.data.limit import require_within
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
@@ -135,11 +136,17 @@ def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resourc
 
 
 def _published_sizes(config: SearchConfig) -> dict[str, int] | None:
-    """Images in each part, to within one per class; None if the data set's size is unknown."""
+    """Images in each part, to within one per class; None if the data set's size is unknown.
+
+    Raises InvalidInput for a limit larger than what is published.
+    """
     spec = DATASETS[config.dataset]
-    if spec.published is None:
+    if config.limit is not None and spec.published is not None:
+        require_within(config.dataset, config.limit, spec.published)
+    used = config.limit or spec.published
+    if used is None:
         return None
-    return {part: round(spec.published * spec.fractions[part]) for part in PARTS}
+    return {part: round(used * spec.fractions[part]) for part in PARTS}
 
 
 def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | None) -> list[str]:
@@ -155,11 +162,11 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
             *(f"Note       {note}" for note in inputs.notes if note != repeated),
         ]
     published = DATASETS[config.dataset].published
-    if published is None:
+    limit = "" if config.limit is None else f"{config.limit:,} of "
+    if published is None and config.limit is None:
         return [f"Data       {config.dataset}: not looked at, its number of images unknown"]
-    return [
-        f"Data       {config.dataset}: not looked at; of {published:,} published: about {parts}"
-    ]
+    known = "an unknown number" if published is None else f"{published:,} published"
+    return [f"Data       {config.dataset}: not looked at; of {limit}{known}: about {parts}"]
 
 
 def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:

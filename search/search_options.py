@@ -142,6 +142,15 @@ class SearchConfig:
     )
     """What becomes of images that occur more than once."""
 
+    limit: int | None = option(
+        None,
+        group=WHAT,
+        metavar="N",
+        help="use only N of the images, drawn by the seed, each class in its proportion",
+        without="15000 for fashion-mnist, else all",
+    )
+    """How many images of the data set are used; None uses all."""
+
     sampler: str = option("tpe", group=SEARCH, metavar="NAME", choices=_samplers, help="")
     space: str = option(
         "layer",
@@ -184,7 +193,7 @@ class SearchConfig:
         group=SEARCH,
         metavar="RATIO",
         help="feasible: prunable weights / non-zero ones >= this",
-        without="2 for mnist5k, else no bound",
+        without="2 for mnist5k and fashion-mnist, else no bound",
     )
     """The least feasible ratio of prunable to non-zero prunable weights; None sets no bound."""
 
@@ -244,6 +253,11 @@ class SearchConfig:
                 getattr(self, name) <= MOST,
                 f"--{name.replace('_', '-')} must be at most {MOST:,}, got {getattr(self, name)}",
             )
+        _require(
+            self.limit is None or 1 <= self.limit < MOST_EXACT,
+            f"--limit must be at least 1 and below 2**53, got {self.limit}: leave it out to use "
+            "the data set's default",
+        )
         _require(self.trials >= 1, f"--trials must be at least 1, got {self.trials}")
         budget = self.time_budget_s
         _require(budget is None or budget > 0, f"--time-budget must be longer than 0, got {budget}")
@@ -312,6 +326,7 @@ class SearchConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields.
 
-        Runs from before `duplicates` existed left copies where chance dealt them.
+        Runs from before `duplicates` existed left copies where chance dealt them; those from
+        before `limit` used all images, which is its default here.
         """
         return rebuilt(cls, {"duplicates": "keep", **values})

@@ -282,6 +282,82 @@ def test_an_unknown_policy_is_refused_with_the_nearest(own) -> None:
         parse(["--duplicates", "dropp"])
 
 
+# ---------------------------------------------------------------- a part of the data
+
+
+def test_a_limit_leaves_a_part_of_each_class_and_is_said_and_written_down(own) -> None:
+    own.write(labels=np.repeat(np.arange(3), [150, 100, 50]))
+    found = own.inputs("--limit", "120", "--seed", "3")
+    assert np.bincount(found.images.labels).tolist() == [60, 40, 20]
+    assert found.sizes["members"] == 12 + 8 + 4
+    assert found.notes[0] == (
+        "120 of 300 images are used (--limit), each class in its proportion, drawn by the seed"
+    )
+    again, other = own.inputs("--limit", "120", "--seed", "3"), own.inputs("--limit", "120")
+    assert again.describe() == found.describe()
+    assert other.image_hashes != found.image_hashes
+    config, _ = parse([*own.words, "--limit", "120"])
+    assert config is not None
+    values = describe(config, "run", {}, found.describe())
+    assert values["search"]["limit"] == 120
+    assert "--limit 120" in values["command"]
+    assert values["notes"][0].startswith("120 of 300")
+
+
+def test_a_limit_of_all_images_is_the_run_without_one(own) -> None:
+    assert own.inputs("--limit", "300").describe() == own.inputs().describe()
+
+
+def test_copies_are_looked_for_among_the_images_that_are_used(own) -> None:
+    own.write(np.repeat(own.pixels[:150], 2, axis=0))
+    whole, part = own.inputs(), own.inputs("--limit", "150")
+    assert whole.duplicates.images == 150
+    pixels = [image.tobytes() for image in part.images.pixels]
+    assert part.duplicates.images == len(pixels) - len(set(pixels)) < 75
+    members, others = sides(part)
+    assert not members & others
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ("301", "--limit 301 is more than the 300 images of own: give at most 300"),
+        ("14", "too few to split five ways: give at least 15"),
+        ("0", "--limit must be at least 1"),
+        ("-5", "--limit must be at least 1"),
+        ("many", "argument --limit: invalid int value: 'many'"),
+    ],
+)
+def test_a_limit_that_does_not_fit_is_one_line_and_nothing_is_written(
+    own, capsys, limit, says
+) -> None:
+    words = [*own.words, f"--limit={limit}", "--out", str(own.folder / "new")]
+    for more in ([], ["--dry-run"]):
+        assert main([*words, *more]) == 2
+        assert says in capsys.readouterr().err.splitlines()[-1]
+    assert not (own.folder / "new").exists()
+
+
+def test_a_resumed_run_takes_no_other_limit_and_has_its_own_again(own, stored, capsys) -> None:
+    with pytest.raises(InvalidInput, match="leave out --limit"):
+        parse(["--resume", str(stored.path), "--limit", "120"])
+    config, options = parse([*own.words, "--limit", "120"])
+    values = {**stored.read_config(), **load_inputs(config, options).describe()}
+    stored.write_config({**values, "search": config.to_dict()})
+    assert resume(stored, capsys, "--dry-run")[0] == 0
+    stored.write_config({**values, "search": {**config.to_dict(), "limit": 150}})
+    status, lines = resume(stored, capsys)
+    assert (status, len(lines)) == (2, 1)
+    assert "the data are not those of the run" in lines[0]
+
+
+def test_a_run_from_before_the_limit_used_all_images_and_is_resumed_so(stored, capsys) -> None:
+    values = stored.read_config()
+    del values["search"]["limit"]
+    stored.write_config(values)
+    assert resume(stored, capsys, "--dry-run")[0] == 0
+
+
 # ---------------------------------------------------------------- a dry run
 
 
@@ -307,6 +383,7 @@ def test_a_dry_run_shows_classes_parts_copies_and_a_sample(own, capsys) -> None:
     ("dataset", "says"),
     [
         ("mnist", "of 70,000 published: about 23333 members, 23333 non_members"),
+        ("fashion-mnist", "of 15,000 of 70,000 published: about 5000 members, 5000 non_members"),
         ("cifar10", "of 60,000 published: about 20000 members, 20000 non_members"),
         ("imagenet", "imagenet: not looked at, its number of images unknown"),
     ],
@@ -322,6 +399,20 @@ def test_a_dry_run_plans_without_the_data_and_downloads_nothing(
     assert "Trainings  " in shown.out
     assert "were not looked at" in shown.err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_dry_run_without_the_data_knows_the_limit(tmp_path, capsys) -> None:
+    words = ["--data-dir", str(tmp_path / "none"), "--dry-run"]
+    assert main(["--dataset", "imagenet", "--limit", "9000", *words]) == 0
+    assert "of 9,000 of an unknown number: about 900 members" in capsys.readouterr().out
+    assert main(["--dataset", "cifar10", "--limit", "60001", *words]) == 2
+    assert "is more than the 60,000 images of cifar10" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_the_limit(own, capsys) -> None:
+    shown = planned(capsys, *own.words, "--limit", "120")
+    assert "Data       own: 24 members" in shown
+    assert "Note       120 of 300 images are used (--limit)" in shown
 
 
 def test_a_dry_run_plans_without_a_file_of_ones_own_and_says_which(own, capsys) -> None:

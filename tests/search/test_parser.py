@@ -24,7 +24,7 @@ OPTIONS = """
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
     --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
     --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
-    --study-storage --dry-run --duplicates
+    --study-storage --dry-run --duplicates --limit
     --quiet
 """
 

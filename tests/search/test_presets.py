@@ -1,5 +1,6 @@
 """A preset for each row of the paper's tables, with the paper's bounds; its page's commands run."""
 
+import dataclasses
 import math
 import shlex
 
@@ -100,6 +101,24 @@ def test_an_option_goes_before_the_presets_bound() -> None:
     words = "--preset paper-table1-cifar10-vgg16 --min-compression 4 --max-accuracy-drop 0.2"
     config = parsed(words)
     assert (config.min_compression, config.max_accuracy_drop) == (4, 0.2)
+
+
+@pytest.mark.parametrize("model", ["lenet5", "cnn4"])
+def test_fashion_mnist_takes_what_two_cores_can_do_and_all_of_it_on_request(model: str) -> None:
+    config = parsed(f"--dataset fashion-mnist --model {model}")
+    assert config.limit * DATASETS["fashion-mnist"].fractions["members"] == 5000
+    small = presets.mnist5k(model)
+    assert (config.admm, config.min_compression) == (small.admm, small.min_compression)
+    assert dataclasses.replace(config.training, epochs=40) == small.training
+    assert config.training.epochs == 25
+    assert SearchConfig.from_dict(config.to_dict()) == config
+    assert parsed(f"--dataset fashion-mnist --model {model} --limit 70000").limit == 70_000
+
+
+def test_every_other_recipe_uses_all_images() -> None:
+    assert [name for name in presets.RECIPES if presets.recipe(name, "cnn4").limit] == [
+        "fashion-mnist"
+    ]
 
 
 def test_the_folder_is_named_after_the_row() -> None:

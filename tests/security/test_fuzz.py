@@ -128,7 +128,7 @@ NAMES = {
 COUNTED = (
     *("trials", "max-accuracy-drop", "min-compression", "seed", "confirm-top", "confirm-seeds"),
     *("references", "shadows", "canaries", "concurrency", "cpus-per-trial", "gpus-per-trial"),
-    "epsilon",
+    *("epsilon", "limit"),
 )
 OPTION = st.one_of(
     st.sampled_from(sorted(NAMES)).flatmap(

@@ -66,7 +66,7 @@ def five_way_split(
             count, different = len(order), f", {len(units)} of them different"
             raise InvalidInput(
                 f"class {label} has {count} images{different if len(units) < count else ''}, too "
-                "few to split five ways: use a larger data set"
+                "few to split five ways: use a larger data set, or a larger --limit"
             )
         for part, positions in parts.items():
             dealt[part].append(np.array(positions, dtype=np.int64))
@@ -119,7 +119,10 @@ def _sizes(count: int, fractions: Mapping[str, float]) -> dict[str, int]:
 
 
 def split_hashes(split: Split) -> dict[str, str]:
-    """Stored name of each part -> SHA-256 of its positions as little-endian int64."""
+    """Stored name of each part -> SHA-256 of its positions as little-endian int64.
+
+    Under --limit these are positions among the images that are used (data/limit.py).
+    """
     return {
         STORED[part]: hashlib.sha256(getattr(split, part).astype("<i8").tobytes()).hexdigest()
         for part in PARTS
