@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.load import RunRecord, run_name
 from trainables.defenses.registry import named
+from trainables.paper import TASKS
 
 
 def defense_of(run: RunRecord) -> str:
@@ -34,6 +35,9 @@ def task_of(run: RunRecord) -> tuple[str, str]:
     return str(search.get("dataset", "")), str(search.get("model", ""))
 
 
+PAPERS_DATASETS = {task.split("-")[0] for tasks in TASKS.values() for task in tasks}
+"""The data sets of the paper's tables."""
+
 SMOKE = "smoke run, figures without meaning"
 
 
@@ -41,8 +45,12 @@ def unlike(run: RunRecord) -> str | None:
     """Why a run must not stand beside ordinary ones; None for an ordinary one."""
     if is_smoke(run):
         return SMOKE
-    canaries = run.config["search"].get("canaries") or 0
-    return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)" if canaries else None
+    search = run.config["search"]
+    if canaries := search.get("canaries") or 0:
+        return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)"
+    if (limit := search.get("limit")) and search.get("dataset") in PAPERS_DATASETS:
+        return f"it draws {limit:,} images only from the paper's data set (--limit)"
+    return None
 
 
 def is_smoke(run: RunRecord) -> bool:

@@ -86,6 +86,7 @@ def _of_another_kind(config: Mapping[str, Any], search: Mapping[str, Any]) -> li
         "max_accuracy_drop": search.get("max_accuracy_drop"),
         "min_compression": search.get("min_compression") or 0,
         "canaries": search.get("canaries") or 0,
+        "limit": search.get("limit") or 0,
         "dense_val_accuracy": config.get("dense_val_accuracy") or 0,
     }
     return [

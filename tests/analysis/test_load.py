@@ -144,8 +144,9 @@ def test_null_gains_stay_null(write_run: RunWriter, make: SimpleNamespace) -> No
     assert trials.loc[1, "n"] == ()
 
 
-def test_a_share_of_canaries_that_is_no_number_is_damage(
-    write_run: RunWriter, make: SimpleNamespace
+@pytest.mark.parametrize("name", ["canaries", "limit"])
+def test_a_share_of_canaries_or_a_limit_that_is_no_number_is_damage(
+    write_run: RunWriter, make: SimpleNamespace, name: str
 ) -> None:
-    with pytest.raises(InvalidInput, match="canaries has a value of another kind"):
-        load_run(write_run([], settings=make.config(canaries="many")))
+    with pytest.raises(InvalidInput, match=f"{name} has a value of another kind"):
+        load_run(write_run([], settings=make.config(**{name: "many"})))

@@ -209,6 +209,7 @@ UNLIKE: list[tuple[dict[str, Any], str]] = [
         "smoke run, figures without meaning",
     ),
     ({"canaries": 0.05}, "5% of its labels are wrong on purpose (--canaries)"),
+    ({"limit": 15_000}, "it draws 15,000 images only from the paper's data set (--limit)"),
 ]
 
 
@@ -239,6 +240,11 @@ def test_alone_such_a_run_is_shown_with_its_reason_in_every_cell(
 def test_ordinary_recipes_are_no_smoke_runs(make_run: Maker) -> None:
     short = make_run(training={"epochs": 1}, admm={"retrain_epochs": 8}, preset="default")
     assert unlike(load_run(short)) is None
+
+
+def test_a_part_of_a_data_set_that_the_paper_does_not_have_is_ordinary(make_run: Maker) -> None:
+    run = make_run(dataset="fashion-mnist", model="lenet5", limit=15_000)
+    assert unlike(load_run(run)) is None
 
 
 @pytest.mark.parametrize(
