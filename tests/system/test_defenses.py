@@ -1,10 +1,12 @@
-"""Every --defense through the program once: the right status, the right words, valid rows."""
+"""Every --defense, and every --sampler, through the program: the right status, valid rows."""
 
 import math
 
 import pytest
 
 from search.record.trials_parquet import Ledger
+from search.samplers import SAMPLERS
+from search.space import Candidate
 from search.stages.confirm import best_candidates
 from tests.system.program import Program, rows
 from trainables.defenses.registry import DEFENSES
@@ -12,23 +14,43 @@ from trainables.defenses.registry import DEFENSES
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
-    *("--preset", "smoke", "--trials", 1, "--references", 0),
+    *("--preset", "smoke", "--references", 0),
     *("--confirm-top", 1, "--confirm-seeds", 1, "--max-accuracy-drop", 0.99),
 )
+
+SEARCHED = {
+    "pruning": "gp",
+    "minmax": "random",
+    "pruning+minmax": "grid",
+    "weight-decay": "qmc",
+    "memguard": "nsga2",
+}
+"""A defence whose numbers this sampler searches; the others are tried once, with the default."""
+
+TRIALS = 4
+
+
+def test_every_sampler_is_tried() -> None:
+    assert {"tpe", *SEARCHED.values()} == set(SAMPLERS)
 
 
 @pytest.mark.parametrize("defense", DEFENSES)
 def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory) -> None:
     out = tmp_path_factory.mktemp(defense) / "run"
-    done = program(*SMALL, "--defense", defense, "--out", out)
+    sampler, trials = SEARCHED.get(defense, "tpe"), TRIALS if defense in SEARCHED else 1
+    words = ("--defense", defense, "--sampler", sampler, "--trials", trials)
+    done = program(*SMALL, *words, "--out", out)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("references are off") == 1
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     assert (out / "report.html").exists()
     assert (out / "winner/model.safetensors").exists()
     searched = rows(out, "anchor", "search").to_dict("records")
     confirmed = rows(out, "confirm").to_dict("records")
-    assert (len(searched), len(confirmed)) == (1, 1)
+    assert [row["number"] for row in searched] == list(range(trials))
+    assert len({Candidate.of(row["n"], row["defense_parameters"]) for row in searched}) == trials
+    assert len(confirmed) == 1
     numbers = DEFENSES[defense].numbers(recipe_epochs=1)
     for row in (*searched, *confirmed):
         assert row["state"] == "COMPLETE", row["error"]
@@ -58,7 +80,7 @@ def test_a_defence_that_cannot_keep_the_accuracy_is_status_3(
     program: Program, tmp_path_factory
 ) -> None:
     out = tmp_path_factory.mktemp("infeasible") / "run"
-    words = [*SMALL[:-1], 0, "--defense", "dp", "--epsilon", 0.5, "--out", out]
+    words = [*SMALL[:-1], 0, "--trials", 1, "--defense", "dp", "--epsilon", 0.5, "--out", out]
     done = program(*words)
     assert done.returncode == 3, done.stderr
     assert "hardest to meet: accuracy" in done.stderr

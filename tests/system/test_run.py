@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from analysis.load import load_run
-from search.samplers import SAMPLERS
 from tests.system.program import Program, pasted, rows
 from trainables.records import TRIAL_SCHEMA
 
@@ -96,20 +95,6 @@ def test_compression_is_weights_over_nonzero(smoke_run: Path) -> None:
     for _, row in rows(smoke_run, "anchor", "search", "confirm").iterrows():
         assert row["nonzero"] == sum(row["n"])
         assert row["compression"] == pytest.approx(sum(row["layer_weights"]) / sum(row["n"]))
-
-
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "tpe"])
-def test_every_sampler_finishes(sampler: str, program: Program, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    done = program(
-        *("--preset", "smoke", "--sampler", sampler, "--trials", 8, "--references", 0),
-        *("--confirm-top", 1, "--confirm-seeds", 1, "--out", out),
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("references are off") == 1
-    searched = rows(out, "anchor", "search")
-    assert list(searched["number"]) == list(range(8))
-    assert len({tuple(n) for n in searched["n"]}) == 8
 
 
 def test_no_feasible_trial_is_status_3_and_names_the_bound(
