@@ -29,11 +29,11 @@ from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, STORED, Split, split_hashes
 from trainables.data.survey import Survey, survey_images
 from trainables.defenses.registry import DEFENSES
+from trainables.job import Job, Shared
 from trainables.models.building import Outline, outline
 from trainables.models.imagenet import published_weights
 from trainables.outcome.objective import Goal, goal_of
 from trainables.plugin import Plugin
-from trainables.trial import Job, Shared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

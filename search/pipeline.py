@@ -1,29 +1,25 @@
 """A whole run in order: data, cluster, dense model, search, confirmation, winner and report."""
 
-import dataclasses
 import functools
 import logging
 import signal
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from ray import tune
 from rich.console import Console
 
-from analysis import failures, run_kind
-from analysis.load import RunRecord, load_run
-from analysis.run_page import write_report
-from analysis.statistics import confirmed_winner, hardest_bound, search_trials
-from analysis.summary import card, headline
+from analysis.load import load_run
+from analysis.statistics import confirmed_winner
+from analysis.summary import card
 from search.context import Context, Inputs, load_inputs
+from search.ending import nothing_feasible, winner_found
 from search.machine_options import Options
 from search.plan import plan
 from search.record.log import logging_to
 from search.record.mirror import require_storage_url
-from search.record.redaction import redacted, shown_to_others
+from search.record.redaction import shown_to_others
 from search.record.runfolder import RunFolder, describe, require_whole
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
@@ -35,17 +31,17 @@ from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.export import export_winner, write_card
 from search.stages.search import base_job, search
+from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
 from search.tune.notice import on_signal
 from search.tune.resources import plan_resources, wait_for_room
-from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, shown
+from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import RemotePath
 from trainables.data.images import DataAbsent
+from trainables.job import Job
 from trainables.outcome.objective import goal_of
 from trainables.records import FAILED, SEARCH_KINDS
 from trainables.rehearsal import PRETRAINED
-from trainables.trial import Job
 
 log = logging.getLogger("search")
 
@@ -58,7 +54,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         folder.require_own()
         require_whole(stored)
         config = SearchConfig.from_dict(stored["search"])
-        options = _as_before(options, stored["options"], say)
+        options = as_before(options, stored["options"], say)
     if config is None:
         raise InvalidInput("there is nothing to run")
     if options.study_storage is not None:
@@ -67,7 +63,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         folder.check()
     inputs = _inputs(config, options, say)
     if stored is not None and inputs is not None:
-        _require_same_data(folder, stored, inputs, say)
+        require_same_data(folder, stored, inputs, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = plan_resources(
@@ -87,7 +83,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             folder.create()
             start = PRETRAINED if config.pretrained_start else None
             data = {**inputs.describe(), "pretrained_start": start}
-            stored = describe(config, folder.path.name, _recorded(options), data)
+            stored = describe(config, folder.path.name, recorded(options), data)
             folder.write_config(stored)
         else:
             folder.require_writable()
@@ -146,34 +142,6 @@ def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) 
         return None
 
 
-def _require_same_data(
-    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
-) -> None:
-    found = inputs.describe()
-    if stored["split_hashes"] != found["split_hashes"]:
-        raise InvalidInput(
-            f"--resume {folder.path}: the data are not those of the run (their split hashes "
-            "differ); give the same --data-dir"
-        )
-    if any(stored.get(key) != found[key] for key in ("layer_names", "layer_weights")):
-        raise InvalidInput(
-            f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
-            "release, or another network): resume it with the version that began it, or start a "
-            "new run"
-        )
-    if "image_hashes" not in stored:
-        say(
-            "This run is from an older version, which did not record what its images were: only "
-            "that they are split alike could be checked"
-        )
-    elif stored["image_hashes"] != found["image_hashes"]:
-        raise InvalidInput(
-            f"--resume {folder.path}: the images, their labels or their order are not those of the "
-            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
-            "run"
-        )
-
-
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
@@ -209,17 +177,14 @@ def _stages(context: Context) -> int:
     if best is None:
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
-        return _nothing_feasible(context, what)
+        return nothing_feasible(context, what)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         better = "is more accurate" if goal_of(config.to_dict()).maximised else "leaks less"
         say(f"The search's own favourite was dropped: another {better} when measured again")
     _export_and_audit(context, dense, base, best, results)
     if config.comparators:
         measure_other_pruners(context, confirmation, best)
-    report, found_run = write_report(folder.path), load_run(folder.path)
-    for line in (headline(found_run), f"Report: {shown(report)}"):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
-    return OK if failures.deciding(found_run.trials, has_winner=True) is None else FAULT
+    return winner_found(context)
 
 
 def _chance(inputs: Inputs) -> float:
@@ -267,40 +232,6 @@ def _winner(folder: RunFolder) -> pd.Series | None:
     return confirmed_winner(found.trials, found.config)
 
 
-def _nothing_feasible(context: Context, what: str) -> int:
-    """Say why no candidate won: most trials failed, which is a fault, or missed a bound."""
-    found = load_run(context.folder.path)
-    report = write_report(context.folder.path)
-    broken = failures.deciding(found.trials, has_winner=False)
-    words = [f"{what}.", *_bounds(found)]
-    if broken is not None:
-        words = [f"{broken.sentence()}{broken.others()}"]
-    if run_kind.is_smoke(found):
-        words.append(f"This was a {run_kind.SMOKE}.")
-    Console(stderr=True).print(
-        f"{' '.join(words)} Report: {shown(report)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    return NOTHING_FEASIBLE if broken is None else FAULT
-
-
-def _bounds(found: RunRecord) -> list[str]:
-    """Sentences on the bounds and the failed trials, with advice only if the bounds decided."""
-    failed = failures.of(search_trials(found.trials))
-    confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
-    words = [one.sentence() for one in (failed, confirm) if one.failed]
-    if not failed.missed and not confirm.missed:
-        return words
-    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
-    return [
-        f"The bound hardest to meet: {hardest}.",
-        *words,
-        "Allow a larger --max-accuracy-drop, a smaller --min-compression or more --trials.",
-    ]
-
-
 def _speaker(options: Options) -> Callable[[str], None]:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -310,33 +241,3 @@ def _speaker(options: Options) -> Callable[[str], None]:
             console.print(text, markup=False)
 
     return say
-
-
-def _recorded(options: Options) -> dict[str, object]:
-    """The options for config.json, without the password in a storage's URL."""
-    values = dataclasses.asdict(options)
-    if options.study_storage is not None:
-        values["study_storage"] = redacted(options.study_storage)
-    return {
-        name: str(value) if isinstance(value, Path | RemotePath) else value
-        for name, value in values.items()
-        if name not in ("resume", "dry_run", "quiet")
-    }
-
-
-def _as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
-    """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
-    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
-    if isinstance(plugin, str):
-        options = dataclasses.replace(options, plugin=Path(plugin))
-    if options.data_dir is None and isinstance(data_dir, str):
-        options = dataclasses.replace(options, data_dir=Path(data_dir))
-    if options.study_storage is None and isinstance(storage, str):
-        if "***" in storage:
-            say(
-                f"The mirror {storage} stays as it is: its password was not recorded, so give "
-                "--study-storage again to go on with it"
-            )
-        else:
-            options = dataclasses.replace(options, study_storage=storage)
-    return options

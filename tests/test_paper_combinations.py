@@ -16,9 +16,10 @@ from search.parser import parse
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.defenses.registry import DEFENSES
+from trainables.job import Job, Shared
 from trainables.models.building import build_model
 from trainables.paper import TABLE4, TABLES
-from trainables.trial import Job, Shared, Trial
+from trainables.trial import Trial
 
 CLASSES, EACH = 3, 20
 """Enough for each part of the split, and for DP-SGD's least batch."""

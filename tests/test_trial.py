@@ -15,10 +15,11 @@ from trainables.data.cohort import reference_halves
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import five_way_split
+from trainables.job import Job, Shared, job_of
 from trainables.models.building import build_model, layer_sizes
 from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
-from trainables.trial import Job, Shared, Trial, job_of
+from trainables.trial import Trial
 
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
 IDENTITY = RunIdentity(

@@ -2,7 +2,7 @@
 
 The life of a trial, from its `Job` to its row of trials.parquet:
 
-1. `trial.Trial`, a Ray actor, takes a `Job`: the settings of one candidate (`config.TrialConfig`).
+1. `trial.py`, a Ray actor, takes a job (`job.py`): the settings of one candidate (`config.py`).
 2. `data/` loads and splits the images; `data/cohort.py` says who is a member.
 3. `runs/lookup.py` looks up how the defence makes a model; `network.py` builds the network.
 4. Each `Run.advance` trains one epoch by the loop in `training.py`; `runs/epochs.py` counts it.

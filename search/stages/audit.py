@@ -25,8 +25,9 @@ from trainables.base.seeding import derive_seed, numpy_generator
 from trainables.base.storage import write
 from trainables.config import config_hash
 from trainables.data.cohort import copies_of_audited
+from trainables.job import Job
 from trainables.records import AUDIT_SCHEMA
-from trainables.trial import POPULATION_FILE, Job
+from trainables.trial import POPULATION_FILE
 
 SCORES = "scores.parquet"
 

@@ -14,10 +14,10 @@ from search.tune.kept import kept_logits
 from search.tune.stage import Stage, run_stage
 from trainables.base.seeding import derive_seed
 from trainables.config import TrialConfig
+from trainables.job import Job, Shared
 from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.outcome.winner import best_first, nearest_first
 from trainables.records import COMPARATOR, COMPLETE, PRUNED, SEARCH_KINDS
-from trainables.trial import Job, Shared
 
 log = logging.getLogger(__name__)
 

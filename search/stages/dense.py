@@ -16,11 +16,12 @@ from search.tune.required import StageFailed
 from search.tune.stage import run_stage
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import write
+from trainables.job import Job, Shared
 from trainables.models.weights import as_arrays, read_weights
 from trainables.outcome.feasible import ROUNDING
 from trainables.records import COMPLETE, EpochRecord
 from trainables.runs.dense import dense_seed
-from trainables.trial import MODEL_FILE, Job, Shared
+from trainables.trial import MODEL_FILE
 
 BASELINE = "baseline"
 

@@ -13,6 +13,7 @@ from search.tune.stage import Stage, run_stage
 from search.tune.stopping import InfeasibleStopper
 from trainables.base.seeding import derive_seed
 from trainables.data.registry import DATASETS
+from trainables.job import Job
 from trainables.models.building import build_model
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
@@ -20,7 +21,6 @@ from trainables.outcome.feasible import accuracy_bound
 from trainables.outcome.objective import goal_of
 from trainables.pruning.uniform_erk_lamp import erk, lamp, uniform
 from trainables.records import SEARCH_KINDS
-from trainables.trial import Job
 
 ANCHOR_LEVELS = (0.2, 0.1, 0.4)
 """Keep ratios of the published allocations that are tried first, the most promising first."""

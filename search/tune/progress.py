@@ -16,11 +16,11 @@ from rich.progress import (
 )
 
 from search.record.trials_parquet import Ledger
+from trainables.job import job_of
 from trainables.outcome.feasible import is_feasible
 from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.outcome.winner import winner
 from trainables.records import SEARCH_KINDS
-from trainables.trial import job_of
 
 Row = Mapping[str, Any]
 

@@ -12,10 +12,10 @@ from search.record.trials_parquet import Ledger
 from search.space import Space
 from search.tune.cause import cause
 from search.tune.stopping import reason
+from trainables.job import Job, job_of
 from trainables.outcome.feasible import VIOLATIONS, is_feasible, state_of
 from trainables.outcome.objective import Goal
 from trainables.records import COMPLETE, FAILED, MEASURED, PRUNED, EpochRecord, TrialRecord
-from trainables.trial import Job, job_of
 
 log = logging.getLogger(__name__)
 

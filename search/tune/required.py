@@ -5,7 +5,7 @@ from typing import Any
 from ray import tune
 
 from search.tune.cause import cause
-from trainables.trial import Job, job_of
+from trainables.job import Job, job_of
 
 
 class StageFailed(RuntimeError):

@@ -2,7 +2,7 @@
 
 Four rooms cooperate in a resume:
 
-- `search/pipeline.py` reads the settings back from config.json and refuses other data;
+- `search/stored_settings.py` reads the settings back from config.json and refuses other data;
 - here, `restored` restores Tune's own snapshot where it is whole (`has_snapshot`), so that
   finished trials are not run again; a stage whose snapshot is torn begins anew;
 - `search/tune/searcher.py` restores the study and adopts (`adopt`) the rows of trials.parquet that

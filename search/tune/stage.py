@@ -12,7 +12,8 @@ from search.tune.required import NoneMayFail, require_all, trial_name
 from search.tune.resources import Resources
 from search.tune.resume import Settings, has_snapshot, remove_torn, restored
 from trainables.base.storage import Place
-from trainables.trial import Job, Shared, Trial, job_of
+from trainables.job import Job, Shared, job_of
+from trainables.trial import Trial
 
 MAX_FAILURES = 2
 """How often a trial whose process or machine died is retried, from its last checkpoint."""

@@ -26,8 +26,9 @@ from search.stages.export import export_winner
 from search.tune.recorder import Recorder, RunIdentity
 from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig
+from trainables.job import Job
 from trainables.records import EpochRecord
-from trainables.trial import MASKS_FILE, MODEL_FILE, Job
+from trainables.trial import MASKS_FILE, MODEL_FILE
 
 CRASHED = 99
 LAYERS = {"conv1": 150, "fc1": 48000}

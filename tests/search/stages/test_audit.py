@@ -19,8 +19,9 @@ from trainables.attacks.evidence import Evidence
 from trainables.attacks.rmia import log_own
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
+from trainables.job import Job
 from trainables.records import AUDIT_SCHEMA
-from trainables.trial import LOGITS_FILE, POPULATION_FILE, Job
+from trainables.trial import LOGITS_FILE, POPULATION_FILE
 
 EACH, SHADOWS, CLASSES, POPULATION = 60, 4, 10, 50
 LABELS = np.arange(2 * EACH + POPULATION) % CLASSES

@@ -16,9 +16,9 @@ from search.stages.compare import measure_other_pruners
 from search.stages.confirm import Confirmation, measure
 from search.tune.recorder import RunIdentity, to_record
 from trainables.config import TrialConfig
+from trainables.job import Job
 from trainables.measure import TEST_KINDS
 from trainables.pruning.registry import PRUNERS
-from trainables.trial import Job
 
 WHOLE, COUNTS = (100, 400), (30, 50)
 WINNER = pd.Series({"n": COUNTS, "defense_parameters": {"gamma": 2.0}})

@@ -11,9 +11,10 @@ from search.tune.recorder import RunIdentity, to_record
 from search.tune.searcher import _judge_row
 from search.tune.stopping import InfeasibleStopper
 from trainables.config import TrialConfig
+from trainables.job import Job
 from trainables.outcome.objective import Goal
 from trainables.records import PRUNED, TRIAL_SCHEMA, to_table
-from trainables.trial import Job, known_result
+from trainables.trial import known_result
 
 IDENTITY = RunIdentity(run_id="run", sampler="tpe", layer_names=("fc",), layer_weights=(100,))
 CONFIG = recipe("mnist5k", "lenet5")

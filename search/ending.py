@@ -1,0 +1,53 @@
+"""What a run says at its end: its headline, or why no candidate won; and its exit status."""
+
+from rich.console import Console
+
+from analysis import failures, run_kind
+from analysis.load import RunRecord, load_run
+from analysis.run_page import write_report
+from analysis.statistics import hardest_bound, search_trials
+from analysis.summary import headline
+from search.context import Context
+from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, shown
+
+
+def winner_found(context: Context) -> int:
+    """Print the headline; the status is that of a fault where most trials failed."""
+    report, found = write_report(context.folder.path), load_run(context.folder.path)
+    for line in (headline(found), f"Report: {shown(report)}"):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return OK if failures.deciding(found.trials, has_winner=True) is None else FAULT
+
+
+def nothing_feasible(context: Context, what: str) -> int:
+    """Say why no candidate won: most trials failed, which is a fault, or missed a bound."""
+    found = load_run(context.folder.path)
+    report = write_report(context.folder.path)
+    broken = failures.deciding(found.trials, has_winner=False)
+    words = [f"{what}.", *_bounds(found)]
+    if broken is not None:
+        words = [f"{broken.sentence()}{broken.others()}"]
+    if run_kind.is_smoke(found):
+        words.append(f"This was a {run_kind.SMOKE}.")
+    Console(stderr=True).print(
+        f"{' '.join(words)} Report: {shown(report)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return NOTHING_FEASIBLE if broken is None else FAULT
+
+
+def _bounds(found: RunRecord) -> list[str]:
+    """Sentences on the bounds and the failed trials, with advice only if the bounds decided."""
+    failed = failures.of(search_trials(found.trials))
+    confirm = failures.of(found.trials[found.trials["kind"] == "confirm"], "confirming trials")
+    words = [one.sentence() for one in (failed, confirm) if one.failed]
+    if not failed.missed and not confirm.missed:
+        return words
+    hardest = hardest_bound(found.trials) or "accuracy, under fresh seeds"
+    return [
+        f"The bound hardest to meet: {hardest}.",
+        *words,
+        "Allow a larger --max-accuracy-drop, a smaller --min-compression or more --trials.",
+    ]

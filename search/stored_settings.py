@@ -1,0 +1,72 @@
+"""The settings of a run as config.json keeps them, and what a resumed run takes from there."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from search.context import Inputs
+from search.machine_options import Options
+from search.record.redaction import redacted
+from search.record.runfolder import RunFolder
+from trainables.base.errors import InvalidInput
+from trainables.base.storage import RemotePath
+
+
+def require_same_data(
+    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
+) -> None:
+    """Raise InvalidInput where the data or the layers are not those that the run began with."""
+    found = inputs.describe()
+    if stored["split_hashes"] != found["split_hashes"]:
+        raise InvalidInput(
+            f"--resume {folder.path}: the data are not those of the run (their split hashes "
+            "differ); give the same --data-dir"
+        )
+    if any(stored.get(key) != found[key] for key in ("layer_names", "layer_weights")):
+        raise InvalidInput(
+            f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
+            "release, or another network): resume it with the version that began it, or start a "
+            "new run"
+        )
+    if "image_hashes" not in stored:
+        say(
+            "This run is from an older version, which did not record what its images were: only "
+            "that they are split alike could be checked"
+        )
+    elif stored["image_hashes"] != found["image_hashes"]:
+        raise InvalidInput(
+            f"--resume {folder.path}: the images, their labels or their order are not those of the "
+            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
+            "run"
+        )
+
+
+def recorded(options: Options) -> dict[str, object]:
+    """The options for config.json, without the password in a storage's URL."""
+    values = dataclasses.asdict(options)
+    if options.study_storage is not None:
+        values["study_storage"] = redacted(options.study_storage)
+    return {
+        name: str(value) if isinstance(value, Path | RemotePath) else value
+        for name, value in values.items()
+        if name not in ("resume", "dry_run", "quiet")
+    }
+
+
+def as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
+    """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
+    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
+    if isinstance(plugin, str):
+        options = dataclasses.replace(options, plugin=Path(plugin))
+    if options.data_dir is None and isinstance(data_dir, str):
+        options = dataclasses.replace(options, data_dir=Path(data_dir))
+    if options.study_storage is None and isinstance(storage, str):
+        if "***" in storage:
+            say(
+                f"The mirror {storage} stays as it is: its password was not recorded, so give "
+                "--study-storage again to go on with it"
+            )
+        else:
+            options = dataclasses.replace(options, study_storage=storage)
+    return options
