@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.machine_options import PRESETS, Options, all_options
 from search.option_fields import GROUPS, declared, duration
-from search.presets import paper, paper_presets, recipe, smoke
+from search.presets import paper, paper_presets, smoke
+from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.space import default_kind
 from trainables.base.commandline import OneLineParser

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from search.presets import recipe
+from search.recipes import recipe
 from tests import networks
 from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig

@@ -39,7 +39,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from search.presets import recipe
+from search.recipes import recipe
 from trainables.attacks import lira
 from trainables.attacks.calibration import INVERSE_PENALTY, logistic, own_features
 from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence

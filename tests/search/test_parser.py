@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from search.command import command
 from search.option_fields import duration
 from search.parser import build_parser, changed_parameter, parse
-from search.presets import RECIPES, recipe
+from search.recipes import RECIPES, recipe
 from search.search_options import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.data.registry import DATASETS

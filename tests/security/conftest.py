@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.presets import recipe
+from search.recipes import recipe
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from trainables.records import EpochRecord, TrialRecord

@@ -19,7 +19,7 @@ import search.pipeline
 import search.run
 from analysis import compare, paper, report, run_page
 from analysis.load import load_run
-from search.presets import recipe
+from search.recipes import recipe
 from search.record.runfolder import describe
 from search.record.trials_parquet import Ledger
 from trainables.base.errors import InvalidInput

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from analysis.load import load_run
 from analysis.run_page import write_report
-from search.presets import recipe
+from search.recipes import recipe
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from search.stages.dense import _keep_baseline

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.command import command
-from search.presets import recipe
+from search.recipes import recipe
 from search.record.runfolder import RunFolder, describe
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import write

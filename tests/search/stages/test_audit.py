@@ -12,7 +12,8 @@ import pytest
 from ray import tune
 from sklearn.metrics import roc_auc_score
 
-from search.presets import recipe, smoke
+from search.presets import smoke
+from search.recipes import recipe
 from search.record.runfolder import RunFolder
 from search.stages import audit as stage
 from trainables.attacks.evidence import Evidence

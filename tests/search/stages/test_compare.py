@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search.presets import recipe, smoke
+from search.presets import smoke
+from search.recipes import recipe
 from search.space import Candidate
 from search.stages import confirm as confirmation_stage
 from search.stages.compare import measure_other_pruners

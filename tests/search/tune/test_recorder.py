@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from search.presets import recipe
+from search.recipes import recipe
 from search.record.trials_parquet import Ledger
 from search.tune.cause import NOT_SAID, OUT_OF_MEMORY, PROCESS_ENDED, cause
 from search.tune.recorder import RunIdentity, to_record
