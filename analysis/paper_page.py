@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis import (
-    defense_tables,
     defenses,
     figures,
+    level_tables,
     pages,
     paper_figures,
+    run_tables,
     shadow_audit,
     statistics,
 )
@@ -40,10 +41,10 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
             "left_out": chosen.left_out,
             "caveats": chosen.caveats,
             "tables": made,
-            "overview": defense_tables.overview(runs, winners) if runs else None,
+            "overview": run_tables.overview(runs, winners) if runs else None,
             "audited": _audited(runs),
-            "pruners": defense_tables.pruners(runs, winners),
-            "attacks": defense_tables.every_attack(known) if known else None,
+            "pruners": run_tables.pruners(runs, winners),
+            "attacks": run_tables.every_attack(known) if known else None,
             "tasks": compared,
             **_figures(runs),
         },
@@ -72,8 +73,8 @@ def _at_matched_accuracy(index: int, task: Task, page: Sequence[RunRecord]) -> d
     first = next((row for row in dense if row is not None), None)
     return {
         "title": task.title,
-        "table": defense_tables.table(task, found),
-        "words": defense_tables.in_words(found),
+        "table": level_tables.table(task, found),
+        "words": level_tables.in_words(found),
         "figure": pages.figure(figures.fronts(f"fronts{index}", drawn, first)),
     }
 

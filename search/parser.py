@@ -15,7 +15,7 @@ from search.option_fields import GROUPS, declared, duration
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
-from search.space import default_kind
+from search.space_kind import default_kind
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known

@@ -13,8 +13,9 @@ from rich.console import Console
 from analysis.load import load_run
 from analysis.statistics import confirmed_winner
 from analysis.summary import card
-from search.context import Context, Inputs, load_inputs
+from search.context import Context
 from search.ending import nothing_feasible, winner_found
+from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
 from search.plan import plan
 from search.record.log import logging_to

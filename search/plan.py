@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from search.context import Inputs
+from search.inputs import Inputs
 from search.search_options import SearchConfig
 from search.tune.resources import Resources
 from trainables.config import TrialConfig

@@ -30,9 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config, options = parse(arguments)
         folder = RunFolder(options.resume or options.out)
-        from search.pipeline import (
-            run,  # Ray, torch and pandas: seconds that a mistake need not wait
-        )
+        # Ray, torch and pandas: seconds that a mistake need not wait
+        from search.pipeline import run
 
         quiet_root_logger()
         return run(config, options, folder)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from search.option_fields import CONFIRMATION, SEARCH, WHAT, Option, option
+from search.space_kind import KINDS
 from trainables.base.errors import InvalidInput
 from trainables.config import (
     MOST_EXACT,
@@ -36,9 +37,6 @@ _COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Each audit and the number of shadow models that it takes by default."""
-
-SPACES = ("layer", "cluster", "global")
-"""The kinds of search space: one keep ratio per layer, per group of layers, or for all layers."""
 
 
 def _datasets() -> Iterable[str]:
@@ -156,7 +154,7 @@ class SearchConfig:
         "layer",
         group=SEARCH,
         metavar="KIND",
-        choices=lambda: SPACES,
+        choices=lambda: KINDS,
         help="one keep ratio per layer, per group of layers, or for all layers",
         without="layer up to 8 layers, else cluster",
     )
@@ -166,7 +164,11 @@ class SearchConfig:
     """The least keep ratio that is tried, in (0, 1)."""
 
     trials: int = option(
-        40, group=SEARCH, metavar="N", help="anchors and suggested trials together"
+        40,
+        group=SEARCH,
+        metavar="N",
+        help="anchors and suggested trials together",
+        without="40; 12 for imagenet, and for cnn4 on fashion-mnist",
     )
     time_budget_s: float | None = option(
         None,
@@ -205,6 +207,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="feasible vectors that are measured again with fresh seeds",
+        without="3; 2 for imagenet, and for cnn4 on fashion-mnist",
     )
     confirm_seeds: int = option(
         3, group=CONFIRMATION, metavar="N", help="fresh seeds of each confirmed vector"
@@ -214,6 +217,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="reference models of the matched attack, an even number; 0 turns it off",
+        without="8; 4 for imagenet, and for cnn4 on fashion-mnist",
     )
     comparators: bool = option(
         False,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from search.space_kind import KINDS
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.defenses.registry import Parameter
@@ -19,19 +20,8 @@ from trainables.defenses.registry import Parameter
 Counts = tuple[int, ...]
 Params = dict[str, float]
 
-KINDS = ("layer", "cluster", "global")
-"""The kinds of space: a keep ratio per layer, per group of layers, or for all layers."""
-
-MOST_LAYERS_ALONE = 8
-"""The most layers that get a parameter each; with more, few numbers beat many at our budgets."""
-
 MOST_CLUSTERS = 6
 """The most groups of layers in a space of kind `cluster`."""
-
-
-def default_kind(n_layers: int) -> str:
-    """The space to use when none is asked for: `layer` up to 8 layers, else `cluster`."""
-    return "layer" if n_layers <= MOST_LAYERS_ALONE else "cluster"
 
 
 @functools.lru_cache

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.context import Inputs
+from search.inputs import Inputs
 from search.machine_options import Options
 from search.record.redaction import redacted
 from search.record.runfolder import RunFolder

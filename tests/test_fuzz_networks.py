@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from search.presets import recipe as settings_of
+from search.recipes import recipe as settings_of
 from tests.grammar import Recipe, draw, factory
 from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.paper_commands import STAND_IN, command
-from search.context import load_inputs
+from search.inputs import load_inputs
 from search.parser import parse
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves

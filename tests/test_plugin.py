@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from search.context import load_inputs
+from search.inputs import load_inputs
 from search.parser import parse
 from tests.test_documentation import read
 from trainables import plugin

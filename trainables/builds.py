@@ -4,21 +4,18 @@ A trial builds the network anew in a process of its own and loads a state dict i
 builds must share no memory, follow from their seeds, and be determined by their state dicts.
 """
 
-import contextlib
 from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as torch_modules
 
-from trainables.base.errors import InvalidInput, one_line
-from trainables.base.seeding import seeded_globals
+from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS, DatasetSpec
+from trainables.foreign_code import answers, random_images, said
 from trainables.models.building import build_model
 from trainables.models.registry import MODELS
 from trainables.models.weights import load_weights
-from trainables.training import DivergedError
 
 ASKED = 8
 """The number of random images on which two networks are compared."""
@@ -238,57 +235,3 @@ def _alike(one: object, other: object) -> bool:
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return isinstance(one, Tensor) == isinstance(other, Tensor)
     return one.shape == other.shape and bool(torch.equal(one.nan_to_num(), other.nan_to_num()))
-
-
-def random_images(spec: DatasetSpec, count: int) -> Tensor:
-    """Standard normal images, (count, c, h, w) float32, channels last."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, *spec.image_shape, generator=generator)
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:
-    """Logits (b, classes) in evaluation mode, with the global generators seeded from `seed`."""
-    network.eval()
-    with torch.no_grad(), seeded_globals(seed, "rehearsal"):
-        logits: Tensor = network(images)
-    return logits.clone()
-
-
-@contextlib.contextmanager
-def said(what: str, network: nn.Module | None = None) -> Iterator[None]:
-    """Turn an error of the user's code into one line: what, in which layer, why, the remedy."""
-    entered: list[nn.Module] = []
-
-    def enter(module: nn.Module, _inputs: object) -> None:
-        entered.append(module)
-
-    def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
-        entered.pop()
-
-    hooks = [
-        torch_modules.register_module_forward_pre_hook(enter),
-        torch_modules.register_module_forward_hook(leave),
-    ]
-    try:
-        yield
-    except InvalidInput:
-        raise
-    except (Exception, SystemExit) as error:
-        names = {} if network is None else {id(m): key for key, m in network.named_modules()}
-        inner = next((names[id(m)] for m in reversed(entered) if names.get(id(m))), "")
-        where = f" in {inner!r}" if inner else ""
-        cause = one_line(f"{type(error).__name__}: {error}")[:400]
-        raise InvalidInput(f"{what}{where} ({cause}): {_remedy(error, network)}") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _remedy(error: BaseException, network: nn.Module | None) -> str:
-    if not isinstance(error, DivergedError):
-        return "mend the network's code there"
-    halves = network is not None and any(p.dtype == torch.float16 for p in network.parameters())
-    if halves:
-        return "float16 cannot hold the optimiser's sums: give it float32 or bfloat16 parameters"
-    return "lower the recipe's learning rate, or mend what makes its outputs so large"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import numpy_generator
-from trainables.builds import answers, require_sound_builds, said
+from trainables.builds import require_sound_builds
 from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
@@ -25,6 +25,7 @@ from trainables.data.images import Images
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
 from trainables.defenses.registry import DEFENSES
+from trainables.foreign_code import answers, said
 from trainables.measure import evidence_of, released_logits, size
 from trainables.models.macs import count_macs
 from trainables.models.prunable import prunable_layers

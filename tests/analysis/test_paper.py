@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from analysis import comparison_page, defense_tables, defenses, paper, paper_figures, run_page
+from analysis import (
+    comparison_page,
+    defenses,
+    level_tables,
+    paper,
+    paper_figures,
+    run_page,
+    run_tables,
+)
 from analysis.load import load_run
 from analysis.paper_tables import PaperTable, order, paper_tables, points
 from analysis.run_kind import unlike
@@ -381,14 +389,14 @@ def test_a_level_beyond_what_a_run_might_lose_was_not_searched(make_run: Maker) 
     found = defenses.at_levels(task)
     five = defenses.LEVELS.index(0.05)
     assert [one.was_searched for one in found["pruning"]] == [True, True, False, False, False]
-    sentence = defense_tables.in_words(found)[five]
+    sentence = level_tables.in_words(found)[five]
     assert "dp leaks least (0.0500 nats at 90.0%, cifar10-dp), the only one confirmed" in sentence
     assert sentence.endswith("; not searched: pruning.")
     assert "beats" not in sentence
-    one = defense_tables.in_words(found)[defenses.LEVELS.index(0.01)]
+    one = level_tables.in_words(found)[defenses.LEVELS.index(0.01)]
     assert "pruning leaks least" in one
     assert one.endswith("; nothing confirmed within it: dp.")
-    pruning, dp = defense_tables.table(task, found).rows
+    pruning, dp = level_tables.table(task, found).rows
     assert pruning[1 + five].split("\n")[:3] == ["not searched", "yet 0.2000", "test 93.5%"]
     assert dp[1 + five].split("\n")[0] == "0.0500"
     assert "test 90.0%" in dp[1 + five]
@@ -403,7 +411,7 @@ def test_a_tighter_search_may_win_at_a_wider_level_but_not_lose(make_run: Maker)
     words = dict(
         zip(
             defenses.LEVELS,
-            defense_tables.in_words(defenses.at_levels(task)),
+            level_tables.in_words(defenses.at_levels(task)),
             strict=True,
         )
     )
@@ -412,7 +420,7 @@ def test_a_tighter_search_may_win_at_a_wider_level_but_not_lose(make_run: Maker)
         "only); pruning beats dp."
     ) in words[0.05]
     (task,) = defenses.tasks([*task.runs, load_run(make_run("minmax", test=0.935, excess=0.03))])
-    five = defense_tables.in_words(defenses.at_levels(task))[defenses.LEVELS.index(0.05)]
+    five = level_tables.in_words(defenses.at_levels(task))[defenses.LEVELS.index(0.05)]
     assert five.endswith("pruning beats dp; not searched: minmax.")
     assert words[0.10].endswith("of test accuracy: no defence was searched.")
 
@@ -431,7 +439,7 @@ def test_more_allowance_never_looks_worse(make_run: Maker) -> None:
 def test_no_defence_wins_nothing_where_no_other_was_searched(make_run: Maker) -> None:
     runs = [load_run(make_run("none", test=0.935)), load_run(make_run("pruning", test=0.935))]
     (task,) = defenses.tasks(runs)
-    assert defense_tables.in_words(defenses.at_levels(task))[-1].endswith(
+    assert level_tables.in_words(defenses.at_levels(task))[-1].endswith(
         ": no defence was searched."
     )
 
@@ -458,7 +466,7 @@ def test_in_words_the_winner_of_each_level_and_dp_against_pruning(make_run: Make
         load_run(make_run("minmax", excess=0.21, test=0.935)),
     ]
     (task,) = defenses.tasks(runs)
-    sentences = defense_tables.in_words(defenses.at_levels(task))
+    sentences = level_tables.in_words(defenses.at_levels(task))
     assert len(sentences) == len(defenses.LEVELS)
     assert "dp leaks least (0.0500 nats at 93.5%, cifar10-dp)" in sentences[1]
     assert "dp beats pruning" in sentences[1]
@@ -477,9 +485,7 @@ def test_networks_that_learned_nothing_do_not_squeeze_the_picture(
 
 def test_epsilon_is_what_was_spent(make_run: Maker) -> None:
     run = load_run(make_run("dp", epsilon=3.0))
-    line = defense_tables.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[
-        0
-    ]
+    line = run_tables.overview([run], [measured_as([run], ("cifar10", "vgg16"), "dp")[0]]).rows[0]
     assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "epsilon 3"]
 
 
@@ -488,7 +494,7 @@ def test_memguards_distortion_stands_where_epsilon_does_and_weights_are_not_prot
 ) -> None:
     folder = make_run("memguard", spent={"distortion": 0.314})
     run = load_run(folder)
-    line = defense_tables.overview(
+    line = run_tables.overview(
         [run], [measured_as([run], ("cifar10", "vgg16"), "memguard")[0]]
     ).rows[0]
     assert line[-1].split("\n")[1:] == ["of the prunable 99.6%", "distortion 0.314"]
@@ -502,7 +508,7 @@ def test_a_distortion_that_was_only_asked_for_says_so(
     run = load_run(make_run("memguard"))
     run.trials["defense_parameters"] = [{"distortion": 0.5}] * len(run.trials)
     (one, *_) = measured_as([run], ("cifar10", "vgg16"), "memguard")
-    assert defense_tables.spent(one) == ["distortion 0.5", "asked, not recorded"]
+    assert run_tables.spent(one) == ["distortion 0.5", "asked, not recorded"]
 
 
 def test_figure_2_averages_the_trainings_and_figure_3_reads_the_weights(make_run: Maker) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import defense_tables, report, run_page
+from analysis import report, run_page, run_tables
 from analysis.load import load_run
 from analysis.side_by_side import defended
 from analysis.verdict import verdict
@@ -337,7 +337,7 @@ def test_other_pruners_stand_beside_the_winner_and_never_win(
     assert "lottery, the same counts" in section
     assert "comparator-0009" in page
     assert verdict(load_run(folder)).title.startswith("The winner leaks 2.6 times less")
-    table = defense_tables.pruners([load_run(folder)], [defended(load_run(folder), "run")])
+    table = run_tables.pruners([load_run(folder)], [defended(load_run(folder), "run")])
     assert [row[2].split("\n") for row in table.rows][:3] == [
         ["admm", "its own search"],
         ["magnitude", "the same counts"],

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from search.context import Context, load_inputs
+from search.context import Context
+from search.inputs import load_inputs
 from search.parser import parse
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainables.base.errors import InvalidInput
-from trainables.data import sources
+from trainables.data import formats
 from trainables.data.images import DataAbsent, Images
 from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, five_way_split
@@ -99,7 +99,7 @@ def test_every_pickle_protocol_is_read(protocol, kind, tmp_path) -> None:
         batch["data"] = np.asfortranarray(pixels)
     path = tmp_path / "batch"
     path.write_bytes(pickle.dumps(batch, protocol))
-    images, numbers = sources._read_batch(path, "labels")
+    images, numbers = formats.read_batch(path, "labels")
     assert (images.reshape(12, -1) == pixels).all()
     assert numbers.tolist() == labels.tolist()
 
@@ -174,13 +174,13 @@ def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(
 def test_no_name_outside_the_list_is_ever_looked_up(call, tmp_path) -> None:
     (tmp_path / "batch").write_bytes(call)
     with pytest.raises(InvalidInput, match="which no image needs"):
-        sources._read_batch(tmp_path / "batch", "labels")
+        formats.read_batch(tmp_path / "batch", "labels")
 
 
 def test_an_announced_length_is_not_allocated_before_it_is_there(tmp_path) -> None:
     (tmp_path / "batch").write_bytes(b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"few.")
     with pytest.raises(InvalidInput, match="EOFError"):
-        sources._read_batch(tmp_path / "batch", "labels")
+        formats.read_batch(tmp_path / "batch", "labels")
 
 
 def valid_or_refused(read: Callable[[], tuple[np.ndarray, np.ndarray]], side: int) -> None:
@@ -199,7 +199,7 @@ def valid_or_refused(read: Callable[[], tuple[np.ndarray, np.ndarray]], side: in
 
 def read(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    valid_or_refused(lambda: sources._read_batch(path, "labels"), side=32)
+    valid_or_refused(lambda: formats.read_batch(path, "labels"), side=32)
 
 
 fuzzed = settings(
@@ -410,7 +410,7 @@ def test_flipped_and_cut_archives_are_images_or_one_clear_line(data, tmp_path) -
     images, labels = tmp_path / "images.gz", tmp_path / "labels"
     images.write_bytes(content)
     labels.write_bytes(struct.pack(">II", 0x801, 7) + bytes(7))
-    valid_or_refused(lambda: sources._read_idx_pair(images, labels), side=28)
+    valid_or_refused(lambda: formats.read_idx_pair(images, labels), side=28)
 
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
@@ -439,4 +439,4 @@ def test_random_files_of_mnist_are_one_clear_line(content, magic, tmp_path) -> N
     images, labels = tmp_path / "images", tmp_path / "labels"
     images.write_bytes(magic + content)
     labels.write_bytes(struct.pack(">II", 0x801, 0))
-    valid_or_refused(lambda: sources._read_idx_pair(images, labels), side=28)
+    valid_or_refused(lambda: formats.read_idx_pair(images, labels), side=28)

@@ -11,7 +11,7 @@ import pytest
 
 import search.pipeline
 import search.run
-from search.context import Inputs, load_inputs
+from search.inputs import Inputs, load_inputs
 from search.parser import parse
 from search.record.runfolder import RunFolder, describe
 from search.run import main

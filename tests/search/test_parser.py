@@ -108,10 +108,15 @@ def test_a_mistake_is_one_line_that_names_value_and_remedy(words: str, says: str
     assert "\n" not in str(caught.value)
 
 
-@given(
-    st.lists(
-        st.text(min_size=1, max_size=12).filter(lambda word: not word.startswith("-h")), max_size=4
+def asks(word: str) -> bool:
+    """Whether the word is, or abbreviates, a question that ends the program with status 0."""
+    return word.startswith("-h") or any(
+        len(word) > 2 and question.startswith(word) for question in ("--help", "--version")
     )
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=12).filter(lambda word: not asks(word)), max_size=4),
 )
 def test_arbitrary_words_are_settings_or_one_line(words: list[str]) -> None:
     with contextlib.suppress(InvalidInput):

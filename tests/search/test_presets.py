@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from analysis import paper_commands as paper_commands
-from search import presets
+from search import presets, recipes
 from search.parser import parse
 from search.search_options import NO_BOUND, SearchConfig
 from trainables import paper as paper_data
@@ -68,7 +68,7 @@ def test_a_preset_is_a_whole_recipe_with_the_papers_bounds(name: str) -> None:
     config = parsed(f"--preset {name}")
     row = presets.paper_presets()[name]
     assert f"{config.dataset}-{config.model}" == row
-    full = presets.recipe(config.dataset, config.model)
+    full = recipes.recipe(config.dataset, config.model)
     assert (config.training, config.admm, config.trials) == (full.training, full.admm, full.trials)
     assert config.min_compression == presets.COMPRESSION.get(row)
     assert SearchConfig.from_dict(config.to_dict()) == config
@@ -107,7 +107,7 @@ def test_an_option_goes_before_the_presets_bound() -> None:
 def test_fashion_mnist_takes_what_two_cores_can_do_and_all_of_it_on_request(model: str) -> None:
     config = parsed(f"--dataset fashion-mnist --model {model}")
     assert config.limit * DATASETS["fashion-mnist"].fractions["members"] == 5000
-    small = presets.mnist5k(model)
+    small = recipes.mnist5k(model)
     assert config.min_compression == small.min_compression
     assert (config.admm.retrain_epochs, config.admm.weight_decay) == (8, 0.3)
     assert (config.trials, config.references) == ((12, 4) if model == "cnn4" else (40, 8))
@@ -118,7 +118,7 @@ def test_fashion_mnist_takes_what_two_cores_can_do_and_all_of_it_on_request(mode
 
 
 def test_every_other_recipe_uses_all_images() -> None:
-    assert [name for name in presets.RECIPES if presets.recipe(name, "cnn4").limit] == [
+    assert [name for name in recipes.RECIPES if recipes.recipe(name, "cnn4").limit] == [
         "fashion-mnist"
     ]
 
@@ -148,7 +148,7 @@ def test_a_preset_may_repeat_its_own_data_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [presets.imagenet("resnet18"), presets.cifar10("cnn4")], ids=["imagenet", "cnn4"]
+    "config", [recipes.imagenet("resnet18"), recipes.cifar10("cnn4")], ids=["imagenet", "cnn4"]
 )
 def test_the_recipes_of_tables_2_and_3_are_whole(config: SearchConfig) -> None:
     assert SearchConfig.from_dict(config.to_dict()) == config

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.space import KINDS, Candidate, Space, clusters, default_kind
+from search.space import Candidate, Space, clusters
+from search.space_kind import KINDS, default_kind
 from trainables.base.errors import InvalidInput
 from trainables.defenses.registry import DEFENSES, Parameter
 

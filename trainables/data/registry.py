@@ -69,7 +69,7 @@ class DatasetSpec:
     """Folder of the data -> images; raises InvalidInput when they are absent or damaged."""
 
     training: TrainingConfig | None = None
-    """The recipe of a data set that a user registered; ours are in search/presets.py."""
+    """The recipe of a data set that a user registered; ours are in search/recipes.py."""
 
     admm: ADMMConfig | None = None
 
