@@ -1,15 +1,73 @@
 """The cross-audit of a run: which kinds of models were audited, under the names of its report."""
 
+import dataclasses
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis import tables
+from analysis import statistics, tables
 from analysis.crossed_models import CrossedModels
 from analysis.load import RunRecord
+from analysis.statistics import Interval
+from trainables.outcome.feasible import NO, UNDECIDED, YES, judged
 from trainables.records import COMPARATOR
 
 DENSE = "dense"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """The winner's models beside the dense ones of the same halves."""
+
+    winner: CrossedModels
+    dense: CrossedModels
+    max_accuracy_drop: float
+
+    @property
+    def ratio(self) -> Interval:
+        """Excess gain of the winner's models over that of the dense ones."""
+        return self.winner.ratio_to(self.dense)
+
+    @property
+    def drop(self) -> Interval:
+        """Validation accuracy that the winner's models lose, as a fraction."""
+        return self.winner.drop_from(self.dense, "validation")
+
+    def sentence(self) -> str:
+        """Leak and price over all trainings, and what that makes of the accuracy bound."""
+        ratio, drop = self.ratio, self.drop
+        bounds = f"{ratio.estimate:.2f}, 95% interval {ratio.low:.2f} to {ratio.high:.2f}"
+        judgement = {
+            YES: "within the bound of",
+            NO: "beyond the bound of",
+            UNDECIDED: "which leaves open whether it keeps the bound of",
+        }[judged(drop.low, drop.high, self.max_accuracy_drop)]
+        return (
+            f"Over {self.winner.models} other trainings of each, in pairs: excess gain "
+            f"{tables.nats(self.winner.excess.estimate)} instead of "
+            f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
+            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; validation accuracy "
+            f"{100 * drop.estimate:.1f} points lower ({100 * drop.low:.1f} to "
+            f"{100 * drop.high:.1f}), {judgement} {100 * self.max_accuracy_drop:g}."
+        )
+
+
+def of_winner(run: RunRecord) -> Pairs | None:
+    """The cross-audit of a run's winner; None without one, or without a winner."""
+    best = statistics.confirmed_winner(run.trials, run.config)
+    if best is None:
+        return None
+    rows = statistics.confirmed(run.trials, run.config)
+    found = audited(run, rows)
+    name = _names(run, rows)[best["trial_ids"][0]]
+    if DENSE not in found or name not in found:
+        return None
+    return Pairs(
+        winner=found[name][0],
+        dense=found[DENSE][0],
+        max_accuracy_drop=float(run.config["search"]["max_accuracy_drop"]),
+    )
 
 
 def table(run: RunRecord, rows: pd.DataFrame, best: pd.Series | None) -> tables.Table | None:

@@ -25,10 +25,10 @@ NOT_SEARCHED, NOT_CONFIRMED = "not searched", "not confirmed"
 class Least:
     """The least excess gain of one defence at one level, nats."""
 
-    was_searched: bool
+    has_run: bool
     """Whether a run of the defence was allowed to lose as much as the level."""
 
-    searched: float | None = None
+    search_value: float | None = None
     """The least excess gain of a single trial under the weaker search-time attacks, at matched
     validation accuracy: a search sees no test images, and its best trial is flattered."""
 
@@ -122,7 +122,7 @@ def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | No
     wide = [run for run in runs if reaches(drop, allowed_drop(run))]
     found = _least_leaking(runs, drop, runs if page is None else page)
     if not wide:
-        return Least(was_searched=False, by_the_way=found)
+        return Least(has_run=False, by_the_way=found)
     seen: list[float] = []
     for run in runs:
         dense = statistics.baseline(run.trials)
@@ -134,7 +134,7 @@ def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | No
                 for _, row in rows.iterrows()
                 if reaches(bound, float(row["val_accuracy"]))
             ]
-    return Least(was_searched=True, searched=min(seen, default=None), confirmed=found)
+    return Least(has_run=True, search_value=min(seen, default=None), confirmed=found)
 
 
 def _least_leaking(
@@ -152,7 +152,7 @@ def _least_leaking(
 def front(runs: Sequence[RunRecord]) -> Front:
     """The trials of runs of one defence, for the picture."""
     return Front(
-        searched=pd.concat(
+        trials=pd.concat(
             [complete_trials(run)[["val_accuracy", "excess_gain"]].astype(float) for run in runs]
         ),
         confirmed=[

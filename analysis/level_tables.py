@@ -21,7 +21,7 @@ def table(task: Task, found: Mapping[str, Sequence[Least]]) -> Table:
 
 def _cell(found: Least) -> str:
     """The confirmed value, which the page sets in bold; then its interval, price and source."""
-    if not found.was_searched:
+    if not found.has_run:
         one = found.by_the_way
         aside = [] if one is None else [f"yet {tables.nats(one.excess().estimate)}", *_price(one)]
         return "\n".join([NOT_SEARCHED, *aside])
@@ -33,8 +33,8 @@ def _cell(found: Least) -> str:
             tables.between(interval.low, interval.high),
             *_price(found.confirmed),
         ]
-    if found.searched is not None:
-        lines.append(f"search {tables.nats(found.searched)}")
+    if found.search_value is not None:
+        lines.append(f"search {tables.nats(found.search_value)}")
     return "\n".join(lines)
 
 
@@ -63,12 +63,12 @@ def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
     start = f"For at most {level_name(LEVELS[index])} of test accuracy"
     left_out = _left_out({name: one for name, one in at.items() if name not in known})
     if not known:
-        ran = any(one.was_searched for name, one in at.items() if not named(name).is_bare)
+        ran = any(one.has_run for name, one in at.items() if not named(name).is_bare)
         why = "nothing was confirmed" if ran else "no defence was searched"
         return "; ".join([f"{start}: {why}", *(left_out if ran else [])]) + "."
     gains = {name: one.excess() for name, one in known.items()}
     best = min(gains, key=lambda name: gains[name].estimate)
-    tight = "" if at[best].was_searched else ", searched with a tighter bound only"
+    tight = "" if at[best].has_run else ", searched with a tighter bound only"
     text = (
         f"{start}: {best} leaks least ({tables.nats(gains[best].estimate)} nats at "
         f"{tables.percent(known[best].mean('test_accuracy'))}, {known[best].name}{tight})"
@@ -90,7 +90,7 @@ def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
     A wider search can only improve on the candidate of a tighter one, which therefore may win but
     must not lose. Where no defence was searched at all, none wins.
     """
-    if not any(one.was_searched for name, one in at.items() if not named(name).is_bare):
+    if not any(one.has_run for name, one in at.items() if not named(name).is_bare):
         return {}
     known = {name: one.confirmed for name, one in at.items() if one.confirmed is not None}
     tight = {name: one.by_the_way for name, one in at.items() if one.by_the_way is not None}
@@ -101,9 +101,9 @@ def _contenders(at: Mapping[str, Least]) -> dict[str, Measured]:
 def _left_out(silent: Mapping[str, Least]) -> list[str]:
     """The defences that are not compared at a level, and why; "none" is listed like any other."""
     groups = {
-        NOT_SEARCHED: [name for name, one in silent.items() if not one.was_searched],
+        NOT_SEARCHED: [name for name, one in silent.items() if not one.has_run],
         "nothing confirmed within it": [
-            name for name, one in silent.items() if one.was_searched and one.confirmed is None
+            name for name, one in silent.items() if one.has_run and one.confirmed is None
         ],
     }
     return [f"{reason}: {', '.join(names)}" for reason, names in groups.items() if names]

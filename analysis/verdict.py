@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from analysis import failures, run_kind, shadow_audit, statistics, tables
+from analysis import cross_audit, failures, run_kind, shadow_audit, statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from trainables.base.commandline import resume
@@ -66,7 +66,7 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
 def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
     dense = statistics.baseline(run.trials)
     if best is not None and dense is not None:
-        return _with_audit(run, _winning(run, dense, best))
+        return _with_audit(run, _with_cross_audit(run, _winning(run, dense, best)))
     rows = statistics.search_trials(run.trials)
     if (run.trials["kind"] == "confirm").any() and dense is not None:
         return _nothing_confirmed(run)
@@ -156,6 +156,20 @@ def _closest(run: RunRecord) -> str:
     return (
         f" The best validation accuracy is {tables.percent(reached)}; "
         f"{tables.percent(needed)} is needed."
+    )
+
+
+def _with_cross_audit(run: RunRecord, found: Verdict) -> Verdict:
+    """The verdict with the cross-audit's sentence; no good news where that does not bear it out."""
+    pairs = cross_audit.of_winner(run)
+    if pairs is None:
+        return found
+    title, tone = found.title, found.tone
+    if tone == "good" and not pairs.ratio.high < 1:
+        title = f"{title}, but other trainings do not bear it out"
+        tone = "bad" if pairs.ratio.low > 1 else "warn"
+    return dataclasses.replace(
+        found, title=title, tone=tone, text=f"{found.text} {pairs.sentence()}"
     )
 
 

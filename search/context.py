@@ -13,6 +13,7 @@ from search.record.runfolder import RunFolder
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
 from search.space import Space
+from search.space_kind import RECIPE
 from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity
 from search.tune.resources import Resources
@@ -41,7 +42,7 @@ class Context:
     def space(self) -> Space:
         """The space that the searcher draws from."""
         return Space(
-            kind=self.config.space,
+            kind=self.config.space.removeprefix(RECIPE),
             layer_names=tuple(self.inputs.layers),
             layer_weights=tuple(self.inputs.layers.values()),
             minimum_keep=self.config.minimum_keep,

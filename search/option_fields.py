@@ -50,6 +50,9 @@ class Option:
     without: str | None = None
     """What happens without the option, in words, if the field's default does not say so."""
 
+    besides: str | None = None
+    """Where a recipe has another default, in words; they stand behind the field's own."""
+
     read: Callable[[str], Any] | None = None
     """The conversion of text to a value; None converts to the field's own type."""
 
@@ -109,7 +112,8 @@ class Declared:
             return self.option.without
         if self.option.metavar is None or self.default in (None, dataclasses.MISSING):
             return None
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        shown = f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        return f"{shown}; {self.option.besides}" if self.option.besides else shown
 
     def words(self, value: object) -> list[str]:
         """The words of a command that ask for this value; none if the value is not set."""

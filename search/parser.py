@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from search.option_fields import GROUPS, declared, duration
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
+from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
@@ -22,6 +23,7 @@ from trainables.base.names import known
 from trainables.base.storage import place
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
+from trainables.defenses.recipe import RECIPE, recipe_numbers
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models.registry import MODELS
 
@@ -203,9 +205,15 @@ def require_known(config: SearchConfig) -> None:
     for one in declared(SearchConfig):
         if one.option.choices:
             known(getattr(config, one.field), one.choices, one.flag)
-    numbers = DEFENSES[config.defense].numbers(config.training.epochs, config.training.optimizer)
     for name in config.parameters:
-        known(name, tuple(numbers) or ("none",), "--set")
+        known(name, tuple(_numbers(config)) or ("none",), "--set")
+
+
+def _numbers(config: SearchConfig) -> dict[str, Parameter]:
+    """All that --set may name: the defence's own numbers, and the recipe's where it prunes."""
+    defense = DEFENSES[config.defense]
+    recipe = recipe_numbers(config.admm) if defense.prunes else {}
+    return defense.numbers(config.training.epochs, config.training.optimizer) | recipe
 
 
 def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
@@ -213,12 +221,13 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     words = list(given["set"] or [])
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
-    training = config.training
-    parameters = DEFENSES[config.defense].numbers(training.epochs, training.optimizer)
+    numbers = _numbers(config)
+    with_recipe = config.space.startswith(RECIPE_TOO)
+    parameters = {
+        name: number for name, number in numbers.items() if with_recipe or name not in RECIPE
+    }
     for word in words:
-        name, parameter = changed_parameter(
-            word, config.defense, training.epochs, training.optimizer
-        )
+        name, parameter = changed_parameter(word, config, numbers)
         parameters[name] = parameter
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
@@ -226,6 +235,11 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
             raise InvalidInput(
                 f"--min-compression {bound:g} cannot be met by --defense {config.defense}, which "
                 "removes no weights: leave it out"
+            )
+        if with_recipe:
+            raise InvalidInput(
+                f"--space {config.space} searches the pruning recipe, and --defense "
+                f"{config.defense} prunes nothing: leave recipe+ out"
             )
         if config.comparators:
             raise InvalidInput(
@@ -242,21 +256,17 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
 
 
 def changed_parameter(
-    word: str, defense: str, epochs: int, optimizer: str = "adam"
+    word: str, config: SearchConfig, numbers: Mapping[str, Parameter]
 ) -> tuple[str, Parameter]:
-    """A defence's number, fixed by `NAME=VALUE` or searched by `NAME=LOW:HIGH`.
+    """A number, fixed by `NAME=VALUE` or searched by `NAME=LOW:HIGH`.
 
-    >>> changed_parameter("gamma=2", "minmax", 40)[1].default
-    2.0
-
-    epochs, optimizer: those of the recipe.  Raises InvalidInput for an unknown name, for text that
-    is not a number or a range, and for values that make no sense.
+    numbers: all that may be named.  Raises InvalidInput for an unknown name, for text that is not
+    a number or a range, and for values that make no sense.
     """
     name, _, text = word.partition("=")
-    known_parameters = DEFENSES[defense].numbers(epochs, optimizer)
-    if not known_parameters:
-        raise InvalidInput(f"--set {word}: --defense {defense} has no numbers to set")
-    parameter = known_parameters[known(name, tuple(known_parameters), "--set")]
+    if not numbers:
+        raise InvalidInput(f"--set {word}: --defense {config.defense} has no numbers to set")
+    parameter = numbers[known(name, tuple(numbers), "--set")]
     try:
         ends = [float(part) for part in text.split(":")]
     except ValueError:
@@ -268,10 +278,10 @@ def changed_parameter(
         )
     if parameter.integer and any(end != int(end) for end in ends):
         raise InvalidInput(f"--set {word}: {name} is a whole number")
-    least, most = DEFENSES[defense].bounds_of(name, epochs)
+    least, most = DEFENSES[config.defense].bounds_of(name, config.training.epochs)
     if min(ends) < least or max(ends) > most:
         bound = f"at least {least:g}" if min(ends) < least else f"at most {most:g}"
-        raise InvalidInput(f"--set {word}: {name} is {bound} for --defense {defense} here")
+        raise InvalidInput(f"--set {word}: {name} is {bound} for --defense {config.defense} here")
     if len(ends) == 1:
         return name, dataclasses.replace(parameter, default=ends[0], searched=False)
     default = min(max(parameter.default, ends[0]), ends[1])

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from search.option_fields import CONFIRMATION, SEARCH, WHAT, Option, option
-from search.space_kind import KINDS
+from search.space_kind import SPACES
 from trainables.base.errors import InvalidInput
 from trainables.config import (
     MOST_EXACT,
@@ -79,8 +79,8 @@ _SET = Option(
     group=WHAT,
     flag="--set",
     metavar="NAME=VALUE",
-    help="fix a number of the defence, as gamma=2, or search it in another range, as "
-    "gamma=0.1:10; may be given several times",
+    help="fix a number of the defence or of its pruning recipe, as gamma=2 or rho=0.1, or search "
+    "it in another range, as gamma=0.1:10; may be given several times",
     read=str,
     repeated=True,
 )
@@ -127,7 +127,8 @@ class SearchConfig:
     parameters: dict[str, Parameter] = dataclasses.field(
         default_factory=dict, metadata={"options": (_SET, _EPSILON)}
     )
-    """The defence's own numbers, each either searched or fixed."""
+    """The defence's own numbers, and those of the recipe with --space recipe+KIND or --set, each
+    either searched or fixed."""
 
     pruner: str = option("admm", group=WHAT, metavar="NAME", choices=_pruners, help="")
     duplicates: str = option(
@@ -154,8 +155,9 @@ class SearchConfig:
         "layer",
         group=SEARCH,
         metavar="KIND",
-        choices=lambda: KINDS,
-        help="one keep ratio per layer, per group of layers, or for all layers",
+        choices=lambda: SPACES,
+        help="one keep ratio per layer, per group of layers, or for all layers; recipe+ searches "
+        "the pruning recipe beside them: rho, both learning rates and the weight decay",
         without="layer up to 8 layers, else cluster",
     )
     """How many numbers the search chooses."""
@@ -168,7 +170,7 @@ class SearchConfig:
         group=SEARCH,
         metavar="N",
         help="anchors and suggested trials together",
-        without="40; 12 for imagenet, and for cnn4 on fashion-mnist",
+        besides="12 for imagenet, and for cnn4 on fashion-mnist",
     )
     time_budget_s: float | None = option(
         None,
@@ -207,7 +209,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="feasible vectors that are measured again with fresh seeds",
-        without="3; 2 for imagenet, and for cnn4 on fashion-mnist",
+        besides="2 for imagenet, and for cnn4 on fashion-mnist",
     )
     confirm_seeds: int = option(
         3, group=CONFIRMATION, metavar="N", help="fresh seeds of each confirmed vector"
@@ -217,7 +219,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="reference models of the matched attack, an even number; 0 turns it off",
-        without="8; 4 for imagenet, and for cnn4 on fashion-mnist",
+        besides="4 for imagenet, and for cnn4 on fashion-mnist",
     )
     comparators: bool = option(
         False,

@@ -182,7 +182,8 @@ class TrialConfig:
     pruner: str = "admm"
 
     parameters: dict[str, float] = dataclasses.field(default_factory=dict)
-    """The defence's own numbers, under the names in its registry entry."""
+    """The defence's own numbers, under the names in its registry entry, and those of the recipe
+    that the candidate has of its own (trainables/defenses/recipe.py)."""
 
     training: TrainingConfig
     admm: ADMMConfig

@@ -148,7 +148,7 @@ def _stopped_and_failed(axes: Axes, rows: pd.DataFrame) -> None:
 class Front:
     """One defence's trials, for `fronts`."""
 
-    searched: pd.DataFrame
+    trials: pd.DataFrame
     """Complete searched trials: val_accuracy, excess_gain."""
 
     confirmed: Sequence[tuple[float, Interval]]
@@ -168,9 +168,9 @@ def fronts(name: str, defenses: Mapping[str, Front], dense: pd.Series | None) ->
         figure, axes = canvas(5.2)
         least = _least_shown(defenses.values(), dense)
         for index, (defense, front) in enumerate(defenses.items()):
-            shown = front.searched[front.searched["val_accuracy"] >= least]
+            shown = front.trials[front.trials["val_accuracy"] >= least]
             colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-            _one_front(axes, defense, dataclasses.replace(front, searched=shown), colour, marker)
+            _one_front(axes, defense, dataclasses.replace(front, trials=shown), colour, marker)
         _say_what_is_hidden(axes, defenses.values(), least)
         if dense is not None:
             at = (float(dense["val_accuracy"]), float(dense["excess_gain"]))
@@ -200,7 +200,7 @@ def _least_shown(fronts: Collection[Front], dense: pd.Series | None) -> float:
 
 
 def _say_what_is_hidden(axes: Axes, fronts: Collection[Front], least: float) -> None:
-    hidden = sum(int((front.searched["val_accuracy"] < least).sum()) for front in fronts)
+    hidden = sum(int((front.trials["val_accuracy"] < least).sum()) for front in fronts)
     if hidden:
         axes.text(
             *(0.01, 0.97),
@@ -213,8 +213,8 @@ def _say_what_is_hidden(axes: Axes, fronts: Collection[Front], least: float) -> 
 
 
 def _one_front(axes: Axes, defense: str, front: Front, colour: str, marker: str) -> None:
-    accuracy = front.searched["val_accuracy"].to_numpy(dtype=float)
-    gain = front.searched["excess_gain"].to_numpy(dtype=float)
+    accuracy = front.trials["val_accuracy"].to_numpy(dtype=float)
+    gain = front.trials["excess_gain"].to_numpy(dtype=float)
     axes.scatter(
         *(accuracy, gain),
         marker=marker,

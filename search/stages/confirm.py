@@ -137,13 +137,13 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, se
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        matched_references=vector_name(rank) if config.references else None,
+        matched_references=references_name(rank) if config.references else None,
         keep_model=True,
     )
 
 
-def vector_name(rank: int) -> str:
-    """Name of the references of the `rank`-th best candidate."""
+def references_name(rank: int) -> str:
+    """The name of the references of the `rank`-th best candidate."""
     return f"vector-{rank:02d}"
 
 
@@ -160,14 +160,15 @@ def _with_references(
     results = run_stage(stage, needed="reference model")
     logits = [kept_logits(results[job.trial.trial_id]) for job in jobs]
     count = confirmation.config.references
-    groups = {
-        vector_name(first + position): np.stack(logits[position * count : (position + 1) * count])
-        for position in range(len(candidates))
-    }
+    own = [slice(position * count, (position + 1) * count) for position in range(len(candidates))]
     for position, candidate in enumerate(candidates):
-        vector = _confirm_job(confirmation, first + position, candidate, 0).trial.trial_id
-        own = jobs[position * count : (position + 1) * count]
-        confirmation.keep_cross_audit(vector, [results[job.trial.trial_id] for job in own])
+        first_seed = _confirm_job(confirmation, first + position, candidate, 0).trial.trial_id
+        models = [results[job.trial.trial_id] for job in jobs[own[position]]]
+        confirmation.keep_cross_audit(first_seed, models)
+    groups = {
+        references_name(first + position): np.stack(logits[part])
+        for position, part in enumerate(own)
+    }
     return dataclasses.replace(confirmation.shared, references=groups)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import cross_audit, run_page, statistics, tables
 from analysis.load import load_run
+from analysis.verdict import verdict
 from search.record.confirm_parquet import write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
 from trainables.attacks.gain import NO_LEAK, gain_terms
@@ -139,3 +140,19 @@ def test_terms_without_what_was_right_are_one_line(run: Path) -> None:
     (run / "confirm" / "correct.parquet" / "baseline-0000.parquet").unlink()
     with pytest.raises(InvalidInput, match="cannot be read"):
         load_run(run)
+
+
+def test_the_headline_says_what_other_trainings_found(run: Path) -> None:
+    write(run, winner(run), knows=0.6, accuracy=0.945)
+    found = verdict(load_run(run))
+    assert found.tone == "good"
+    assert "Over 8 other trainings of each, in pairs: excess gain 0.0" in found.text
+    assert "within the bound of 1." in found.text
+
+
+def test_a_winner_that_other_trainings_do_not_bear_out_is_no_good_news(run: Path) -> None:
+    write(run, winner(run), knows=0.75, accuracy=0.90)
+    found = verdict(load_run(run))
+    assert found.tone == "bad"
+    assert found.title.endswith("but other trainings do not bear it out")
+    assert "beyond the bound of 1." in found.text

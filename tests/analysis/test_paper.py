@@ -372,8 +372,8 @@ def test_matched_accuracy_takes_the_least_gain_within_the_drop_in_test_accuracy(
     """Dense: 94.0% of the test images, 93.5% of the validation ones."""
     run = load_run(make_run(test=0.925, val=0.934, excess=0.03, max_accuracy_drop=0.02))
     strict, wide = defenses.least([run], 0.01), defenses.least([run], 0.02)
-    assert (strict.was_searched, strict.confirmed) == (True, None)  # though validation allows it
-    assert wide.searched == pytest.approx(0.01)
+    assert (strict.has_run, strict.confirmed) == (True, None)  # though validation allows it
+    assert wide.search_value == pytest.approx(0.01)
     assert wide.confirmed is not None
     assert wide.confirmed.excess().estimate == pytest.approx(
         0.03
@@ -388,7 +388,7 @@ def test_a_level_beyond_what_a_run_might_lose_was_not_searched(make_run: Maker) 
     (task,) = defenses.tasks([load_run(tight), load_run(loose)])
     found = defenses.at_levels(task)
     five = defenses.LEVELS.index(0.05)
-    assert [one.was_searched for one in found["pruning"]] == [True, True, False, False, False]
+    assert [one.has_run for one in found["pruning"]] == [True, True, False, False, False]
     sentence = level_tables.in_words(found)[five]
     assert "dp leaks least (0.0500 nats at 90.0%, cifar10-dp), the only one confirmed" in sentence
     assert sentence.endswith("; not searched: pruning.")
@@ -431,7 +431,7 @@ def test_more_allowance_never_looks_worse(make_run: Maker) -> None:
     runs = [load_run(tight), load_run(wide)]
     for level in (0.01, 0.02, 0.05):
         found = defenses.least(runs, level)
-        assert found.was_searched
+        assert found.has_run
         assert found.confirmed is not None
         assert found.confirmed.name == "tight"
 

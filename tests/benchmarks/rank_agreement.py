@@ -20,7 +20,7 @@ from search.parser import parse
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from search.space import Candidate
-from search.stages.confirm import Confirmation, _confirm_job, _with_references, vector_name
+from search.stages.confirm import Confirmation, _confirm_job, _with_references, references_name
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.search import base_job, dense_weights
@@ -94,7 +94,7 @@ def measured(context: Context) -> pd.DataFrame:
         ours = [results[f"confirm-{rank * SEEDS + seed:04d}"] for seed in range(SEEDS)]
         gains = pd.DataFrame([(result.metrics or {})["attack_gains"] for result in ours]).mean()
         excess = gains - NO_LEAK
-        known = shared.references[vector_name(rank)]
+        known = shared.references[references_name(rank)]
         rows.append(
             {
                 "vector": name,

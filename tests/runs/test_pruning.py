@@ -165,3 +165,17 @@ def test_references_split_the_audited_images_in_halves(cohort: Cohort) -> None:
     assert not set(reference.members.tolist()) & set(cohort.validation.tolist())
     with pytest.raises(ValueError, match="pairs"):
         reference_halves(10, 3, seed=0)
+
+
+def test_a_candidate_with_numbers_of_its_own_is_trained_by_them(
+    cohort: Cohort, dense: dict[str, torch.Tensor]
+) -> None:
+    own = {"rho": 0.1, "retrain_learning_rate": 2e-3}
+    one = PruningRun(trial(parameters=own), cohort, dense, initial_seed=1)
+    preset = dataclasses.replace(trial().admm, **own)
+    two = PruningRun(trial(admm=preset), cohort, dense, initial_seed=1)
+    records = finish(one)
+    assert records[0].rho == 0.1
+    assert records == finish(two)
+    for name, value in weights(two).items():
+        assert torch.equal(weights(one)[name], value)

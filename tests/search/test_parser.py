@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search.command import command
 from search.option_fields import duration
-from search.parser import build_parser, changed_parameter, parse
+from search.parser import build_parser, parse
 from search.recipes import RECIPES, recipe
 from search.search_options import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
@@ -220,7 +220,10 @@ def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
         ("weight_decay=3:2", "weight-decay", "neither"),
         ("weight_decay=1:2:3", "weight-decay", "neither"),
         ("epochs=2.5", "early-stopping", "whole number"),
-        ("gamma=1", "pruning", "has no numbers to set"),
+        ("gamma=1", "none", "has no numbers to set"),
+        ("gamma=1", "pruning", "there are rho"),
+        ("rho=0", "pruning", "above 0"),
+        ("rho=0.1", "minmax", "did you mean|there are|unknown"),
         ("epochs=41", "early-stopping", "at most 40"),
         ("epochs=5:41", "early-stopping", "at most 40"),
         ("epochs=0", "early-stopping", "above 0"),
@@ -233,7 +236,7 @@ def test_a_number_can_be_fixed_or_searched_elsewhere() -> None:
 )
 def test_a_number_that_cannot_be_set_is_refused(word: str, defense: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        changed_parameter(word, defense, 40)
+        parse(["--defense", defense, "--set", word])
 
 
 def test_no_defence_is_given_more_epochs_than_it_has() -> None:

@@ -4,11 +4,13 @@ import math
 
 import pytest
 
+from search.recipes import recipe
 from search.record.trials_parquet import Ledger
 from search.samplers import SAMPLERS
 from search.space import Candidate
 from search.stages.confirm import best_candidates
 from tests.system.program import Program, rows
+from trainables.defenses.recipe import recipe_numbers
 from trainables.defenses.registry import DEFENSES
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
@@ -38,7 +40,11 @@ def test_every_sampler_is_tried() -> None:
 def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory) -> None:
     out = tmp_path_factory.mktemp(defense) / "run"
     sampler, trials = SEARCHED.get(defense, "tpe"), TRIALS if defense in SEARCHED else 1
-    words = ("--defense", defense, "--sampler", sampler, "--trials", trials)
+    words = ["--defense", defense, "--sampler", sampler, "--trials", trials]
+    numbers = DEFENSES[defense].numbers(recipe_epochs=1)
+    if defense == "pruning":
+        words += ["--space", "recipe+layer"]
+        numbers |= recipe_numbers(recipe("mnist5k", "lenet5").admm)
     done = program(*SMALL, *words, "--out", out)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("references are off") == 1
@@ -51,7 +57,6 @@ def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory
     assert [row["number"] for row in searched] == list(range(trials))
     assert len({Candidate.of(row["n"], row["defense_parameters"]) for row in searched}) == trials
     assert len(confirmed) == 1
-    numbers = DEFENSES[defense].numbers(recipe_epochs=1)
     for row in (*searched, *confirmed):
         assert row["state"] == "COMPLETE", row["error"]
         assert row["defense"] == defense

@@ -1,5 +1,6 @@
 """Dense model, pruner, hard prune, masked retraining: one candidate as a resumable run."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
+from trainables.defenses.recipe import with_chosen
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import load_weights
 from trainables.network import new_network
@@ -44,6 +46,8 @@ class PruningRun(EpochRun):
         initial_seed: seed that initialised the dense model; a lottery ticket rewinds to it.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
         """
+        recipe = with_chosen(config.admm, config.parameters)
+        config = dataclasses.replace(config, admm=recipe)
         schedule = PRUNERS[config.pruner](config)
         super().__init__(
             config,
