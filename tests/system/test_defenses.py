@@ -55,7 +55,8 @@ def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory
     searched = rows(out, "anchor", "search").to_dict("records")
     confirmed = rows(out, "confirm").to_dict("records")
     assert [row["number"] for row in searched] == list(range(trials))
-    assert len({Candidate.of(row["n"], row["defense_parameters"]) for row in searched}) == trials
+    tried = {Candidate.of(row["n"], dict(row["defense_parameters"] or {})) for row in searched}
+    assert len(tried) == trials
     assert len(confirmed) == 1
     for row in (*searched, *confirmed):
         assert row["state"] == "COMPLETE", row["error"]

@@ -60,7 +60,7 @@ def test_the_readers_five_lines_give_the_report_s_cross_audit(smoke_run: Path) -
         assert models.models == 4
         assert names["excess"][vector] == pytest.approx(models.excess.estimate)
     winner, dense = found.crossed["confirm-0000"], found.crossed["baseline-0000"]
-    assert names["less"].mean() == pytest.approx(winner.less_than(dense).estimate)
+    assert names["less"].to_numpy().mean() == pytest.approx(winner.less_than(dense).estimate)
 
 
 def test_only_baseline_and_confirm_rows_saw_the_test_images_and_the_references(
