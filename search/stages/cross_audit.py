@@ -24,24 +24,38 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     vector: the trial_id of its first row in trials.parquet.  Nothing is done with fewer models than
     an audit needs, nor where a killed program had written it all.
     """
-    folder = context.folder.confirm
-    if len(models) < FEWEST_MODELS or has_terms(folder, vector):
+    if len(models) < FEWEST_MODELS or has_terms(context.folder.confirm, vector):
         return
+    right = [kept for model in models if (kept := kept_correct(model)) is not None]
+    if len(right) < len(models):
+        context.say(f"No cross-audit of {vector}: an older version made its models")
+        return
+    try:
+        _audit(context, vector, [kept_logits(model) for model in models], right)
+    except ValueError as error:  # logits that are not finite, too few images for the folds
+        context.say(f"No cross-audit of {vector}: {error}")
+
+
+def _audit(
+    context: Context,
+    vector: str,
+    logits: list[np.ndarray],
+    right: list[dict[str, np.ndarray]],
+) -> None:
     split = context.inputs.split
     audited: Indices = np.concatenate([split.members, split.non_members])
     labels: Indices = context.inputs.images.labels[audited]
     copies = copies_of_audited(split)
     evidence = CrossEvidence(
-        logits=np.stack([kept_logits(model) for model in models]),
+        logits=np.stack(logits),
         labels=labels,
-        trained_on=context.halves[: len(models)],
+        trained_on=context.halves[: len(logits)],
         copies=copies,
     )
     count = max(FEWEST_FOLDS, context.config.attack.folds)
     generator = numpy_generator(context.config.seed, "cross-audit-folds")
-    folds = image_folds(labels, count, generator, copies)
-    right = [kept_correct(model) for model in models]
+    found = cross_audit(evidence, image_folds(labels, count, generator, copies))
     parts = {"validation": split.validation, "test": split.test}
     correct = {part: np.stack([one[part] for one in right]) for part in parts}
-    write_correct(folder, vector, correct, parts)
-    write_terms(folder, vector, cross_audit(evidence, folds), audited, labels)
+    write_correct(context.folder.confirm, vector, correct, parts)
+    write_terms(context.folder.confirm, vector, found, audited, labels)
