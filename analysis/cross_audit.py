@@ -95,8 +95,10 @@ def audited(run: RunRecord, rows: pd.DataFrame) -> Mapping[str, tuple[CrossedMod
     for vector, row in kinds.iterrows():
         name = DENSE if row["kind"] == "baseline" else names.get(str(vector))
         if name is not None:
-            size = sum(row["layer_weights"]) / max(sum(row["n"]), 1)
-            found[name] = (run.crossed[str(vector)], size)
+            size = row["compression"]  # null where the first seed failed
+            if pd.isna(size):
+                size = sum(row["layer_weights"]) / max(sum(row["n"]), 1)
+            found[name] = (run.crossed[str(vector)], float(size))
     if DENSE not in found:
         return {}
     dense, _ = found[DENSE]

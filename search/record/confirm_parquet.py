@@ -18,8 +18,8 @@ TERMS, CORRECT = "terms.parquet", "correct.parquet"
 
 
 def has_terms(folder: Place, vector: str) -> bool:
-    """Whether the vector's terms are on disk; they are written last."""
-    return _part(folder, TERMS, vector).exists()
+    """Whether both parts of the vector are on disk."""
+    return all(_part(folder, name, vector).exists() for name in (CORRECT, TERMS))
 
 
 def write_terms(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import search.context
+import search.inputs
 import search.pipeline
 import search.run
 from analysis import compare, paper, report, run_page
@@ -99,7 +99,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch, mnist5k) -> None:
         return mnist5k
 
     monkeypatch.setattr(search.pipeline, "cluster", cluster)
-    monkeypatch.setattr(search.context, "load_images", load_images)
+    monkeypatch.setattr(search.inputs, "load_images", load_images)
     monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
 
 

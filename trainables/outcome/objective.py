@@ -71,7 +71,7 @@ class Goal:
         """How far beyond its bounds a result is, in their units; 0 is feasible, NaN unknown."""
         violations = (result.get(name) for name in self.units)
         return sum(
-            max(0.0, violation) / unit if violation is not None else math.nan
+            math.nan if violation is None or math.isnan(violation) else max(0.0, violation) / unit
             for violation, unit in zip(violations, self.units.values(), strict=True)
         )
 
