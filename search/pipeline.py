@@ -62,7 +62,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         require_storage_url(options.study_storage)
     if stored is None and not options.dry_run:
         folder.check()
-    inputs = _inputs(config, options, say)
+    notes: list[str] = []
+    inputs = _inputs(config, options, notes.append)
     if stored is not None and inputs is not None:
         require_same_data(folder, stored, inputs, say)
     with cluster(options.address, say) as nodes:
@@ -75,6 +76,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             may_grow=options.address not in (None, "local"),
         )
         if options.dry_run or inputs is None:
+            for note in notes:  # after what may be refused, which is one line
+                say(note)
             Console().print(
                 plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True
             )
