@@ -35,7 +35,7 @@ from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
 from search.tune.notice import on_signal
-from search.tune.resources import plan_resources, wait_for_room
+from search.tune.resources import Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
 from trainables.data.images import DataAbsent
@@ -76,11 +76,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             may_grow=options.address not in (None, "local"),
         )
         if options.dry_run or inputs is None:
-            for note in notes:  # after what may be refused, which is one line
-                say(note)
-            Console().print(
-                plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True
-            )
+            _dry_run(config, inputs, resources, notes, say)
             return OK
         wait_for_room(resources, nodes, say)
         if stored is None:
@@ -107,6 +103,19 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
                 []
             )  # for a mirror that has only now returned
             return status
+
+
+def _dry_run(
+    config: SearchConfig,
+    inputs: Inputs | None,
+    resources: Resources,
+    notes: list[str],
+    say: Callable[[str], None],
+) -> None:
+    """Print the plan; the notes come now, since what is refused is one line alone."""
+    for note in notes:
+        say(note)
+    Console().print(plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
