@@ -38,19 +38,30 @@ class Pairs:
         """Leak and price over all trainings, and what that makes of the accuracy bound."""
         ratio, drop = self.ratio, self.drop
         bounds = f"{ratio.estimate:.2f}, 95% interval {ratio.low:.2f} to {ratio.high:.2f}"
-        judgement = {
-            YES: "within the bound of",
-            NO: "beyond the bound of",
-            UNDECIDED: "which leaves open whether it keeps the bound of",
-        }[judged(drop.low, drop.high, self.max_accuracy_drop)]
+        judgement = ""
+        if self.max_accuracy_drop < 1:  # a run that only compares has no bound
+            words = {
+                YES: "within the bound",
+                NO: "beyond the bound",
+                UNDECIDED: "which leaves open whether it keeps the bound",
+            }[judged(drop.low, drop.high, self.max_accuracy_drop)]
+            most = 100 * self.max_accuracy_drop
+            judgement = f", {words} of {most:g} point{'' if most == 1 else 's'}"
         return (
             f"Over {self.winner.models} other trainings of each, in pairs: excess gain "
             f"{tables.nats(self.winner.excess.estimate)} instead of "
             f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
             f"{bounds if math.isfinite(ratio.low) else 'unknown'}; validation accuracy "
-            f"{100 * drop.estimate:.1f} points lower ({100 * drop.low:.1f} to "
-            f"{100 * drop.high:.1f}), {judgement} {100 * self.max_accuracy_drop:g}."
+            f"{_points(drop)}{judgement}."
         )
+
+
+def _points(drop: Interval) -> str:
+    """The change of an accuracy in points, named by its direction."""
+    low, high = 100 * drop.low, 100 * drop.high
+    if drop.estimate < 0:
+        return f"{-100 * drop.estimate:.1f} points higher ({-high:.1f} to {-low:.1f})"
+    return f"{100 * drop.estimate:.1f} points lower ({low:.1f} to {high:.1f})"
 
 
 def of_winner(run: RunRecord) -> Pairs | None:

@@ -10,6 +10,9 @@ from analysis.statistics import Interval
 from trainables.attacks import crossed
 from trainables.attacks.crossed import Estimate, Terms
 
+PARTS = ("validation", "test")
+"""The parts that accuracies are compared on."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CrossedModels:
@@ -20,17 +23,30 @@ class CrossedModels:
     right: dict[str, np.ndarray]
     """Part (validation, test) -> (m, images) bool: which images each model classifies correctly."""
 
+    images: dict[str, np.ndarray]
+    """Part, or `audited`, -> the positions of its images."""
+
     @classmethod
     def of(cls, terms: pa.Table, correct: pa.Table) -> Self:
-        """From the parts of a vector, which `damage_of_terms` and `damage_of_correct` passed."""
+        """From the parts of a vector, which `damage_of_terms` and `damage_of_correct` passed.
+
+        Raises ValueError where one is of another number of models than the other.
+        """
         found = _terms(terms)
-        part, right = (correct[name].to_numpy(zero_copy_only=False) for name in ("part", "correct"))
+        models = len(found.term)
+        part, half, image, right = (
+            correct[name].to_numpy(zero_copy_only=False)
+            for name in ("part", "half", "image", "correct")
+        )
+        others = {int(half[part == name].max()) + 1 for name in PARTS} - {models}
+        if others:
+            raise ValueError(f"it is of {others.pop()} models, and terms.parquet of {models}")
+        images = {name: image[part == name].reshape(models, -1)[0] for name in PARTS}
+        audited = terms["image"].to_numpy().reshape(models, -1)[0]
         return cls(
             terms=found,
-            right={
-                name: right[part == name].reshape(len(found.term), -1)
-                for name in ("validation", "test")
-            },
+            right={name: right[part == name].reshape(models, -1) for name in PARTS},
+            images={**images, "audited": audited},
         )
 
     @property
@@ -64,8 +80,17 @@ class CrossedModels:
         return interval_of(crossed.paired_drop(other.right[part], self.right[part]))
 
     def fits(self, other: Self) -> bool:
-        """Whether both have models of the same halves, so that they can be compared in pairs."""
-        return np.array_equal(self.terms.trained_on, other.terms.trained_on)
+        """Whether both are of the same halves and images, so that they compare in pairs."""
+        ours, theirs = self.terms, other.terms
+        return (
+            np.array_equal(ours.trained_on, theirs.trained_on)
+            and np.array_equal(self._clusters(), other._clusters())
+            and all(np.array_equal(self.images[name], other.images[name]) for name in self.images)
+        )
+
+    def _clusters(self) -> np.ndarray:
+        copies = self.terms.copies
+        return self.images["audited"] if copies is None else copies
 
 
 def interval_of(estimate: Estimate) -> Interval:
@@ -100,7 +125,7 @@ def damage_of_terms(table: pa.Table) -> str | None:
 def damage_of_correct(table: pa.Table) -> str | None:
     """What is wrong with a part of CORRECT_SCHEMA, None when nothing is."""
     parts = table["part"].to_numpy(zero_copy_only=False)
-    for part in ("validation", "test"):
+    for part in PARTS:
         damage = _damage_of_halves(table.filter(pa.array(parts == part)))
         if damage is not None:
             return f"{damage} in part {part}"

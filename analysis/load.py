@@ -99,7 +99,12 @@ def _read_crossed(run: Place) -> dict[str, CrossedModels]:
         terms = _read_part(run, part, TERM_SCHEMA, damage_of_terms)
         beside = run / "confirm" / "correct.parquet" / part.name
         correct = _read_part(run, beside, CORRECT_SCHEMA, damage_of_correct)
-        found[part.name.removesuffix(".parquet")] = CrossedModels.of(terms, correct)
+        try:
+            found[part.name.removesuffix(".parquet")] = CrossedModels.of(terms, correct)
+        except ValueError as error:
+            raise InvalidInput(
+                f"{beside} is damaged: {one_line(error)}; delete it and redo it: {resume(run)}"
+            ) from error
     return found
 
 

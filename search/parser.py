@@ -23,7 +23,7 @@ from trainables.base.names import known
 from trainables.base.storage import place
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS
-from trainables.defenses.recipe import RECIPE, recipe_numbers
+from trainables.defenses.recipe import RECIPE, RECIPES_PRUNER, recipe_numbers
 from trainables.defenses.registry import DEFENSES, Parameter
 from trainables.models.registry import MODELS
 
@@ -212,7 +212,8 @@ def require_known(config: SearchConfig) -> None:
 def _numbers(config: SearchConfig) -> dict[str, Parameter]:
     """All that --set may name: the defence's own numbers, and the recipe's where it prunes."""
     defense = DEFENSES[config.defense]
-    recipe = recipe_numbers(config.admm) if defense.prunes else {}
+    obeyed = defense.prunes and config.pruner == RECIPES_PRUNER
+    recipe = recipe_numbers(config.admm) if obeyed else {}
     return defense.numbers(config.training.epochs, config.training.optimizer) | recipe
 
 
@@ -229,6 +230,11 @@ def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     for word in words:
         name, parameter = changed_parameter(word, config, numbers)
         parameters[name] = parameter
+    if with_recipe and config.pruner != RECIPES_PRUNER:
+        raise InvalidInput(
+            f"--space {config.space} searches the recipe of --pruner {RECIPES_PRUNER}, and "
+            f"{config.pruner} has another: leave recipe+ out"
+        )
     bound = config.min_compression
     if not DEFENSES[config.defense].prunes:
         if given["min_compression"] is not None:

@@ -96,7 +96,10 @@ class TrainingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ADMMConfig:
-    """How a trial prunes. All candidates of a run share this, or gains are not comparable."""
+    """How a trial prunes. All candidates of a run share this but for the numbers that are searched.
+
+    They train equally long, or their gains would not be comparable.
+    """
 
     iterations: int
     """The number of times that Z and U are updated."""

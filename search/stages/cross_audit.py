@@ -11,7 +11,13 @@ from ray import tune
 from search.context import Context
 from search.record.confirm_parquet import has_terms, write_correct, write_terms
 from search.tune.kept import kept_correct, kept_logits
-from trainables.attacks.cross_audit import FEWEST_FOLDS, CrossEvidence, cross_audit, image_folds
+from trainables.attacks.cross_audit import (
+    FEWEST_FOLDS,
+    CrossAudit,
+    CrossEvidence,
+    cross_audit,
+    image_folds,
+)
 from trainables.attacks.crossed import FEWEST_MODELS
 from trainables.base.seeding import numpy_generator
 from trainables.data.cohort import copies_of_audited
@@ -30,32 +36,27 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     if len(right) < len(models):
         context.say(f"No cross-audit of {vector}: an older version made its models")
         return
-    try:
-        _audit(context, vector, [kept_logits(model) for model in models], right)
-    except ValueError as error:  # logits that are not finite, too few images for the folds
-        context.say(f"No cross-audit of {vector}: {error}")
-
-
-def _audit(
-    context: Context,
-    vector: str,
-    logits: list[np.ndarray],
-    right: list[dict[str, np.ndarray]],
-) -> None:
     split = context.inputs.split
     audited: Indices = np.concatenate([split.members, split.non_members])
     labels: Indices = context.inputs.images.labels[audited]
-    copies = copies_of_audited(split)
-    evidence = CrossEvidence(
-        logits=np.stack(logits),
-        labels=labels,
-        trained_on=context.halves[: len(logits)],
-        copies=copies,
-    )
-    count = max(FEWEST_FOLDS, context.config.attack.folds)
-    generator = numpy_generator(context.config.seed, "cross-audit-folds")
-    found = cross_audit(evidence, image_folds(labels, count, generator, copies))
+    logits = np.stack([kept_logits(model) for model in models])
+    try:
+        found = _found(context, logits, labels)
+    except ValueError as error:  # logits that are not finite, too few images for the folds
+        context.say(f"No cross-audit of {vector}: {error}")
+        return
     parts = {"validation": split.validation, "test": split.test}
     correct = {part: np.stack([one[part] for one in right]) for part in parts}
     write_correct(context.folder.confirm, vector, correct, parts)
     write_terms(context.folder.confirm, vector, found, audited, labels)
+
+
+def _found(context: Context, logits: np.ndarray, labels: Indices) -> CrossAudit:
+    """Raises ValueError for outputs or numbers of images that cannot be audited."""
+    copies = copies_of_audited(context.inputs.split)
+    evidence = CrossEvidence(
+        logits=logits, labels=labels, trained_on=context.halves[: len(logits)], copies=copies
+    )
+    count = max(FEWEST_FOLDS, context.config.attack.folds)
+    generator = numpy_generator(context.config.seed, "cross-audit-folds")
+    return cross_audit(evidence, image_folds(labels, count, generator, copies))

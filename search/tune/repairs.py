@@ -130,17 +130,18 @@ def raylet_awaited(patience_s: float, say: Callable[[str], None]) -> Iterator[No
 def in_their_own_group() -> Iterator[None]:
     """Start Ray's processes in process groups of their own, apart from this program's.
 
-    `timeout`, a shell's `kill %1` and batch systems send SIGTERM to a program's whole group.  In
-    Ray 2.60 its server would end with it, and Ray's client ends this program with status 1 when
-    it misses the server, at times before Python runs our own handler.  They still end with this
-    program: Ray has the kernel tell them of its death.
+    `timeout` and a shell's `kill %1` send SIGTERM to a program's whole group.  In Ray 2.60 its
+    server would end with it, and Ray's client ends this program with status 1 when it misses the
+    server, at times before Python runs our own handler.  On Linux they still end with this program:
+    Ray has the kernel tell them of its death.
     """
-    plain: Any = services.ConsolePopen
-    services.ConsolePopen = functools.partial(plain, process_group=0)  # type: ignore[misc, assignment]  # a class, used as a function
+    ray_services: Any = services
+    plain = ray_services.ConsolePopen
+    ray_services.ConsolePopen = functools.partial(plain, process_group=0)
     try:
         yield
     finally:
-        services.ConsolePopen = plain  # type: ignore[misc]
+        ray_services.ConsolePopen = plain
 
 
 def default_folder() -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -147,7 +148,7 @@ def test_the_headline_says_what_other_trainings_found(run: Path) -> None:
     found = verdict(load_run(run))
     assert found.tone == "good"
     assert "Over 8 other trainings of each, in pairs: excess gain 0.0" in found.text
-    assert "within the bound of 1." in found.text
+    assert "within the bound of 1 point." in found.text
 
 
 def test_a_winner_that_other_trainings_do_not_bear_out_is_no_good_news(run: Path) -> None:
@@ -155,4 +156,24 @@ def test_a_winner_that_other_trainings_do_not_bear_out_is_no_good_news(run: Path
     found = verdict(load_run(run))
     assert found.tone == "bad"
     assert found.title.endswith("but other trainings do not bear it out")
-    assert "beyond the bound of 1." in found.text
+    assert "beyond the bound of 1 point." in found.text
+
+
+def test_tables_of_another_number_of_models_are_one_line(run: Path) -> None:
+    part = run / "confirm" / "correct.parquet" / "baseline-0000.parquet"
+    rows = pq.read_table(part)
+    pq.write_table(rows.filter(pc.less(rows["half"], 4)), part)
+    with pytest.raises(InvalidInput, match="of 4 models, and terms") as refused:
+        load_run(run)
+    assert "\n" not in str(refused.value)
+
+
+def test_models_measured_on_other_images_are_left_out(run: Path) -> None:
+    write(run, winner(run), knows=0.6, accuracy=0.94)
+    part = run / "confirm" / "terms.parquet" / f"{winner(run)}.parquet"
+    rows = pq.read_table(part)
+    at = rows.column_names.index("image")
+    pq.write_table(rows.set_column(at, rows.schema.field(at), pc.add(rows["image"], 1)), part)
+    record = load_run(run)
+    confirmed = statistics.confirmed(record.trials, record.config)
+    assert cross_audit.table(record, confirmed, None) is None

@@ -4,13 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from trainables.attacks import crossed
 from trainables.attacks.cross_audit import (
     CrossEvidence,
-    attack_accuracies,
-    attack_aucs,
     cross_audit,
     image_folds,
     reference_features,
@@ -56,8 +54,9 @@ def test_a_planted_leak_is_found_and_grows():
     small, large = (audited(simulated(0, leak, images=600)) for leak in (2.0, 4.0))
     assert crossed.excess(small.terms).interval()[0] > 0
     assert crossed.difference(large.terms, small.terms).interval()[0] > 0
-    assert (attack_aucs(large) > attack_aucs(small)).all()
-    assert attack_accuracies(large).mean() > 0.6
+    for model, inside in enumerate(large.trained_on):
+        aucs = [roc_auc_score(inside, audit.probability[model]) for audit in (small, large)]
+        assert aucs[0] < aucs[1]
 
 
 def test_a_full_leak_is_found_whole():
@@ -69,7 +68,6 @@ def test_a_handful_of_images_says_nothing():
     audit = audited(simulated(0, 5.0, images=12))
     assert (audit.probability == 0.5).all()
     assert crossed.excess(audit.terms).value == pytest.approx(0)
-    assert (attack_accuracies(audit) == 0.5).all()
 
 
 def test_without_a_leak_the_excess_is_within_a_thousandth_of_zero():
@@ -131,12 +129,9 @@ def test_no_score_depends_on_whether_its_own_image_is_a_member():
     assert np.array_equal(before.probability[own], after.probability[own])
 
 
-def test_accuracy_auc_and_gain_are_those_of_each_model():
+def test_the_gain_is_that_of_each_model():
     audit = audited(simulated(1, 2.0))
     for model, (chance, inside) in enumerate(zip(audit.probability, audit.trained_on, strict=True)):
-        assert attack_aucs(audit)[model] == pytest.approx(roc_auc_score(inside, chance))
-        expected = balanced_accuracy_score(inside, chance > 0.5)
-        assert attack_accuracies(audit)[model] == pytest.approx(expected)
         own = audit.term[model]
         gain = own[inside].mean() + own[~inside].mean()
         assert gain == pytest.approx(attack_gain(chance, inside).value)

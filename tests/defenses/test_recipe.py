@@ -77,3 +77,10 @@ def test_one_of_them_can_be_fixed_or_searched_alone():
 def test_a_defence_that_prunes_nothing_has_no_such_space():
     with pytest.raises(InvalidInput, match="leave recipe\\+ out"):
         parse(["--defense", "minmax", "--space", "recipe+layer"])
+
+
+@pytest.mark.parametrize("pruner", ["magnitude", "lottery"])
+@pytest.mark.parametrize("words", ["--space recipe+layer", "--set rho=0.1"])
+def test_a_pruner_that_would_ignore_them_is_not_given_any(pruner, words):
+    with pytest.raises(InvalidInput):
+        parse(["--pruner", pruner, *words.split()])

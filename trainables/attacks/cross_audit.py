@@ -32,7 +32,6 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -160,28 +159,6 @@ def reference_features(evidence: CrossEvidence) -> Floats:
     others = (sides.sum(axis=1, keepdims=True) - sides) / (sides.shape[1] - 1)
     inside, outside = (np.broadcast_to(mean, sides.shape) for mean in others)
     return np.stack([sides, inside, outside, sides - (inside + outside) / 2], axis=-1)
-
-
-def attack_accuracies(audit: CrossAudit) -> Floats:
-    """(m,) balanced accuracy at 0.5 against each model; an undecided 0.5 counts half."""
-    right = (audit.probability > 0.5) == audit.trained_on
-    points = np.where(audit.probability == 0.5, 0.5, right)
-    return (_means(points, audit.trained_on) + _means(points, ~audit.trained_on)) / 2
-
-
-def attack_aucs(audit: CrossAudit) -> Floats:
-    """(m,) area under the ROC curve against each model, ties counting half (Mann and Whitney)."""
-    ranks = rankdata(audit.probability, axis=1)
-    members = audit.trained_on.sum(axis=1)
-    others = audit.trained_on.shape[1] - members
-    areas: Floats = (_means(ranks, audit.trained_on) - (members + 1) / 2) / others
-    return areas
-
-
-def _means(values: Floats, chosen: Bools) -> Floats:
-    """(m,) mean of each row over its chosen images."""
-    means: Floats = np.where(chosen, values, 0.0).sum(axis=1) / chosen.sum(axis=1)
-    return means
 
 
 def _by_model(inside: Floats, outside: Floats, trained_on: Bools) -> Floats:

@@ -32,6 +32,10 @@ RECIPE = {
 """The name for --set -> the number; weight decay is that of the W-step and of the retraining."""
 
 
+RECIPES_PRUNER = "admm"
+"""The pruner that obeys all of them."""
+
+
 def recipe_numbers(admm: ADMMConfig) -> dict[str, Parameter]:
     """Each number of RECIPE, log-uniform around the preset's value; one that is zero stays so."""
     values = {name: float(getattr(admm, number.field)) for name, number in RECIPE.items()}

@@ -45,7 +45,7 @@ def context(folder: Path, words: str) -> Any:
 
 def export(where: Any, results: dict[str, Any]) -> None:
     best = pd.Series({"trial_ids": tuple(results)})
-    pipeline._export_and_audit(where, None, None, best, results)  # type: ignore[arg-type]
+    pipeline._export_and_audit(where, None, None, best, results)
 
 
 @pytest.fixture

@@ -166,4 +166,4 @@ def test_a_stage_that_failed_says_how_much_of_it(monkeypatch) -> None:
         StageFailed, match=r"search-0001 failed \(2 of 3 did not finish\): it was no"
     ):
         require_all(results, jobs, "reference model")
-    require_all({job.trial.trial_id: ended(finished=True) for job in jobs}, jobs, "x")  # type: ignore[arg-type, misc]
+    require_all({job.trial.trial_id: ended(finished=True) for job in jobs}, jobs, "x")
