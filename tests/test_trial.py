@@ -171,6 +171,7 @@ def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_
         "masks.safetensors",
         "audited_logits.npy",
         "population_logits.npy",
+        "correct.npz",
     }
     assert np.load(tmp_path / "population_logits.npy").shape == (500, 10)
     assert np.load(tmp_path / "audited_logits.npy").shape == (2000, 10)

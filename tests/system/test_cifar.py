@@ -13,12 +13,16 @@ SMALL = ("--preset", "smoke", "--trials", 1, "--references", 0, "--confirm-seeds
 
 @pytest.mark.parametrize(
     ("dataset", "model"),
-    [("cifar10", "vgg16"), ("cifar100", "resnet18")],
+    [("cifar10", "resnet18"), ("cifar100", "cnn4")],
 )
 def test_cifar_runs_end_to_end(
-    dataset: str, model: str, program: Program, request: pytest.FixtureRequest, tmp_path: Path
+    dataset: str,
+    model: str,
+    program: Program,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
-    """Both data sets; tests/test_paper_combinations.py has every pair with a network."""
+    """Both formats; tests/test_paper_combinations.py trains every network of the paper on them."""
     out, data = tmp_path / "run", request.getfixturevalue(f"{dataset}_folder")
     done = program(
         *("--dataset", dataset, "--model", model, "--data-dir", data, *SMALL, "--out", out)
