@@ -27,6 +27,11 @@ STOP_S = 180
 Each host runs `ray stop` twice, and each time it waits for the processes before it kills them.
 """
 
+END_SSH = "pkill -f '[/]tmp/ray_ssh_'"
+"""Ends the connections through which a head's autoscaler may be starting Ray on a worker again.
+
+They survive `ray stop`. The brackets keep the pattern from matching the shell that runs it."""
+
 NONE_LEFT = "Did not find any active Ray processes"
 """What `ray stop` prints when it finds nothing to stop."""
 
@@ -54,7 +59,7 @@ class Stop:
         if self.key is not None:
             key = ["-i", os.path.expanduser(self.key)]  # noqa: PTH111 - Path raises at ~nobody/key
         flags = [word for option in options for word in ("-o", option)]
-        twice = f"{self.command} >/dev/null 2>&1; {self.command} 2>&1"
+        twice = f"{self.command} >/dev/null 2>&1; {END_SSH} >/dev/null 2>&1; {self.command} 2>&1"
         return ["ssh", *flags, *key, "--", f"{self.user}@{self.host}", twice]
 
     def run(self) -> str | None:
