@@ -56,7 +56,7 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
             run.config["search"].get("max_accuracy_drop") for run in runs
         ],
         "the compression bound": [run.config["search"].get("min_compression") for run in runs],
-        "the number of references": [run.config["search"].get("references") for run in runs],
+        "the number of references": [run_kind.references(run) for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }
     unlike = [(run_name(run, runs), run_kind.unlike(run)) for run in runs]
@@ -90,7 +90,7 @@ def comparison(runs: Sequence[RunRecord]) -> tables.Table:
 
 def _line(run: RunRecord, name: str) -> list[str]:
     rows = statistics.search_trials(run.trials)
-    best = statistics.confirmed_winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     figures_of_winner = ["no winner", *[tables.UNKNOWN] * 2]
     if best is not None:
         figures_of_winner = [

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis import statistics, tables
-from analysis.crossed_models import CrossedModels
 from analysis.load import RunRecord
 from analysis.statistics import Interval
+from analysis.statistics.crossed_models import CrossedModels
 from trainables.outcome.feasible import NO, UNDECIDED, YES, judged
 from trainables.records import COMPARATOR
 
@@ -31,8 +31,8 @@ class Pairs:
 
     @property
     def drop(self) -> Interval:
-        """Validation accuracy that the winner's models lose, as a fraction."""
-        return self.winner.drop_from(self.dense, "validation")
+        """Accuracy that the winner's models lose on unseen images, as a fraction."""
+        return self.winner.lost_against(self.dense)
 
     def sentence(self) -> str:
         """Leak and price over all trainings, and what that makes of the accuracy bound."""
@@ -48,10 +48,10 @@ class Pairs:
             most = 100 * self.max_accuracy_drop
             judgement = f", {words} of {most:g} point{'' if most == 1 else 's'}"
         return (
-            f"Over {self.winner.models} other trainings of each, in pairs: excess gain "
+            f"Over {self.winner.models} trainings of each, in pairs: excess gain "
             f"{tables.nats(self.winner.excess.estimate)} instead of "
             f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
-            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; validation accuracy "
+            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen images "
             f"{_points(drop)}{judgement}."
         )
 
@@ -66,17 +66,17 @@ def _points(drop: Interval) -> str:
 
 def of_winner(run: RunRecord) -> Pairs | None:
     """The cross-audit of a run's winner; None without one, or without a winner."""
-    best = statistics.confirmed_winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     if best is None:
         return None
-    rows = statistics.confirmed(run.trials, run.config)
-    found = audited(run, rows)
-    name = _names(run, rows)[best["trial_ids"][0]]
-    if DENSE not in found or name not in found:
+    before = statistics.baseline(run.trials)
+    dense = None if before is None else run.crossed.get(before["trial_id"])
+    winner = run.crossed.get(best["trial_ids"][0])
+    if dense is None or winner is None or not winner.fits(dense):
         return None
     return Pairs(
-        winner=found[name][0],
-        dense=found[DENSE][0],
+        winner=winner,
+        dense=dense,
         max_accuracy_drop=float(run.config["search"]["max_accuracy_drop"]),
     )
 

@@ -76,7 +76,7 @@ def candidates(run: RunRecord, runs: Sequence[RunRecord]) -> list[Measured]:
 
     runs: those on the page, among which their names are unique.
     """
-    rows = statistics.confirmed(run.trials, run.config)
+    rows = statistics.confirmed(run.trials, run.config, run.crossed)
     return [
         Measured(
             run=run,
@@ -125,7 +125,7 @@ def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | No
         return Least(has_run=False, by_the_way=found)
     seen: list[float] = []
     for run in runs:
-        dense = statistics.baseline(run.trials)
+        dense = statistics.baseline(run.trials)  # what its trials started from
         if dense is not None:
             rows = complete_trials(run)
             bound = accuracy_bound(float(dense["val_accuracy"]), drop)

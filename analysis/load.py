@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from analysis.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
+from analysis.statistics.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
 from analysis.validity import (
     damage_of_config,
     damage_of_epochs,

@@ -60,7 +60,8 @@ def _audited(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
         "missing": [
             name
             for run, (name, one) in zip(runs, found.items(), strict=True)
-            if one is None and statistics.confirmed_winner(run.trials, run.config) is not None
+            if one is None
+            and statistics.confirmed_winner(run.trials, run.config, run.crossed) is not None
         ],
     }
 
@@ -69,7 +70,7 @@ def _at_matched_accuracy(index: int, task: Task, page: Sequence[RunRecord]) -> d
     """One task's table, picture and sentences."""
     found = defenses.at_levels(task, page)
     drawn = {defense: defenses.front(task.of(defense)) for defense in task.defenses}
-    dense = [statistics.baseline(run.trials) for run in task.runs]
+    dense = [statistics.dense(run.trials, run.crossed) for run in task.runs]
     first = next((row for row in dense if row is not None), None)
     return {
         "title": task.title,

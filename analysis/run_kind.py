@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from analysis.load import RunRecord, run_name
+from trainables.config import TARGETS_PAIR
 from trainables.defenses.registry import named
 from trainables.paper import TASKS
 
@@ -27,6 +28,14 @@ def system_of(run: RunRecord) -> str:
     """The defence, with the pruner where it is not the paper's ADMM: it groups runs of a kind."""
     pruner = pruner_of(run)
     return defense_of(run) + ("" if pruner in (None, PAPERS_PRUNER) else f" by {pruner}")
+
+
+def references(run: RunRecord) -> int:
+    """How many models made like it an attack's target has; 0 where none is recorded."""
+    search = run.config["search"]
+    if "models" in search:
+        return int(search["models"]) - TARGETS_PAIR
+    return int(search.get("references") or 0)
 
 
 def task_of(run: RunRecord) -> tuple[str, str]:

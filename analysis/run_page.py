@@ -23,9 +23,9 @@ def write_report(run_path: Place | str) -> Place:
 
 def _values(run: RunRecord) -> dict[str, Any]:
     """What the template shows."""
-    dense = statistics.baseline(run.trials)
-    rows = statistics.confirmed(run.trials, run.config)
-    best = statistics.confirmed_winner(run.trials, run.config)
+    dense = statistics.dense(run.trials, run.crossed)
+    rows = statistics.confirmed(run.trials, run.config, run.crossed)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     audited = [] if run.audit is None else roc.curves(run.audit)
     theory = statistics.theory(run.trials)
     return {
@@ -95,7 +95,7 @@ def _figures(
 
 
 def _pruners(run: RunRecord, best: pd.Series | None) -> tables.Table | None:
-    rows = statistics.by_other_pruners(run.trials, run.config)
+    rows = statistics.by_other_pruners(run.trials, run.config, run.crossed)
     if best is None or rows.empty:
         return None
     bound = statistics.accuracy_bound(run.trials, run.config)

@@ -122,7 +122,7 @@ def _same_counts(run: RunRecord, winner: Measured) -> list[tuple[str, Measured]]
 
     A network with nothing removed is among them.
     """
-    rows = statistics.by_other_pruners(run.trials, run.config)
+    rows = statistics.by_other_pruners(run.trials, run.config, run.crossed)
     return [
         (
             f"{row['pruner']}\n{'nothing removed' if row['whole'] else 'the same counts'}",

@@ -81,8 +81,8 @@ class Audited:
 
 def of(run: RunRecord) -> Audited | None:
     """The audit of a run's winner; None without an audit or without a winner."""
-    dense = statistics.baseline(run.trials)
-    best = statistics.confirmed_winner(run.trials, run.config)
+    dense = statistics.dense(run.trials, run.crossed)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     found = {} if run.audit is None else roc.strongest(run.audit)
     if dense is None or best is None or not {"dense", "winner"} <= found.keys():
         return None

@@ -11,7 +11,11 @@ from analysis import statistics
 from analysis.load import RunRecord, run_name
 from analysis.run_kind import PAPERS_PRESETS, preset, system_of, task_of, unlike
 from analysis.statistics import LOG4, Interval, difference
+from analysis.statistics.crossed_models import CrossedModels
 from trainables.defenses.registry import named
+
+PART_OF = {"val_accuracy": "validation", "test_accuracy": "test"}
+"""Column -> the part whose images the models of a cross-audit were also asked about."""
 
 NEAREST = "nearest to its bounds, not met"
 """How a page marks a candidate that was measured although its run has no winner."""
@@ -19,7 +23,7 @@ NEAREST = "nearest to its bounds, not met"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """One model, or one candidate over its fresh seeds."""
+    """The dense network, or one candidate, over all its models."""
 
     run: RunRecord
     name: str
@@ -27,7 +31,7 @@ class Measured:
 
     defense: str
     confirmed: bool
-    """Whether it was trained on fresh seeds; otherwise it is the dense network, trained once."""
+    """Whether it was confirmed; otherwise it is the dense network."""
 
     feasible: bool = True
     """Whether it meets the run's bounds; a network without a defence has none to meet."""
@@ -36,9 +40,14 @@ class Measured:
     """(seeds,) complete rows of trials.parquet."""
 
     @property
+    def models(self) -> CrossedModels | None:
+        """What the cross-audit found; None in runs of older releases."""
+        return self.run.crossed.get(str(self.rows.iloc[0]["trial_id"]))
+
+    @property
     def seeds(self) -> int:
         """The number of trainings behind the figures."""
-        return len(self.rows)
+        return len(self.rows) if self.models is None else self.models.models
 
     @property
     def source(self) -> str:
@@ -46,7 +55,8 @@ class Measured:
         if self.confirmed:
             seeds = f"{self.seeds} fresh seed{'s' * (self.seeds != 1)}"
             return ", ".join([seeds, *([] if self.feasible else [NEAREST]), *self.caveats])
-        return ", ".join(["dense model, one training", *self.caveats])
+        trainings = "one training" if self.seeds == 1 else f"{self.seeds} trainings"
+        return ", ".join([f"dense model, {trainings}", *self.caveats])
 
     @property
     def caveats(self) -> list[str]:
@@ -56,11 +66,15 @@ class Measured:
 
     def share(self, column: str) -> Interval:
         """A column that is a share of images, over the seeds."""
+        if self.models is not None and column in PART_OF:
+            return self.models.accuracy(PART_OF[column])
         images = statistics.images_behind(column, self.run.config["split_sizes"])
         return statistics.accuracy_over_seeds(self._values(column), images)
 
     def excess(self) -> Interval:
-        """Excess gain under the strongest attack on each seed, nats."""
+        """Excess gain under the strongest attack, or in the cross-audit, nats."""
+        if self.models is not None:
+            return self.models.excess
         return statistics.mean_over_seeds(
             self._values("excess_gain"), self._values("attack_gain_se")
         )
@@ -81,14 +95,19 @@ class Measured:
 
     def mean(self, column: str) -> float:
         """Mean of a column over the seeds."""
+        if self.models is not None and column in PART_OF:
+            return self.models.accuracy(PART_OF[column]).estimate
         return float(np.mean(self._values(column)))
 
     def drop(self) -> Interval | None:
         """Test accuracy of the run's dense network minus this one's; None where one is unknown.
 
-        Both were tested on the same images, so the true interval is narrower.
+        It is of pairs on common halves where both were cross-audited. Else both were tested on the
+        same images all the same, so that the true interval is narrower.
         """
         before = dense(self.run, self.name)
+        if before is not None and before.models is not None and self.models is not None:
+            return self.models.drop_from(before.models, "test")
         if before is None or not all(
             math.isfinite(one.mean("test_accuracy")) for one in (before, self)
         ):
@@ -136,8 +155,8 @@ def defended(run: RunRecord, name: str) -> Measured | None:
     without a defence has nothing to choose and no bound to meet: it is its network, trained anew.
     """
     defense = system_of(run)
-    best = statistics.confirmed_winner(run.trials, run.config)
-    chosen = statistics.nearest(run.trials, run.config) if best is None else best
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
+    chosen = statistics.nearest(run.trials, run.config, run.crossed) if best is None else best
     if chosen is None:
         return None
     return Measured(

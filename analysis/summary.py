@@ -1,6 +1,7 @@
 """A run's outcome in words: the report's headline, the terminal's last lines, a card."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def card(run: RunRecord) -> str:
 
     Raises ValueError when the run has no winner.
     """
-    best = statistics.confirmed_winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     table = _main_figures(run)
     if best is None or table is None:
         raise ValueError("a run without a winner has no card")
@@ -37,16 +38,25 @@ def card(run: RunRecord) -> str:
             f"**{found.title}.** {found.text}",
             *said_of_the_run(run.config),
             tables.as_markdown(table),
-            "Intervals are 95%. The figures are means over fresh seeds; the largest of a family of "
-            "attacks is flattered by the choice, the strongest attack's is not. The weights beside "
-            f"this card are those of trial {{trial_id}}, the median seed, of "
-            f"{run.config['run_id']}.",
+            f"Intervals are 95%. {_means(best)}; the largest of a family of attacks is flattered "
+            "by the choice, the strongest attack's is not. The weights beside this card are those "
+            f"of trial {{trial_id}} of {run.config['run_id']}.",
             f"Made by: {made_by(run.config, best)}.",
             *([tables.as_markdown(tables.layer_counts(best))] if pruned else []),
             *([tables.as_markdown(left)] if (left := tables.unpruned(run.config)) else []),
             _limits(search.get("defense"), best),
             f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
         ]
+    )
+
+
+def _means(best: pd.Series) -> str:
+    """What the figures are means over."""
+    if math.isnan(best["drop"]):  # a run of an older release, without a cross-audit
+        return "The figures are means over fresh seeds"
+    return (
+        f"Excess gain and accuracies are means over {best['seeds']} models, one per half of the "
+        "audited images; the other figures are those of the one that trained on the members"
     )
 
 
@@ -108,8 +118,8 @@ def _limits(defense: str | None, best: pd.Series) -> str:
 
 
 def _main_figures(run: RunRecord) -> tables.Table | None:
-    dense = statistics.baseline(run.trials)
-    best = statistics.confirmed_winner(run.trials, run.config)
+    dense = statistics.dense(run.trials, run.crossed)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     if dense is None or best is None:
         return None
     table = tables.dense_and_winner(dense, best, run.config["split_sizes"])

@@ -42,7 +42,7 @@ _MEASURED = (
 )
 _MAPS = ("attack_gains", "defense_parameters", "defense_spent")
 _TEXTS = ("dataset", "model", "defense", "pruner", "sampler")
-_COUNTS = ("trials", "seed", "confirm_seeds", "references", "shadows")
+_COUNTS = ("trials", "seed", "confirm_seeds", "references", "models", "shadows")
 
 
 def _is_number(value: object) -> bool:

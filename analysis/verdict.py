@@ -10,6 +10,7 @@ from analysis import cross_audit, failures, run_kind, shadow_audit, statistics, 
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from trainables.base.commandline import resume
+from trainables.outcome.feasible import UNDECIDED
 
 MEASURABLE = 0.01
 """The least leak that counts, in nats: a dense network whose excess gain is surely below it does
@@ -32,7 +33,7 @@ class Verdict:
 
 def verdict(run: RunRecord) -> Verdict:
     """The verdict on a run; a smoke run is called one, whatever its outcome."""
-    best = statistics.confirmed_winner(run.trials, run.config)
+    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     found = _outcome(run, best)
     broken = failures.deciding(run.trials, has_winner=best is not None)
     if broken is not None:
@@ -64,9 +65,9 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
 
 
 def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
-    dense = statistics.baseline(run.trials)
+    dense = statistics.dense(run.trials, run.crossed)
     if best is not None and dense is not None:
-        return _with_audit(run, _with_cross_audit(run, _winning(run, dense, best)))
+        return _with_audit(run, _winning(run, dense, best))
     rows = statistics.search_trials(run.trials)
     if (run.trials["kind"] == "confirm").any() and dense is not None:
         return _nothing_confirmed(run)
@@ -137,7 +138,7 @@ def _hardest(run: RunRecord) -> str:
 
 def _nearest(run: RunRecord) -> str:
     """What the candidate nearest to the bounds reaches on fresh seeds, although it did not win."""
-    best = statistics.nearest(run.trials, run.config)
+    best = statistics.nearest(run.trials, run.config, run.crossed)
     if best is None:
         return ""
     return (
@@ -156,20 +157,6 @@ def _closest(run: RunRecord) -> str:
     return (
         f" The best validation accuracy is {tables.percent(reached)}; "
         f"{tables.percent(needed)} is needed."
-    )
-
-
-def _with_cross_audit(run: RunRecord, found: Verdict) -> Verdict:
-    """The verdict with the cross-audit's sentence; no good news where that does not bear it out."""
-    pairs = cross_audit.of_winner(run)
-    if pairs is None:
-        return found
-    title, tone = found.title, found.tone
-    if tone == "good" and not pairs.ratio.high < 1:
-        title = f"{title}, but other trainings do not bear it out"
-        tone = "bad" if pairs.ratio.low > 1 else "warn"
-    return dataclasses.replace(
-        found, title=title, tone=tone, text=f"{found.text} {pairs.sentence()}"
     )
 
 
@@ -196,18 +183,33 @@ def _winning(run: RunRecord, dense: pd.Series, best: pd.Series) -> Verdict:
     if unknown is not None:
         return Verdict(
             tone="warn",
-            title="Too few images or seeds to say whether the winner leaks less",
+            title="Too few images or models to say whether the winner leaks less",
             text=f"{unknown} {_figures(run, dense, best)}",
         )
     leak = statistics.excess_interval(dense)
     if not leak.low > 0:
         return _nothing_seen(run, leak, f"The winner has {_estimate(best)}, {price}.")
-    return _compared(dense, best, price, _figures(run, dense, best))
+    pairs = cross_audit.of_winner(run)
+    if pairs is None:
+        quotient = statistics.ratio(
+            statistics.excess_interval(best), statistics.excess_interval(dense)
+        )
+        return _compared(quotient, best, price, _figures(run, dense, best))
+    return _compared(pairs.ratio, best, price, f"{pairs.sentence()}{_to_decide(best)}")
 
 
-def _compared(dense: pd.Series, best: pd.Series, price: str, figures: str) -> Verdict:
-    """The winner against a dense network that leaks."""
-    quotient = statistics.ratio(statistics.excess_interval(best), statistics.excess_interval(dense))
+def _to_decide(best: pd.Series) -> str:
+    """What would settle whether the winner keeps the accuracy bound; nothing where that is sure."""
+    if best["kept"] != UNDECIDED:
+        return ""
+    return f" A run with --models {2 * best['seeds']} would say more."
+
+
+def _compared(quotient: Interval, best: pd.Series, price: str, figures: str) -> Verdict:
+    """The winner against a dense network that leaks.
+
+    quotient: the winner's excess gain over the dense network's.
+    """
     if best["excess_gain_low"] <= 0:
         figures += " The winner's own excess gain is not distinguishable from zero."
     if quotient.high < 1:
@@ -221,7 +223,7 @@ def _compared(dense: pd.Series, best: pd.Series, price: str, figures: str) -> Ve
     return Verdict(
         tone="warn",
         title=f"No measurable difference in leakage, {price}",
-        text=f"{figures} The interval includes 1: more images or seeds would be needed.",
+        text=f"{figures} The interval includes 1: more images or models would be needed.",
     )
 
 
@@ -310,7 +312,7 @@ def weaknesses(run: RunRecord, leak: Interval) -> list[str]:
             shadows >= MEASURABLE
         ),
         "every attack did worse than a constant guess": leak.high < 0,
-        "matched references were off (--references 0)": not run.config["search"].get("references"),
+        "matched references were off": not run_kind.references(run),
         f"{members:,} members and {others:,} non-members cannot show a leak "
         f"below {tables.nats(least)} nats": least > MEASURABLE,
     }

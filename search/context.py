@@ -19,7 +19,7 @@ from search.tune.recorder import Recorder, RunIdentity
 from search.tune.resources import Resources
 from search.tune.stage import Stage
 from trainables.config import TrialConfig
-from trainables.data.cohort import copies_of_audited, reference_halves
+from trainables.data.cohort import halves_of_models
 from trainables.defenses.registry import DEFENSES
 from trainables.job import Job, Shared
 from trainables.outcome.objective import Goal, goal_of
@@ -52,11 +52,8 @@ class Context:
 
     @property
     def halves(self) -> np.ndarray:
-        """The images that each reference or shadow trains on, (models, |D| + |D'|) bool."""
-        audited = self.inputs.sizes["members"] + self.inputs.sizes["non_members"]
-        count = max(self.config.references, self.config.shadows)
-        copies = copies_of_audited(self.inputs.split)
-        return reference_halves(audited, count, self.config.seed, copies)
+        """The images that each model of a vector trains on, (models, |D| + |D'|) bool."""
+        return halves_of_models(self.inputs.split, self.config.dense_models, self.config.seed)
 
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
         """The data that the trials of a stage read."""

@@ -65,6 +65,7 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
 
     Raises InvalidInput, one line, for anything a user can get wrong.
     """
+    _refuse_renamed(words)
     given = vars(build_parser().parse_args(words))
     _take_task_of_preset(given)
     plugin = None
@@ -84,6 +85,19 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
             )
         return None, options
     return _config(given, plugin), options
+
+
+RENAMED = {"--references": "--models", "--confirm-seeds": "--models"}
+"""Options of earlier releases, each with the one that took its place."""
+
+
+def _refuse_renamed(words: Sequence[str]) -> None:
+    for word in words:
+        if (now := RENAMED.get(old := word.partition("=")[0])) is not None:
+            raise InvalidInput(
+                f"{old} is now {now} N: how many fully trained models a confirmed vector has, each "
+                "of them target and reference; an even number from 4"
+            )
 
 
 def _take_task_of_preset(given: dict[str, Any]) -> None:

@@ -138,10 +138,6 @@ def _tell_beforehand(context: Context) -> None:
         )
     if context.config.pretrained_start:
         context.say(PRETRAINED)
-    if not context.config.references:
-        context.say(
-            "Matched references are off (--references 0): the leak of pruned models is understated"
-        )
 
 
 def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:
@@ -218,7 +214,8 @@ def _export_and_audit(
     The weights never lack a card, and a resumed run writes both again.
     """
     folder = context.folder
-    chosen = export_winner(folder, list(best["trial_ids"]), results, card(load_run(folder.path)))
+    (chosen,) = best["trial_ids"]
+    export_winner(folder, chosen, results, card(load_run(folder.path)))
     if context.config.audit != "none":
         audit(context, dense, base, results[chosen])
         write_card(folder, card(load_run(folder.path)), chosen)
@@ -242,7 +239,7 @@ def _to_confirm(context: Context) -> list[Candidate]:
 
 def _winner(folder: RunFolder) -> pd.Series | None:
     found = load_run(folder.path)
-    return confirmed_winner(found.trials, found.config)
+    return confirmed_winner(found.trials, found.config, found.crossed)
 
 
 def _speaker(options: Options) -> Callable[[str], None]:

@@ -29,10 +29,9 @@ def trainings(config: SearchConfig) -> dict[str, int]:
     vectors = min(config.confirm_top, search_trials(config))
     vectors += (len(ALLOCATIONS) + len(PRUNERS)) * config.comparators
     return {
-        "dense": 1 + max(config.references, config.shadows),
+        "dense": config.dense_models,
         "search": search_trials(config),
-        "references": vectors * config.references,
-        "confirm": vectors * config.confirm_seeds,
+        "confirm": vectors * config.models,
         "audit": config.shadows,
     }
 
@@ -70,9 +69,9 @@ def _trial(config: SearchConfig) -> TrialConfig:
 
 def passes(config: SearchConfig) -> float:
     """The training passes over the members for all models of the run."""
-    counts, each = trainings(config), config.references + config.confirm_seeds
+    counts, each = trainings(config), config.models
     own = passes_of_candidate(config, config.pruner)
-    made = sum(counts[stage] for stage in ("search", "references", "confirm", "audit"))
+    made = sum(counts[stage] for stage in ("search", "confirm", "audit"))
     others = [pruner for pruner in PRUNERS if pruner != config.pruner] * config.comparators
     by_others = sum(passes_of_candidate(config, pruner) for pruner in others)
     return (
@@ -112,9 +111,9 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
             f"{compression}",
-            f"Trainings  {counts['dense']} dense (1 target, {counts['dense'] - 1} references), "
-            f"{counts['search']} search, {counts['references']} pruned references, "
-            f"{counts['confirm']} confirmations, {counts['audit']} audit shadows",
+            f"Trainings  {counts['dense']} dense, {counts['search']} search, "
+            f"{counts['confirm']} of confirmed vectors ({config.models} "
+            f"each), {counts['audit']} audit shadows",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
             _cost(config, sizes, resources),

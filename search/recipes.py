@@ -52,7 +52,7 @@ def fashion_mnist(model: str) -> SearchConfig:
     """A part of Fashion-MNIST on two CPU cores: 5,000 members, trained as mnist5k's are.
 
     With --limit 70000, all of it and 23,333 members, for a GPU.  A step of cnn4 costs 14 times one
-    of LeNet-5, so that its default has fewer trials and references.
+    of LeNet-5, so that its default has fewer trials and models.
     """
     small = mnist5k(model)
     config = dataclasses.replace(
@@ -70,7 +70,7 @@ def fashion_mnist(model: str) -> SearchConfig:
     )
     if model != "cnn4":
         return config
-    return dataclasses.replace(config, trials=12, confirm_top=2, references=4)
+    return dataclasses.replace(config, trials=12, confirm_top=2, models=6)
 
 
 def cifar(dataset: str, model: str) -> SearchConfig:
@@ -129,7 +129,7 @@ def imagenet(model: str) -> SearchConfig:
         space="cluster",
         trials=12,
         confirm_top=2,
-        references=4,
+        models=6,
         training=TrainingConfig(
             epochs=10,
             batch_size=256,

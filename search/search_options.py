@@ -8,7 +8,9 @@ from search.option_fields import CONFIRMATION, SEARCH, WHAT, Option, option
 from search.space_kind import SPACES
 from trainables.base.errors import InvalidInput
 from trainables.config import (
+    FEWEST_MODELS,
     MOST_EXACT,
+    TARGETS_PAIR,
     ADMMConfig,
     AttackConfig,
     TrainingConfig,
@@ -33,7 +35,7 @@ NO_BOUND = 1.0
 MOST = 1_000_000
 """The largest count that an option takes; more would be a slip of the keyboard."""
 
-_COUNTS = ("trials", "confirm_top", "confirm_seeds", "references", "shadows")
+_COUNTS = ("trials", "confirm_top", "models", "shadows")
 
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Each audit and the number of shadow models that it takes by default."""
@@ -208,19 +210,20 @@ class SearchConfig:
         3,
         group=CONFIRMATION,
         metavar="N",
-        help="feasible vectors that are measured again with fresh seeds",
+        help="feasible vectors that are measured again with fresh seeds and all models",
         besides="2 for imagenet, and for cnn4 on fashion-mnist",
     )
-    confirm_seeds: int = option(
-        3, group=CONFIRMATION, metavar="N", help="fresh seeds of each confirmed vector"
-    )
-    references: int = option(
-        8,
+    models: int = option(
+        16,
         group=CONFIRMATION,
         metavar="N",
-        help="reference models of the matched attack, an even number; 0 turns it off",
-        besides="4 for imagenet, and for cnn4 on fashion-mnist",
+        help="fully trained models of the dense network and of each confirmed vector, an even "
+        "number from 4; each is the target once, and the others are its references",
+        besides="6 for imagenet, and for cnn4 on fashion-mnist",
     )
+    """Model 0 trains on the members and ships, model 1 on the non-members, the others on random
+    halves of both."""
+
     comparators: bool = option(
         False,
         group=CONFIRMATION,
@@ -243,7 +246,7 @@ class SearchConfig:
         help="shadow models of the audit, an even number",
         without="4 for rmia, 16 for lira",
     )
-    """The number of shadow models; the references are the first of them."""
+    """The number of shadow models: models 2, 3 ... of a vector, trained on random halves."""
 
     canaries: float = option(
         0.0,
@@ -282,12 +285,9 @@ class SearchConfig:
         )
         _require(self.confirm_top >= 1, f"--confirm-top must be at least 1, got {self.confirm_top}")
         _require(
-            self.confirm_seeds >= 1, f"--confirm-seeds must be at least 1, got {self.confirm_seeds}"
-        )
-        _require(
-            self.references >= 0 and self.references % 2 == 0 and self.references != 2,
-            f"--references must be 0 or an even number from 4 (they come in complementary pairs), "
-            f"got {self.references}",
+            self.models >= FEWEST_MODELS and self.models % 2 == 0,
+            f"--models must be an even number from {FEWEST_MODELS} (they come in complementary "
+            f"pairs), got {self.models}",
         )
         audited = self.audit != "none"
         _require(
@@ -308,6 +308,11 @@ class SearchConfig:
             0 < self.minimum_keep < 1,
             f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
         )
+
+    @property
+    def dense_models(self) -> int:
+        """How many dense models a run trains, one per half: those of an audit's shadows too."""
+        return max(self.models, TARGETS_PAIR + self.shadows)
 
     @property
     def is_bare(self) -> bool:
@@ -332,7 +337,15 @@ class SearchConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields.
 
+        It also refuses runs from before `models`, whose confirmed vectors had other models.
+
         Runs from before `duplicates` existed left copies where chance dealt them; those from
         before `limit` used all images, which is its default here.
         """
+        if isinstance(values, dict) and "references" in values and "models" not in values:
+            raise InvalidInput(
+                "this run was made by an older version, which measured confirmed vectors with "
+                "--references and --confirm-seeds in place of --models: resume it with that "
+                "version, or start a new run"
+            )
         return rebuilt(cls, {"duplicates": "keep", **values})

@@ -17,6 +17,16 @@ MOST_EXACT = 2**53
 """The limit below which every reader of JSON and every float holds whole numbers exactly."""
 
 
+FEWEST_MODELS = 4
+"""The fewest models of a vector, two complementary pairs: one pair does not show the luck of
+training."""
+
+TARGETS_PAIR = 2
+"""Models 0 and 1 of a vector: the one that ships, trained on D, and its complement, trained on D'.
+The complement is never a reference of the first: the references outside an image would then be one
+more exactly where it is a member."""
+
+
 def rebuilt(kind: type[Settings], values: object) -> Settings:
     """Rebuild a dataclass of settings, and those nested in it, from plain JSON types.
 

@@ -22,7 +22,8 @@ class Shared:
     """The name of a dense model ("baseline", "reference-03") -> its state dict."""
 
     halves: np.ndarray
-    """The images that each reference trained on, (references, |D| + |D'|) bool."""
+    """The images that each model of a vector trains on, (models, |D| + |D'|) bool; see
+    `cohort.halves_of_models`."""
 
     device: str
     """Where trials run, cpu or cuda."""
@@ -57,7 +58,8 @@ class Job:
     """The dense model to prune; None trains a dense model instead."""
 
     reference: int | None = None
-    """The reference whose half to train on; None trains on the members."""
+    """The number of the half to train on, which makes it a reference; None trains on half 0, the
+    members."""
 
     matched_references: str | None = None
     """The set in `Shared.references` to attack with; None attacks with the family alone."""

@@ -206,7 +206,8 @@ CORRECT_SCHEMA = pa.schema(
     metadata=_METADATA,
 )
 """The schema of confirm/correct.parquet: whether the model of a half, as in terms.parquet, is right
-about an image of the part `validation` or `test`."""
+about an image of the part `validation`, `test` or `audited`: the audited images are members of half
+of the models."""
 
 
 def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
 from trainables.base.errors import one_line
-from trainables.config import TrialConfig
+from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
@@ -206,7 +206,8 @@ class Trial(tune.Trainable):
         if self._job.matched_references is None:
             return None
         logits = self._shared.references[self._job.matched_references]
-        return ReferenceEvidence(logits=logits, trained_on=self._shared.halves[: len(logits)])
+        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(logits)]
+        return ReferenceEvidence(logits=logits, trained_on=halves)
 
     def _result(self, error: str | None) -> dict[str, Any]:
         job, run, trial = self._job, self._run, self._job.trial

@@ -1,4 +1,4 @@
-"""What the trials say, with 95% intervals: seeds, confirmed vectors, the winner."""
+"""What the trials say, with 95% intervals: models, confirmed vectors, the winner."""
 
 from analysis.statistics.confirmed_vectors import (
     CONFIRMED_COLUMNS,
@@ -6,6 +6,7 @@ from analysis.statistics.confirmed_vectors import (
     by_other_pruners,
     confirmed,
     confirmed_winner,
+    dense,
     excess_interval,
     images_behind,
     nearest,
@@ -49,6 +50,7 @@ __all__ = [
     "by_other_pruners",
     "confirmed",
     "confirmed_winner",
+    "dense",
     "difference",
     "excess_interval",
     "family_excess",

@@ -1,4 +1,9 @@
-"""Confirmed vectors over their fresh seeds: feasible, winner, nearest to the bounds."""
+"""Confirmed vectors over their models: feasible, winner, nearest to the bounds.
+
+Every function takes what the cross-audit found about each vector's models (`RunRecord.crossed`).
+Runs of older releases have none; there the figures are means over the rows of a vector, each from a
+fresh seed, attacked with references of its own.
+"""
 
 import math
 from collections import Counter
@@ -8,34 +13,59 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.crossed_models import CrossedModels
 from analysis.statistics.intervals import Interval, accuracy_over_seeds, mean_over_seeds
 from analysis.statistics.trials import (
     accuracy_bound,
+    baseline,
     family_excess,
     gains_in,
     reference_excess,
     search_trials,
 )
 from trainables.base.errors import InvalidInput
-from trainables.outcome.feasible import Bounds
+from trainables.outcome.feasible import NO, UNDECIDED, YES, Bounds, judged, reaches
 from trainables.outcome.objective import goal_of
 from trainables.outcome.winner import nearest_first, winner
 from trainables.records import COMPARATOR
 
+Crossed = Mapping[str, CrossedModels]
+"""Vector, named by its first trial, -> what the cross-audit found about its models."""
 
-def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per confirmed candidate, least excess gain first; figures are means over fresh seeds.
+NOT_CROSSED: Crossed = {}
+"""What a run of an older release found."""
+
+
+def dense(trials: pd.DataFrame, crossed: Crossed = NOT_CROSSED) -> pd.Series | None:
+    """The dense network as a row like those of `confirmed`; None while it has not been measured.
+
+    Without a cross-audit it is the row in trials.parquet, of one training and without intervals.
+    """
+    row = baseline(trials)
+    models = None if row is None else crossed.get(row["trial_id"])
+    if row is None or models is None:
+        return row
+    figures = {str(name): value for name, value in row.items()} | _over_models(models)
+    return pd.Series(figures)
+
+
+def confirmed(
+    trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
+) -> pd.DataFrame:
+    """One row per confirmed candidate, least excess gain first; figures are means over its models.
 
     config: config.json (bounds of the search and sizes of the splits). `x`, `x_low`, `x_high` are
     an estimate and its 95% interval; `excess_gain` is the strongest attack's, `family_excess` and
     `reference_excess` are the two kinds apart, `search_excess` what the search had seen. `rule`
-    names the published allocations that give this very vector, "" for the search's own. Feasible:
-    the mean validation accuracy and the compression meet their bounds, some seed alone did too,
-    and none failed (a seed that diverged has no accuracy and must not be averaged away).
+    names the published allocations that give this very vector, "" for the search's own. `kept`
+    says whether it keeps its bounds: yes, no, or undecided where the interval of the accuracy lost,
+    in pairs with the dense models of the same halves, holds the bound. Feasible: it keeps them, or
+    may and its mean does; and no seed failed (one that diverged must not be averaged away). Without
+    a cross-audit the mean decides, and some seed alone must keep the bounds too.
     """
     rows = trials[trials["kind"] == "confirm"]
     bounds = _bounds(trials, config)
-    rules = _rules(config)
+    rules, before = _rules(config), _dense_models(trials, crossed)
     records = []
     for candidate in dict.fromkeys(_candidates(rows)):
         same = _rows_of(rows, candidate)
@@ -51,11 +81,16 @@ def confirmed(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
             **_means(complete, config["split_sizes"]),
         }
         record["search_excess"] = _search_value(trials, candidate)
-        record["feasible"] = (
-            failed == 0
-            and bool(complete["feasible"].eq(True).any())
-            and bounds.are_kept(record["val_accuracy"], record["compression"])
-        )
+        models = crossed.get(complete.iloc[0]["trial_id"])
+        if models is None or before is None or not models.fits(before):
+            record["feasible"] = bool(complete["feasible"].eq(True).any()) and bounds.are_kept(
+                record["val_accuracy"], record["compression"]
+            )
+            record["kept"] = YES if record["feasible"] else NO
+        else:
+            record |= _over_models(models)
+            record |= _beside(models, before, record["compression"], config["search"])
+        record["feasible"] &= failed == 0
         records.append(record)
     frame = pd.DataFrame(records, columns=CONFIRMED_COLUMNS)
     return frame.sort_values("excess_gain", kind="stable", ignore_index=True)
@@ -68,7 +103,50 @@ def _bounds(trials: pd.DataFrame, config: Mapping[str, Any]) -> Bounds:
     )
 
 
-def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+def _dense_models(trials: pd.DataFrame, crossed: Crossed) -> CrossedModels | None:
+    row = baseline(trials)
+    return None if row is None else crossed.get(row["trial_id"])
+
+
+def _over_models(models: CrossedModels) -> dict[str, Any]:
+    """The figures that all models of a vector give, in place of those of the one that ships."""
+    excess = models.excess
+    found: dict[str, Any] = {
+        "seeds": models.models,
+        "excess_gain_se": excess.standard_error,
+        "excess_gain_degrees": excess.degrees_of_freedom,
+    }
+    intervals = {
+        "excess_gain": excess,
+        "val_accuracy": models.accuracy("validation"),
+        "test_accuracy": models.accuracy("test"),
+    }
+    for name, interval in intervals.items():
+        found |= {name: interval.estimate, f"{name}_low": interval.low}
+        found[f"{name}_high"] = interval.high
+    return found
+
+
+def _beside(
+    models: CrossedModels, before: CrossedModels, compression: float, search: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a vector loses against the dense models, and whether that keeps the bounds."""
+    lost, most = models.lost_against(before), float(search["max_accuracy_drop"])
+    kept = judged(lost.low, lost.high, most)
+    if not reaches(float(search.get("min_compression") or 0), compression):
+        kept = NO
+    return {
+        "kept": kept,
+        "feasible": kept == YES or (kept == UNDECIDED and reaches(lost.estimate, most)),
+        "drop": lost.estimate,
+        "drop_low": lost.low,
+        "drop_high": lost.high,
+    }
+
+
+def by_other_pruners(
+    trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
+) -> pd.DataFrame:
     """Rows like those of `confirmed` for networks by other pruners, or with nothing removed.
 
     Columns: `pruner`, and `whole`, whether every weight was kept, besides those of `confirmed`.
@@ -76,7 +154,9 @@ def by_other_pruners(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Data
     made = trials[trials["kind"] == COMPARATOR]
     rest = trials[~trials["kind"].isin(["confirm", COMPARATOR])]
     frames = [
-        confirmed(pd.concat([rest, rows.assign(kind="confirm")]), config).assign(pruner=str(pruner))
+        confirmed(pd.concat([rest, rows.assign(kind="confirm")]), config, crossed).assign(
+            pruner=str(pruner)
+        )
         for pruner, rows in made.groupby("pruner", sort=False)
     ]
     found = pd.concat(frames) if frames else pd.DataFrame(columns=[*CONFIRMED_COLUMNS, "pruner"])
@@ -91,25 +171,42 @@ def _rules(config: Mapping[str, Any]) -> dict[tuple[int, ...], list[str]]:
     return rules
 
 
-def confirmed_winner(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
-    """The feasible row of `confirmed` that is best by what the search looked for; None without one.
+def confirmed_winner(
+    trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
+) -> pd.Series | None:
+    """The row of `confirmed` that wins, by `outcome.winner`; None where none is feasible.
 
-    Among equals it is the one that leaks least.
+    Two vectors leak alike where the difference of their gains, in pairs, is not distinguishable
+    from zero.
     """
-    rows = confirmed(trials, config)
+    rows = confirmed(trials, config, crossed)
     feasible = rows[rows["feasible"].eq(True)]
     goal = goal_of(config["search"])
-    values = feasible[goal.objective].astype(float)
-    best = winner([{goal.objective: value, "at": at} for at, value in enumerate(values)], goal)
+    entries = [
+        {goal.objective: float(row[goal.objective]), "at": at, **row[["kept", "nonzero"]]}
+        for at, (_, row) in enumerate(feasible.iterrows())
+    ]
+    models = [crossed.get(names[0]) for names in feasible["trial_ids"]]
+
+    def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        first, second = models[one["at"]], models[other["at"]]
+        if first is None or second is None or not first.fits(second):
+            return False
+        gap = first.less_than(second)
+        return bool(gap.low <= 0 <= gap.high)
+
+    best = winner(entries, goal, alike)
     return None if best is None else feasible.iloc[int(best["at"])]
 
 
-def nearest(trials: pd.DataFrame, config: Mapping[str, Any]) -> pd.Series | None:
+def nearest(
+    trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
+) -> pd.Series | None:
     """The row of `confirmed` nearest to the bounds, all seeds finished; None where there is none.
 
     Among equals it is the one that leaks least.
     """
-    rows = confirmed(trials, config)
+    rows = confirmed(trials, config, crossed)
     rows = rows[rows["failed_seeds"].eq(0)]
     bounds = _bounds(trials, config)
     reached = zip(rows["val_accuracy"], rows["compression"], strict=True)
@@ -154,6 +251,10 @@ CONFIRMED_COLUMNS = [
     "layer_names",
     "layer_weights",
     "feasible",
+    "kept",
+    "drop",
+    "drop_low",
+    "drop_high",
 ]
 
 

@@ -46,7 +46,7 @@ def gains_in(cell: object) -> dict[str, float]:
 
 
 def baseline(trials: pd.DataFrame) -> pd.Series | None:
-    """The dense network's row, None while it has not been measured."""
+    """The row of the dense network that trials start from, None while it has not been measured."""
     rows = trials[(trials["kind"] == "baseline") & (trials["state"] == "COMPLETE")]
     return None if rows.empty else rows.iloc[0]
 

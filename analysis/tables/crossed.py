@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from analysis.crossed_models import CrossedModels
 from analysis.statistics import Interval
+from analysis.statistics.crossed_models import CrossedModels
 from analysis.tables.table import Table
 from analysis.tables.words import UNKNOWN, nats, percent, times
 from trainables.outcome.feasible import judged
@@ -34,7 +34,7 @@ def cross_audit(
             "ratio to dense",
             "minus the winner's (nats)",
             "test accuracy",
-            "lost on validation, in pairs (points)",
+            "accuracy lost on unseen images, in pairs (points)",
             f"loses at most {100 * max_accuracy_drop:g} points",
             "compression",
         ],
@@ -44,7 +44,7 @@ def cross_audit(
                 _bounded(models.excess, nats),
                 UNKNOWN if name == dense else _ratio(models.ratio_to(before)),
                 UNKNOWN if ours in (None, models) else _bounded(models.less_than(ours), nats),
-                percent(models.accuracy("test")),
+                _bounded(models.accuracy("test"), percent),
                 *_price(before, models, max_accuracy_drop),
                 times(compression),
             ]
@@ -57,7 +57,7 @@ def _price(dense: CrossedModels, models: CrossedModels, most: float) -> list[str
     """The accuracy lost, and whether it keeps the bound: yes, no or undecided."""
     if models is dense:
         return [UNKNOWN, UNKNOWN]
-    drop = models.drop_from(dense, "validation")
+    drop = models.lost_against(dense)
     return [_bounded(drop, lambda x: f"{100 * x:.1f}"), judged(drop.low, drop.high, most)]
 
 

@@ -23,7 +23,7 @@ from trainables.attacks.folds import stratified_folds
 from trainables.attacks.rmia import Population
 from trainables.base.seeding import derive_seed, numpy_generator
 from trainables.base.storage import write
-from trainables.config import config_hash
+from trainables.config import TARGETS_PAIR, config_hash
 from trainables.data.cohort import copies_of_audited
 from trainables.job import Job
 from trainables.records import AUDIT_SCHEMA
@@ -62,10 +62,13 @@ def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Non
 
     base: the job of a search trial.  winner: the confirmed trial whose model was exported.
     """
-    count = context.config.shadows
+    count, first = context.config.shadows, TARGETS_PAIR
     context.say(f"Audit: {context.config.audit} with {count} shadow models")
     targets = {
-        "dense": (Outputs.of(dense.results[0]), Outputs.stacked(dense.results[1 : 1 + count])),
+        "dense": (
+            Outputs.of(dense.results[0]),
+            Outputs.stacked(dense.results[first : first + count]),
+        ),
         "winner": (Outputs.of(winner), _shadows(context, dense, base, winner)),
     }
     tables = [_table(context, name, *outputs) for name, outputs in targets.items()]
@@ -80,7 +83,8 @@ def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> 
     trial = values["job"]["trial"]
     candidate = Candidate.of(trial["n"], trial["parameters"])
     jobs = [
-        _shadow_job(context, base, candidate, number) for number in range(context.config.shadows)
+        _shadow_job(context, base, candidate, TARGETS_PAIR + number)
+        for number in range(context.config.shadows)
     ]
     key = config_hash({"jobs": [job.trial.to_dict() for job in jobs]})
     cached = context.folder.audit / f"shadows-{key}.npz"
@@ -114,7 +118,7 @@ def _table(context: Context, model: str, target: Outputs, shadows: Outputs) -> p
     inputs = context.inputs
     audited = np.concatenate([inputs.split.members, inputs.split.non_members])
     is_member = np.arange(len(audited)) < len(inputs.split.members)
-    halves = context.halves[: len(shadows.audited)]
+    halves = context.halves[TARGETS_PAIR : TARGETS_PAIR + len(shadows.audited)]
     evidence = Evidence(
         logits=target.audited,
         labels=inputs.images.labels[audited],

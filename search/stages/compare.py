@@ -35,7 +35,7 @@ def confirm_comparators(
     parameters = winner["defense_parameters"]
     candidates = dict.fromkeys(Candidate.of(n, parameters) for n in stored[KEY].values())
     first = MAX_ROUNDS * context.config.confirm_top
-    known = _confirmed_before(context, first * context.config.confirm_seeds)
+    known = _confirmed_before(context, first)
     chosen = [candidate for candidate in candidates if candidate not in known]
     return measure(confirmation, KEY, first, chosen) if chosen else {}
 

@@ -1,4 +1,4 @@
-"""Measures the best candidates again, honestly: fresh seeds, fresh folds, matched references."""
+"""Measures the best candidates again, honestly: fresh seeds, fresh folds, and a model per half."""
 
 import dataclasses
 import logging
@@ -13,7 +13,7 @@ from search.space import Candidate
 from search.tune.kept import kept_logits
 from search.tune.stage import Stage, run_stage
 from trainables.base.seeding import derive_seed
-from trainables.config import TrialConfig
+from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.job import Job, Shared
 from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.outcome.winner import best_first, nearest_first
@@ -42,7 +42,7 @@ class Confirmation:
     say: Callable[[str], None]
 
     keep_cross_audit: Callable[[str, list[tune.Result]], None]
-    """(first confirm trial of a vector, its references in order); see stages/cross_audit.py."""
+    """(a vector's confirm trial, its models by half); see stages/cross_audit.py."""
 
     kind: str = "confirm"
     """The kind of the rows that it writes."""
@@ -109,35 +109,45 @@ def confirm(
 def measure(
     confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
 ) -> dict[str, tune.Result]:
-    """One round: each candidate with every fresh seed, attacked with references of its own.
+    """One round: all models of each candidate; the one that ships is attacked with the others.
 
     first: the rank of the first candidate; ranks number the trials and must not be used twice.
+    Returns the results of the models that ship, by trial id.
     """
-    shared = confirmation.shared
-    if confirmation.config.references:
-        shared = _with_references(confirmation, name, first, candidates)
+    others = _others(confirmation, name, first, candidates)
+    references = {
+        references_name(rank): np.stack(
+            [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
+        )
+        for rank, models in others.items()
+    }
+    shared = dataclasses.replace(confirmation.shared, references=references)
     jobs = [
-        _confirm_job(confirmation, first + position, candidate, seed)
+        _confirm_job(confirmation, first + position, candidate)
         for position, candidate in enumerate(candidates)
-        for seed in range(confirmation.config.confirm_seeds)
     ]
-    return run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
+    results = run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
+    for job, models in zip(jobs, others.values(), strict=True):
+        trial_id = job.trial.trial_id
+        target = results.get(trial_id)
+        if target is not None and (target.metrics or {}).get("finished"):
+            confirmation.keep_cross_audit(trial_id, [target, *models])
+    return results
 
 
-def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate, seed: int) -> Job:
-    config = confirmation.config
+def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate) -> Job:
     trial = dataclasses.replace(
         confirmation.base.trial,
         kind=confirmation.kind,
-        number=rank * config.confirm_seeds + seed,
-        seed=derive_seed(config.seed, f"confirm-{seed}"),  # the same for every candidate: paired
+        number=rank,
+        seed=derive_seed(confirmation.config.seed, "confirm-0"),  # the same for all: paired
         n=candidate.n,
         parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        matched_references=references_name(rank) if config.references else None,
+        matched_references=references_name(rank),
         keep_model=True,
     )
 
@@ -147,47 +157,37 @@ def references_name(rank: int) -> str:
     return f"vector-{rank:02d}"
 
 
-def _with_references(
+def _others(
     confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
-) -> Shared:
-    """Make the run's references the way of each candidate; their logits join what trials share."""
-    jobs = [
-        _reference_job(confirmation, first + position, candidate, reference)
+) -> dict[int, list[tune.Result]]:
+    """Rank -> the models of each candidate that do not ship, one per half from the second."""
+    jobs = {
+        first + position: [
+            _reference_job(confirmation, first + position, candidate, half)
+            for half in range(1, confirmation.config.models)
+        ]
         for position, candidate in enumerate(candidates)
-        for reference in range(confirmation.config.references)
-    ]
-    stage = confirmation.stage(f"references-{name}", jobs, confirmation.shared, False)
-    results = run_stage(stage, needed="reference model")
-    logits = [kept_logits(results[job.trial.trial_id]) for job in jobs]
-    count = confirmation.config.references
-    own = [slice(position * count, (position + 1) * count) for position in range(len(candidates))]
-    for position, candidate in enumerate(candidates):
-        first_seed = _confirm_job(confirmation, first + position, candidate, 0).trial.trial_id
-        models = [results[job.trial.trial_id] for job in jobs[own[position]]]
-        confirmation.keep_cross_audit(first_seed, models)
-    groups = {
-        references_name(first + position): np.stack(logits[part])
-        for position, part in enumerate(own)
     }
-    return dataclasses.replace(confirmation.shared, references=groups)
+    every = [job for each in jobs.values() for job in each]
+    stage = confirmation.stage(f"references-{name}", every, confirmation.shared, False)
+    results = run_stage(stage, needed="reference model")
+    return {rank: [results[job.trial.trial_id] for job in each] for rank, each in jobs.items()}
 
 
-def _reference_job(
-    confirmation: Confirmation, rank: int, candidate: Candidate, reference: int
-) -> Job:
+def _reference_job(confirmation: Confirmation, rank: int, candidate: Candidate, half: int) -> Job:
     config = confirmation.config
     trial: TrialConfig = dataclasses.replace(
         confirmation.base.trial,
         kind="reference",
-        number=rank * config.references + reference,
-        seed=derive_seed(config.seed, f"reference-pruning-{reference}"),
+        number=rank * config.models + half,
+        seed=derive_seed(config.seed, f"reference-pruning-{half}"),
         n=candidate.n,
         parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        dense=f"reference-{reference:02d}",
-        reference=reference,
+        dense=f"reference-{half:02d}",
+        reference=half,
         keep_model=True,
     )

@@ -1,7 +1,7 @@
 """The cross-audit of one kind of models: each is the target once, the others are its references.
 
-The models are the references that a confirmed vector, or the dense network, has anyway: one per
-half of the audited images.  Every term is kept (`search/record/confirm_parquet.py`), so that any
+A confirmed vector, and the dense network, has one model per half of the audited images; the first
+is the one that ships.  Every term is kept (`search/record/confirm_parquet.py`), so that any
 difference between two vectors can be computed in pairs, image by image.
 """
 
@@ -18,7 +18,6 @@ from trainables.attacks.cross_audit import (
     cross_audit,
     image_folds,
 )
-from trainables.attacks.crossed import FEWEST_MODELS
 from trainables.base.seeding import numpy_generator
 from trainables.data.cohort import copies_of_audited
 from trainables.data.split import Indices
@@ -27,14 +26,10 @@ from trainables.data.split import Indices
 def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -> None:
     """Audit the models of a vector, one per half in order, and write what was found.
 
-    vector: the trial_id of its first row in trials.parquet.  Nothing is done with fewer models than
-    an audit needs, nor where a killed program had written it all.
+    vector: the trial_id of its row in trials.parquet.  Nothing is done where a killed program had
+    written it all.
     """
-    if len(models) < FEWEST_MODELS or has_terms(context.folder.confirm, vector):
-        return
-    right = [kept for model in models if (kept := kept_correct(model)) is not None]
-    if len(right) < len(models):
-        context.say(f"No cross-audit of {vector}: an older version made its models")
+    if has_terms(context.folder.confirm, vector):
         return
     split = context.inputs.split
     audited: Indices = np.concatenate([split.members, split.non_members])
@@ -45,8 +40,10 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     except ValueError as error:  # logits that are not finite, too few images for the folds
         context.say(f"No cross-audit of {vector}: {error}")
         return
-    parts = {"validation": split.validation, "test": split.test}
-    correct = {part: np.stack([one[part] for one in right]) for part in parts}
+    parts = {"validation": split.validation, "test": split.test, "audited": audited}
+    right = [kept_correct(model) for model in models]
+    correct = {part: np.stack([one[part] for one in right]) for part in right[0]}
+    correct["audited"] = logits.argmax(-1) == labels
     write_correct(context.folder.confirm, vector, correct, parts)
     write_terms(context.folder.confirm, vector, found, audited, labels)
 

@@ -1,4 +1,4 @@
-"""The dense stage: the model that every trial starts from, its references, and its own record."""
+"""The dense stage: the model that trials start from, those of the other halves, and its record."""
 
 import dataclasses
 import json
@@ -16,6 +16,7 @@ from search.tune.required import StageFailed
 from search.tune.stage import run_stage
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import write
+from trainables.config import TARGETS_PAIR
 from trainables.job import Job, Shared
 from trainables.models.weights import as_arrays, read_weights
 from trainables.outcome.feasible import ROUNDING
@@ -41,11 +42,11 @@ class Dense:
     """The baseline's row of trials.parquet."""
 
     results: list[tune.Result]
-    """Results of the dense model and its shadows, whose checkpoints hold logits."""
+    """Results of the dense models, one per half in order, whose checkpoints hold logits."""
 
 
 def train_dense(context: Context) -> Dense:
-    """Train and measure the dense model and its references, once per run."""
+    """Train one dense model per half, and measure the first, once per run."""
     jobs = _dense_jobs(context)
     if context.inputs.pretrained is not None:
         context.say(
@@ -76,7 +77,7 @@ def _dense_jobs(context: Context) -> list[Job]:
             reference=index,
             keep_model=True,
         )
-        for index in range(max(context.config.references, context.config.shadows))
+        for index in range(1, context.config.dense_models)
     ]
     return [Job(trial=target, keep_model=True), *references]
 
@@ -101,18 +102,16 @@ def _measure(
     context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
 ) -> dict[str, Any]:
     """Attack the dense model, its references included, as confirmed trials are attacked."""
-    matched = jobs[1 : 1 + context.config.references]
-    references = [kept_logits(results[job.trial.trial_id]) for job in matched]
-    if references:
-        shared = dataclasses.replace(shared, references={BASELINE: np.stack(references)})
-        models = [results[job.trial.trial_id] for job in matched]
-        keep_cross_audit(context, jobs[0].trial.trial_id, models)
+    models = [results[job.trial.trial_id] for job in jobs[: context.config.models]]
+    keep_cross_audit(context, jobs[0].trial.trial_id, models)
+    references = np.stack([kept_logits(model) for model in models[TARGETS_PAIR:]])
+    shared = dataclasses.replace(shared, references={BASELINE: references})
     trained = results[jobs[0].trial.trial_id]
     sizes = tuple(context.inputs.layers.values())
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
-        matched_references=BASELINE if references else None,
+        matched_references=BASELINE,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
     run_stage(

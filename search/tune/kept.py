@@ -17,17 +17,13 @@ def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
     return checkpoint
 
 
-def kept_correct(result: tune.Result) -> dict[str, np.ndarray] | None:
-    """Part -> (images,) bool: what a finished job's model is right about; None of older releases.
-
-    They did not keep it.
-    """
-    with kept_checkpoint(result).as_directory() as folder:
-        file = Path(folder) / CORRECT_FILE
-        if not file.exists():
-            return None
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+def kept_correct(result: tune.Result) -> dict[str, np.ndarray]:
+    """Part -> (images,) bool: which images a finished job's model classifies correctly."""
+    with (
+        kept_checkpoint(result).as_directory() as folder,
+        np.load(Path(folder) / CORRECT_FILE, allow_pickle=False) as arrays,
+    ):
+        return dict(arrays)
 
 
 def kept_logits(result: tune.Result, name: str = LOGITS_FILE) -> np.ndarray:

@@ -248,7 +248,7 @@ def test_no_claim_stands_beside_an_accuracy_that_is_hardly_known(
     for name, dense in (("leaks", make.dense()), ("quiet", quiet(make)[0])):
         settings = {**make.config(), "chance_accuracy": chance}
         found = verdict(load_run(write_run([dense, *winners], settings=settings, name=name)))
-        assert found.title == "Too few images or seeds to say whether the winner leaks less"
+        assert found.title == "Too few images or models to say whether the winner leaks less"
         assert why in found.text
         assert found.tone == "warn"
 

@@ -89,6 +89,36 @@ def test_coverage_of_a_paired_drop_in_accuracy():
     assert 930 <= hits <= 970
 
 
+def test_coverage_of_a_drop_on_unseen_images_which_is_known_better():
+    hits, errors = 0, []
+    for seed in range(1000):
+        generator = np.random.default_rng(seed)
+        halves = reference_halves(400, 16, seed)
+        luck = 0.05 * generator.standard_normal((2, 16, 1))
+        scores = [
+            1.5 + luck + generator.standard_normal(400) + generator.standard_normal((2, 16, 400))
+            for _ in range(2)
+        ]
+        scores[1] += 3 * halves  # a member is nearly always classified correctly
+        validation, audited = ((each[0] > 0, each[1] > 0.2) for each in scores)
+        found = crossed.unseen_drop(validation, audited, halves)
+        hits += covered(found, normal_above(0.0) - normal_above(0.2))
+        errors.append((found.standard_error, crossed.paired_drop(*validation).standard_error))
+    assert 930 <= hits <= 970
+    both, alone = np.mean(errors, axis=0)
+    assert both < 0.9 * alone
+
+
+def test_copies_of_an_image_count_once_in_a_drop_on_unseen_images():
+    generator = np.random.default_rng(0)
+    halves = np.repeat(reference_halves(100, 4, 0), 2, axis=1)  # each image twice
+    validation = tuple(generator.random((4, 50)) < p for p in (0.9, 0.8))
+    audited = tuple(np.repeat(generator.random((4, 100)) < p, 2, axis=1) for p in (0.9, 0.8))
+    once = crossed.unseen_drop(validation, tuple(one[:, ::2] for one in audited), halves[:, ::2])
+    twice = crossed.unseen_drop(validation, audited, halves, np.repeat(np.arange(100), 2))
+    assert twice == once
+
+
 def normal_above(threshold):
     return 0.5 * math.erfc((threshold - 1.5) / math.sqrt(2 * 2.01))
 

@@ -27,6 +27,26 @@ def test_the_winner_is_the_first_of_the_order_and_both_follow_the_goal(goal, ord
     assert winner([], goal) is None
 
 
+KEPT = [
+    {"number": 0, "excess_gain": 0.010, "val_accuracy": 0.94, "nonzero": 9, "kept": "undecided"},
+    {"number": 1, "excess_gain": 0.020, "val_accuracy": 0.93, "nonzero": 9, "kept": "yes"},
+    {"number": 2, "excess_gain": 0.021, "val_accuracy": 0.95, "nonzero": 5, "kept": "yes"},
+    {"number": 3, "excess_gain": 0.030, "val_accuracy": 0.95, "nonzero": 2, "kept": "yes"},
+]
+
+
+def alike(one, other):
+    return abs(one["excess_gain"] - other["excess_gain"]) < 0.005
+
+
+def test_what_surely_keeps_its_bounds_wins_and_of_what_leaks_alike_the_smallest():
+    assert winner(KEPT, LEAST)["number"] == 1
+    assert winner(KEPT, LEAST, alike)["number"] == 2
+    assert winner(KEPT[:1], LEAST, alike)["number"] == 0, "undecided is better than nothing"
+    assert winner(KEPT, MOST, alike)["number"] == 2, "where accuracy is asked for, it decides"
+    assert winner([KEPT[3], KEPT[1]], LEAST, alike)["number"] == 1
+
+
 def test_the_search_and_the_winner_agree_on_what_costs_less():
     judged = [MOST.judge({**row, "finished": True, "accuracy_violation": 0}) for row in FEASIBLE]
     costs = [one.cost for one in judged[:3]]

@@ -22,7 +22,7 @@ OPTIONS = """
     --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
     --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
-    --confirm-top --comparators --confirm-seeds --references --audit --shadows --canaries --out
+    --confirm-top --comparators --models --audit --shadows --canaries --out
     --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
     --study-storage --dry-run --duplicates --limit
     --quiet
@@ -52,8 +52,8 @@ def test_no_argument_is_the_main_job() -> None:
         "tpe",
         "layer",
     )
-    assert (config.trials, config.max_accuracy_drop, config.references) == (40, 0.01, 8)
-    assert (config.confirm_top, config.confirm_seeds, config.seed) == (3, 3, 0)
+    assert (config.trials, config.max_accuracy_drop, config.models) == (40, 0.01, 16)
+    assert (config.confirm_top, config.seed) == (3, 0)
     assert options.out.name.startswith("mnist5k-lenet5-")
 
 
@@ -89,9 +89,12 @@ def test_options_reach_the_settings() -> None:
         ("--min-compression 0.5", "at least 1, got 0.5"),
         ("--min-compression 1000", "cannot be reached"),
         ("--confirm-top 0", "--confirm-top must be at least 1"),
-        ("--confirm-seeds 0", "--confirm-seeds must be at least 1"),
-        ("--references 3", "complementary pairs"),
-        ("--references 2", "complementary pairs"),
+        ("--models 5", "--models must be an even number from 4 (they come in complementary pairs)"),
+        ("--models 2", "--models must be an even number from 4"),
+        ("--models 0", "--models must be an even number from 4"),
+        ("--references 8", "--references is now --models N"),
+        ("--references=8", "--references is now --models N"),
+        ("--confirm-seeds 3", "--confirm-seeds is now --models N"),
         ("--seed -1", "--seed must be 0 or more"),
         ("--concurrency 0", "--concurrency must be greater than 0"),
         ("--cpus-per-trial -1", "--cpus-per-trial must be greater than 0"),

@@ -41,21 +41,21 @@ def test_a_candidate_costs_what_its_defence_trains(words: str, expected: float) 
 
 
 def test_a_run_is_the_sum_of_its_stages() -> None:
-    words = "--trials 10 --confirm-top 2 --confirm-seeds 3 --references 4 --audit rmia"
-    candidates = 10 + 2 * (3 + 4) + 4
-    assert passes(config(words)) == 5 * RECIPE + candidates * ADMM
-    assert passes(config(f"{words} --defense memguard")) == 5 * RECIPE
+    words = "--trials 10 --confirm-top 2 --models 4 --audit rmia"
+    candidates, halves = 10 + 2 * 4 + 4, 2 + 4  # an audit's shadows have halves of their own
+    assert passes(config(words)) == halves * RECIPE + candidates * ADMM
+    assert passes(config(f"{words} --defense memguard")) == halves * RECIPE
 
 
 def test_comparators_are_priced_each_at_its_own_pruner() -> None:
-    words = "--trials 10 --confirm-top 2 --confirm-seeds 3 --references 4"
+    words = "--trials 10 --confirm-top 2 --models 8"
     extra = passes(config(f"{words} --comparators")) - passes(config(words))
-    assert extra == (3 + 4) * (6 * ADMM + ADMM + RECIPE)  # rules and all, magnitude, lottery
+    assert extra == 8 * (6 * ADMM + ADMM + RECIPE)  # rules and all, magnitude, lottery
 
 
 def test_a_defence_with_nothing_to_choose_is_searched_and_confirmed_once() -> None:
-    counts = trainings(config("--defense none --trials 40 --confirm-top 3 --confirm-seeds 3"))
-    assert (counts["search"], counts["confirm"]) == (1, 3)
+    counts = trainings(config("--defense none --trials 40 --confirm-top 3 --models 6"))
+    assert (counts["search"], counts["confirm"]) == (1, 6)
     assert trainings(config("--defense dp --trials 7"))["search"] == 7
 
 

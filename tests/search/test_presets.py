@@ -110,7 +110,7 @@ def test_fashion_mnist_takes_what_two_cores_can_do_and_all_of_it_on_request(mode
     small = recipes.mnist5k(model)
     assert config.min_compression == small.min_compression
     assert (config.admm.retrain_epochs, config.admm.weight_decay) == (8, 0.3)
-    assert (config.trials, config.references) == ((12, 4) if model == "cnn4" else (40, 8))
+    assert (config.trials, config.models) == ((12, 6) if model == "cnn4" else (40, 16))
     assert dataclasses.replace(config.training, epochs=40) == small.training
     assert config.training.epochs == 25
     assert SearchConfig.from_dict(config.to_dict()) == config

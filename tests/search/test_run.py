@@ -79,7 +79,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> Stages:
 
 
 def ends(out: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    status = run.main(["--out", str(out), "--references", "0", "--quiet"])
+    status = run.main(["--out", str(out), "--models", "4", "--quiet"])
     return status, capfd.readouterr().err
 
 

@@ -126,8 +126,8 @@ NAMES = {
     "study-storage": ["sqlite:///x", "postgresql://u:p@h:port/d", "mysql", "redis://x", "//"],
 }
 COUNTED = (
-    *("trials", "max-accuracy-drop", "min-compression", "seed", "confirm-top", "confirm-seeds"),
-    *("references", "shadows", "canaries", "concurrency", "cpus-per-trial", "gpus-per-trial"),
+    *("trials", "max-accuracy-drop", "min-compression", "seed", "confirm-top", "models"),
+    *("shadows", "canaries", "concurrency", "cpus-per-trial", "gpus-per-trial"),
     *("epsilon", "limit"),
 )
 OPTION = st.one_of(

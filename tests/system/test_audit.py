@@ -14,7 +14,7 @@ from trainables.records import AUDIT_SCHEMA
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
-    *("--preset", "smoke", "--trials", 1, "--references", 0, "--confirm-seeds", 1),
+    *("--preset", "smoke", "--trials", 1, "--concurrency", 1),
     *("--canaries", 0.05, "--shadows", 4),
 )
 ATTACKS = {

@@ -44,7 +44,7 @@ CLOUD = {
 }
 """Its workers are real raylets on the host itself, started and ended by Ray's real autoscaler."""
 
-SMALL = ("--preset", "smoke", "--trials", 4, "--references", 0, "--confirm-seeds", 1)
+SMALL = ("--preset", "smoke", "--trials", 4)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.system.program import command, environment, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
-SMALL = ("--preset", "smoke", "--trials", 1, "--references", 0, "--confirm-top", 1)
+SMALL = ("--preset", "smoke", "--trials", 1, "--confirm-top", 1)
 HOUSE = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 
@@ -69,7 +69,7 @@ def test_another_user_without_home_runs_beside_another_ray_among_files_named_as_
         "PYTHONIOENCODING": "ascii",
     }
     done = subprocess.run(
-        [*AS_NOBODY, *command(*SMALL, "--confirm-seeds", 1, "--out", "run")],
+        [*AS_NOBODY, *command(*SMALL, "--out", "run")],
         cwd=tmp_path,
         env=shell,
         capture_output=True,

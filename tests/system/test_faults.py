@@ -40,7 +40,7 @@ TRIALS = 9
 LEAK_BYTES = 8 * 2**30
 """What a trial may leak before it is ended."""
 
-SMALL = ("--preset", "smoke", "--references", 0, "--confirm-top", 1, "--confirm-seeds", 1)
+SMALL = ("--preset", "smoke", "--confirm-top", 1)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: root only")
 
@@ -130,7 +130,7 @@ def test_a_reference_that_failed_for_good_is_made_again_on_resume(
     out = tmp_path / "run"
     with planted({"reference-0001": "raises"}, tmp_path):
         done = program(
-            *("--preset", "smoke", "--trials", 1, "--references", 4, "--confirm-seeds", 1),
+            *("--preset", "smoke", "--trials", 1),
             *("--out", out),
         )
     assert done.returncode == 1, done.stderr

@@ -38,7 +38,7 @@ def browse(page: Path, profile: Path, *options: str) -> str:
 
 def test_the_report_shows_headline_figures_and_every_trial(smoke_run: Path, tmp_path: Path) -> None:
     page = browse(smoke_run / "report.html", tmp_path / "profile", "--dump-dom")
-    for text in ("test accuracy", "excess gain", "compression", "search-0002", "confirm-0001"):
+    for text in ("test accuracy", "excess gain", "compression", "search-0002", "confirm-0000"):
         assert text.lower() in page.lower(), text
     assert page.count("<svg") >= 4
 

@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trainables.attacks.gain import NO_LEAK
+from trainables.config import FEWEST_MODELS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-FEWEST_MODELS = 4
-"""Two pairs: with a single one nothing tells the luck of training."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,6 +190,42 @@ def paired_drop(correct: Bools, correct_later: Bools) -> Estimate:
     components = _Components.of_table(centred[None])
     variance, degrees = components.variance(np.ones(1))
     return Estimate(float(table.mean()), math.sqrt(variance), degrees)
+
+
+def unseen_drop(
+    validation: tuple[Bools, Bools],
+    audited: tuple[Bools, Bools],
+    trained_on: Bools,
+    copies: NDArray[np.integer] | None = None,
+) -> Estimate:
+    """`paired_drop` on all images that a model did not train on, half of the audited ones too.
+
+    validation: (m, v), audited: (m, n) what the first and the second kind of models classify
+    correctly.  trained_on, copies: as in `Terms`.  Of each pair of models one is outside an audited
+    image, and both are outside a validation image, so the rows of the table are the pairs.
+    """
+    require_pairs(trained_on)
+    kept, asked = (one[0].astype(np.float64) - one[1] for one in (validation, audited))
+    if asked.shape != trained_on.shape or len(kept) != len(asked):
+        raise ValueError(
+            f"tables {kept.shape} and {asked.shape} do not fit halves {trained_on.shape}"
+        )
+    outside = _summed_over_copies(by_side(asked, trained_on)[1][None], copies)[0]
+    table = np.concatenate([(kept[::2] + kept[1::2]) / 2, outside], axis=1)
+    mean = float(table.mean())
+    variance, degrees = _Components.of_table(table[None] - mean).variance(np.ones(1))
+    return Estimate(mean, math.sqrt(variance), degrees)
+
+
+def mean_accuracy(correct: Bools) -> Estimate:
+    """The mean accuracy of models on common images, as a fraction.
+
+    correct: (m, images) True where a model classifies an image rightly.
+    """
+    table = correct.astype(np.float64)
+    mean = float(table.mean())
+    variance, degrees = _Components.of_table(table[None] - mean).variance(np.ones(1))
+    return Estimate(mean, math.sqrt(variance), degrees)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainables.base.seeding import numpy_generator
+from trainables.config import TARGETS_PAIR
 from trainables.data.batches import ImageBatches
 from trainables.data.split import Indices, Split, filled, units_of
 
@@ -106,6 +107,20 @@ def copies_of_audited(split: Split) -> Indices | None:
     audited = np.concatenate([split.members, split.non_members])
     copies: Indices = split.copies[audited]
     return copies
+
+
+def halves_of_models(split: Split, count: int, seed: int) -> np.ndarray:
+    """Who each model of a vector trains on: (count, |D| + |D'|) bool, D first.
+
+    Half 0 is D, half 1 is D', the others are random complementary pairs, so that every image is
+    inside half of the models.  Raises ValueError when `count` is odd.
+    """
+    members, audited = len(split.members), len(split.members) + len(split.non_members)
+    first = np.arange(audited) < members
+    copies = copies_of_audited(split)
+    return np.concatenate(
+        [[first, ~first], reference_halves(audited, count - TARGETS_PAIR, seed, copies)]
+    )
 
 
 def reference_halves(size: int, count: int, seed: int, copies: Indices | None = None) -> np.ndarray:

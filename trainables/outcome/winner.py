@@ -1,17 +1,30 @@
 """Which trial is better: the winner, the order of confirmation, and the nearest to the bounds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from trainables.outcome.feasible import YES
 from trainables.outcome.objective import Goal
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
-def winner(rows: Sequence[Row], goal: Goal) -> Row | None:
-    """The best of feasible rows by what the goal asks, the first of equals; None without rows."""
-    return min(rows, key=lambda row: _last(goal.cost(row)), default=None)
+def winner(
+    rows: Sequence[Row], goal: Goal, alike: Callable[[Row, Row], bool] | None = None
+) -> Row | None:
+    """The winner of feasible rows; None without rows.
+
+    Rows that surely keep their bounds (`kept` is yes) go before those of which that is undecided.
+    Among them it is the best by what the goal asks, and among those that leak like it, the smallest
+    network.  alike: whether two rows' leaks are not distinguishable; None where that is unknown.
+    """
+    sure = [row for row in rows if row.get("kept") == YES] or rows
+    best = min(sure, key=lambda row: _last(goal.cost(row)), default=None)
+    if best is None or alike is None or goal.maximised:
+        return best
+    equals = [row for row in sure if row is best or alike(row, best)]
+    return min(equals, key=lambda row: (row["nonzero"], _last(goal.cost(row))))
 
 
 def best_first(rows: Sequence[Row], goal: Goal) -> list[Row]:

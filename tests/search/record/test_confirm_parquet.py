@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from analysis.crossed_models import CrossedModels
+from analysis.statistics.crossed_models import CrossedModels
 from search.record.confirm_parquet import has_terms, write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
 from trainables.attacks.gain import gain_terms

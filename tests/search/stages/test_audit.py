@@ -28,7 +28,7 @@ EACH, SHADOWS, CLASSES, POPULATION = 60, 4, 10, 50
 LABELS = np.arange(2 * EACH + POPULATION) % CLASSES
 SPLIT = SimpleNamespace(members=np.arange(EACH), non_members=np.arange(EACH, 2 * EACH), copies=None)
 IS_MEMBER = np.arange(2 * EACH) < EACH
-HALVES = reference_halves(2 * EACH, SHADOWS, 0)
+HALVES = np.concatenate([[IS_MEMBER, ~IS_MEMBER], reference_halves(2 * EACH, SHADOWS, 0)])
 LIRA = ("lira-online", "lira-offline", "lira-online-own-variance")
 CANARY = np.arange(2 * EACH) % 10 == 0
 
@@ -138,7 +138,7 @@ def audit(
     never = np.zeros(2 * EACH)
     dense = SimpleNamespace(
         results=[cluster.made(work, never, 0.0, 1)]
-        + [cluster.made(work, never, 0.0, 2 + i) for i in range(SHADOWS)],
+        + [cluster.made(work, never, 0.0, 1 + i) for i in range(1 + SHADOWS)],
         shared=None,
     )
     base = dataclasses.replace(work, matched_references=None, keep_model=False)
@@ -190,8 +190,8 @@ def test_shadows_are_made_as_the_winner_was_each_from_its_own_half(
     work = job(gamma=2.0, inner_steps=3.0)
     audit(cluster, tmp_path, work)
     (jobs,) = cluster.stages
-    assert [made.reference for made in jobs] == list(range(SHADOWS))
-    assert [made.dense for made in jobs] == [f"reference-{i:02d}" for i in range(SHADOWS)]
+    assert [made.reference for made in jobs] == list(range(2, 2 + SHADOWS))
+    assert [made.dense for made in jobs] == [f"reference-{i:02d}" for i in range(2, 2 + SHADOWS)]
     for made in jobs:
         same = ("n", "parameters", "defense", "pruner", "admm", "training", "model")
         assert all(getattr(made.trial, name) == getattr(work.trial, name) for name in same)

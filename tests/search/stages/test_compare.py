@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,18 +25,29 @@ WHOLE, COUNTS = (100, 400), (30, 50)
 WINNER = pd.Series({"n": COUNTS, "defense_parameters": {"gamma": 2.0}})
 
 
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """The result of a job that finished."""
+
+    job: Job
+    metrics: ClassVar[dict[str, Any]] = {"finished": True}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.job, name)
+
+
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The stages that would run; every job leaves its own logits."""
     asked: list[Any] = []
 
-    def run_stage(stage: Any, needed: str | None = None) -> dict[str, Job]:
+    def run_stage(stage: Any, needed: str | None = None) -> dict[str, Made]:
         asked.append(stage)
-        return {job.trial.trial_id: job for job in stage.jobs}
+        return {job.trial.trial_id: Made(job) for job in stage.jobs}
 
     monkeypatch.setattr(confirmation_stage, "run_stage", run_stage)
     monkeypatch.setattr(
-        confirmation_stage, "kept_logits", lambda job: np.full((4, 2), job.trial.number)
+        confirmation_stage, "kept_logits", lambda made: np.full((4, 2), made.trial.number)
     )
     return asked
 
@@ -44,9 +55,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def confirmation(
     pruner: str = "admm", audited: Callable[[str, list[Any]], None] = lambda *_: None
 ) -> Confirmation:
-    config = dataclasses.replace(
-        smoke(recipe("mnist5k", "lenet5")), pruner=pruner, references=4, confirm_seeds=2
-    )
+    config = dataclasses.replace(smoke(recipe("mnist5k", "lenet5")), pruner=pruner, models=6)
     trial = TrialConfig(
         kind="search",
         number=0,
@@ -95,7 +104,7 @@ def test_every_other_pruner_makes_the_winner_s_counts_and_its_own_keeps_all(
     measure_other_pruners(context(asked), asked, WINNER)
     made = [job.trial for stage in stages if stage.recorded for job in stage.jobs]
     others = [pruner for pruner in PRUNERS if pruner != own]
-    expected = [(pruner, COUNTS) for pruner in others for _ in range(2)] + [(own, WHOLE)] * 2
+    expected = [*((pruner, COUNTS) for pruner in others), (own, WHOLE)]
     assert [(trial.pruner, trial.n) for trial in made] == expected
     assert {trial.kind for trial in made} == {"comparator"}
     assert all(trial.parameters == {"gamma": 2.0} for trial in made)
@@ -124,7 +133,7 @@ def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None
         assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
 
 
-def test_every_vector_s_references_are_cross_audited_in_the_order_of_their_halves(
+def test_every_vector_s_models_are_cross_audited_in_the_order_of_their_halves(
     stages: list[Any],
 ) -> None:
     audited: dict[str, list[Any]] = {}
@@ -133,13 +142,33 @@ def test_every_vector_s_references_are_cross_audited_in_the_order_of_their_halve
     measure(asked, "0", 3, [Candidate.of(n, {"gamma": 2.0}) for n in (COUNTS, other)])
     measure_other_pruners(context(asked), asked, WINNER)
     recorded = [job.trial for stage in stages if stage.recorded for job in stage.jobs]
-    first_seeds = [trial for trial in recorded if trial.number % 2 == 0]
-    assert list(audited) == [trial.trial_id for trial in first_seeds]
-    for trial in first_seeds:
-        references = audited[trial.trial_id]
-        assert [job.reference for job in references] == [0, 1, 2, 3]
-        assert {job.trial.n for job in references} == {trial.n}
-        assert {job.trial.pruner for job in references} == {trial.pruner}
+    assert list(audited) == [trial.trial_id for trial in recorded]
+    for trial in recorded:
+        ships, *others = audited[trial.trial_id]
+        assert ships.trial == trial
+        assert ships.reference is None, "it trains on the members"
+        assert [job.reference for job in others] == [1, 2, 3, 4, 5]
+        assert {job.trial.n for job in others} == {trial.n}
+        assert {job.trial.pruner for job in others} == {trial.pruner}
+
+
+def test_the_complement_of_the_model_that_ships_is_no_reference_of_it(stages: list[Any]) -> None:
+    asked = confirmation()
+    measure(asked, "0", 0, [Candidate.of(COUNTS, {"gamma": 2.0})])
+    others, confirmed = stages
+    complement, *matched = (job.trial.number for job in others.jobs)
+    (logits,) = confirmed.shared.references.values()
+    assert logits[:, 0, 0].tolist() == matched
+    assert complement not in matched
+
+
+def test_a_vector_whose_shipped_model_failed_is_not_cross_audited(
+    stages: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Made, "metrics", {"trial_error": "the loss became nan"})
+    audited: dict[str, list[Any]] = {}
+    measure(confirmation(audited=audited.__setitem__), "0", 0, [Candidate.of(COUNTS, {})])
+    assert audited == {}
 
 
 def test_a_winner_that_keeps_all_its_weights_is_not_measured_twice(stages: list[Any]) -> None:

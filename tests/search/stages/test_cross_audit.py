@@ -64,18 +64,6 @@ def test_both_tables_are_written_and_not_twice(context: Any, kept: Any) -> None:
     assert context.said == []
 
 
-def test_fewer_models_than_an_audit_needs_leave_nothing(context: Any, kept: Any) -> None:
-    audit(context, models=2)
-    assert not has_terms(context.folder.confirm, "confirm-0000")
-
-
-def test_models_of_an_older_version_are_said_and_left_out(context: Any, kept: Any) -> None:
-    kept[3]["right"] = None
-    audit(context)
-    assert context.said == ["No cross-audit of confirm-0000: an older version made its models"]
-    assert not context.folder.confirm.exists()
-
-
 def test_a_model_without_finite_answers_costs_the_audit_alone(context: Any, kept: Any) -> None:
     kept[1]["logits"][0, 0] = np.inf
     audit(context)
