@@ -149,8 +149,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     assert len(before) >= 3
     done = pasted(said.partition("Continue with: ")[2].strip())
     assert done.returncode == 0, done.stderr
-    assert "Dense: 1/1" in done.stderr
-    assert "Dense: 0/1" not in done.stderr, "what was done is shown as done"
+    assert "Dense: 4/4" in done.stderr
+    assert "Dense: 0/4" not in done.stderr, "what was done is shown as done"
     assert "Baseline: 0/1" not in done.stderr
     searched = rows(out, "anchor", "search")
     assert len(searched) == 8
