@@ -26,7 +26,10 @@ from analysis.tables.words import (
     times,
     with_bounds,
 )
-from trainables.outcome.feasible import reaches
+from trainables.outcome.feasible import UNDECIDED, reaches
+
+_MAY = " (undecided)"
+"""Behind the name of a vector that keeps its bounds on average, but not surely."""
 
 
 def vector_names(rows: pd.DataFrame) -> list[str]:
@@ -34,8 +37,10 @@ def vector_names(rows: pd.DataFrame) -> list[str]:
     return [
         f"{chr(ord('A') + index) if index < 26 else index + 1}"
         + (f": {rule}" if rule else "")
-        + ("" if feasible else " (not feasible)")
-        for index, (rule, feasible) in enumerate(zip(rows["rule"], rows["feasible"], strict=True))
+        + (_MAY if feasible and kept == UNDECIDED else "" if feasible else " (not feasible)")
+        for index, (rule, feasible, kept) in enumerate(
+            zip(rows["rule"], rows["feasible"], rows["kept"], strict=True)
+        )
     ]
 
 

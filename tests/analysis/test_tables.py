@@ -24,9 +24,11 @@ def test_durations_read_like_speech(seconds: float, text: str) -> None:
 
 
 def test_vectors_beyond_the_alphabet_are_numbered() -> None:
-    names = tables.vector_names(pd.DataFrame({"rule": "", "feasible": [True] * 26 + [False]}))
+    kept = ["yes"] * 25 + ["undecided", "no"]
+    rows = pd.DataFrame({"rule": "", "feasible": [True] * 26 + [False], "kept": kept})
+    names = tables.vector_names(rows)
     assert names[0] == "A"
-    assert names[25] == "Z"
+    assert names[25] == "Z (undecided)"
     assert names[26] == "27 (not feasible)"
 
 
