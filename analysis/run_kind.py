@@ -33,6 +33,8 @@ def system_of(run: RunRecord) -> str:
 def references(run: RunRecord) -> int:
     """How many models made like it an attack's target has; 0 where none is recorded."""
     search = run.config["search"]
+    if search.get("no_references"):
+        return 0
     if "models" in search:
         return int(search["models"]) - TARGETS_PAIR
     return int(search.get("references") or 0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import cross_audit, figures, pages, roc, statistics, tables
+from analysis import cross_audit, figures, pages, roc, run_kind, statistics, tables
 from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
@@ -62,10 +62,16 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "trials": tables.all_trials(run.trials),
         "failed": tables.failed_trials(run.trials),
         "audits": _audits(audited),
-        "references_off": run.config["search"].get("references") == 0,
+        "references_off": _references_off(run),
         "provenance": _provenance(run),
         "non_members": int(run.config["split_sizes"].get("non_members", 0)),
     }
+
+
+def _references_off(run: RunRecord) -> bool:
+    """Whether the run was asked to go without; releases before references recorded nothing."""
+    search = run.config["search"]
+    return run_kind.references(run) == 0 and bool({"references", "models"} & search.keys())
 
 
 def _title(run: RunRecord) -> str:

@@ -18,7 +18,7 @@ from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity
 from search.tune.resources import Resources
 from search.tune.stage import Stage
-from trainables.config import TrialConfig
+from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.defenses.registry import DEFENSES
 from trainables.job import Job, Shared
@@ -53,7 +53,8 @@ class Context:
     @property
     def halves(self) -> np.ndarray:
         """The images that each model of a vector trains on, (models, |D| + |D'|) bool."""
-        return halves_of_models(self.inputs.split, self.config.dense_models, self.config.seed)
+        count = max(self.config.dense_models, TARGETS_PAIR)  # halves come in pairs
+        return halves_of_models(self.inputs.split, count, self.config.seed)
 
     def shared(self, dense: dict[str, dict[str, np.ndarray]]) -> Shared:
         """The data that the trials of a stage read."""

@@ -138,6 +138,10 @@ def _tell_beforehand(context: Context) -> None:
         )
     if context.config.pretrained_start:
         context.say(PRETRAINED)
+    if context.config.no_references:
+        context.say(
+            "References are off (--no-references): the leak of pruned models is understated"
+        )
 
 
 def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) -> Inputs | None:

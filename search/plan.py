@@ -31,7 +31,7 @@ def trainings(config: SearchConfig) -> dict[str, int]:
     return {
         "dense": config.dense_models,
         "search": search_trials(config),
-        "confirm": vectors * config.models,
+        "confirm": vectors * config.models_each,
         "audit": config.shadows,
     }
 
@@ -69,7 +69,7 @@ def _trial(config: SearchConfig) -> TrialConfig:
 
 def passes(config: SearchConfig) -> float:
     """The training passes over the members for all models of the run."""
-    counts, each = trainings(config), config.models
+    counts, each = trainings(config), config.models_each
     own = passes_of_candidate(config, config.pruner)
     made = sum(counts[stage] for stage in ("search", "confirm", "audit"))
     others = [pruner for pruner in PRUNERS if pruner != config.pruner] * config.comparators
@@ -112,7 +112,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
             f"{compression}",
             f"Trainings  {counts['dense']} dense, {counts['search']} search, "
-            f"{counts['confirm']} of confirmed vectors ({config.models} "
+            f"{counts['confirm']} of confirmed vectors ({config.models_each} "
             f"each), {counts['audit']} audit shadows",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",

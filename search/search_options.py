@@ -224,6 +224,12 @@ class SearchConfig:
     """Model 0 trains on the members and ships, model 1 on the non-members, the others on random
     halves of both."""
 
+    no_references: bool = option(
+        False,
+        group=CONFIRMATION,
+        help="train only the model that ships of the dense network and of each confirmed vector: "
+        "quicker, but without references the leak is understated and nothing is cross-audited",
+    )
     comparators: bool = option(
         False,
         group=CONFIRMATION,
@@ -312,7 +318,13 @@ class SearchConfig:
     @property
     def dense_models(self) -> int:
         """How many dense models a run trains, one per half: those of an audit's shadows too."""
-        return max(self.models, TARGETS_PAIR + self.shadows)
+        shadows = TARGETS_PAIR + self.shadows if self.shadows else 0
+        return max(self.models_each, shadows)
+
+    @property
+    def models_each(self) -> int:
+        """How many models the dense network and each confirmed vector really have."""
+        return 1 if self.no_references else self.models
 
     @property
     def is_bare(self) -> bool:

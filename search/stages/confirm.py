@@ -114,21 +114,24 @@ def measure(
     first: the rank of the first candidate; ranks number the trials and must not be used twice.
     Returns the results of the models that ship, by trial id.
     """
-    others = _others(confirmation, name, first, candidates)
-    references = {
-        references_name(rank): np.stack(
-            [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
-        )
-        for rank, models in others.items()
-    }
-    shared = dataclasses.replace(confirmation.shared, references=references)
+    others: dict[int, list[tune.Result]] = {}
+    shared = confirmation.shared
+    if not confirmation.config.no_references:
+        others = _others(confirmation, name, first, candidates)
+        references = {
+            references_name(rank): np.stack(
+                [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
+            )
+            for rank, models in others.items()
+        }
+        shared = dataclasses.replace(shared, references=references)
     jobs = [
         _confirm_job(confirmation, first + position, candidate)
         for position, candidate in enumerate(candidates)
     ]
     results = run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
-    for job, models in zip(jobs, others.values(), strict=True):
-        trial_id = job.trial.trial_id
+    for rank, models in others.items():
+        trial_id = jobs[rank - first].trial.trial_id
         target = results.get(trial_id)
         if target is not None and (target.metrics or {}).get("finished"):
             confirmation.keep_cross_audit(trial_id, [target, *models])
@@ -147,7 +150,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate) ->
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        matched_references=references_name(rank),
+        matched_references=None if confirmation.config.no_references else references_name(rank),
         keep_model=True,
     )
 

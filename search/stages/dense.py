@@ -102,16 +102,17 @@ def _measure(
     context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
 ) -> dict[str, Any]:
     """Attack the dense model, its references included, as confirmed trials are attacked."""
-    models = [results[job.trial.trial_id] for job in jobs[: context.config.models]]
-    keep_cross_audit(context, jobs[0].trial.trial_id, models)
-    references = np.stack([kept_logits(model) for model in models[TARGETS_PAIR:]])
-    shared = dataclasses.replace(shared, references={BASELINE: references})
+    models = [results[job.trial.trial_id] for job in jobs[: context.config.models_each]]
+    if len(models) > 1:
+        keep_cross_audit(context, jobs[0].trial.trial_id, models)
+        references = np.stack([kept_logits(model) for model in models[TARGETS_PAIR:]])
+        shared = dataclasses.replace(shared, references={BASELINE: references})
     trained = results[jobs[0].trial.trial_id]
     sizes = tuple(context.inputs.layers.values())
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
-        matched_references=BASELINE,
+        matched_references=BASELINE if len(models) > 1 else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
     run_stage(

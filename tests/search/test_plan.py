@@ -47,6 +47,12 @@ def test_a_run_is_the_sum_of_its_stages() -> None:
     assert passes(config(f"{words} --defense memguard")) == halves * RECIPE
 
 
+def test_without_references_only_the_models_that_ship_are_made() -> None:
+    counts = trainings(config("--trials 10 --confirm-top 2 --no-references"))
+    assert counts == {"dense": 1, "search": 10, "confirm": 2, "audit": 0}
+    assert trainings(config("--no-references --audit rmia"))["dense"] == 2 + 4
+
+
 def test_comparators_are_priced_each_at_its_own_pruner() -> None:
     words = "--trials 10 --confirm-top 2 --models 8"
     extra = passes(config(f"{words} --comparators")) - passes(config(words))

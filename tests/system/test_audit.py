@@ -14,7 +14,7 @@ from trainables.records import AUDIT_SCHEMA
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
-    *("--preset", "smoke", "--trials", 1, "--concurrency", 1),
+    *("--preset", "smoke", "--no-references", "--trials", 1, "--concurrency", 1),
     *("--canaries", 0.05, "--shadows", 4),
 )
 ATTACKS = {

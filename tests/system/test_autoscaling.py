@@ -44,7 +44,7 @@ CLOUD = {
 }
 """Its workers are real raylets on the host itself, started and ended by Ray's real autoscaler."""
 
-SMALL = ("--preset", "smoke", "--trials", 4)
+SMALL = ("--preset", "smoke", "--no-references", "--trials", 4)
 
 
 @pytest.fixture(scope="module")

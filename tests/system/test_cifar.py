@@ -8,7 +8,7 @@ from tests.system.program import Program, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
-SMALL = ("--preset", "smoke", "--trials", 1, "--concurrency", 1)
+SMALL = ("--preset", "smoke", "--no-references", "--trials", 1, "--concurrency", 1)
 
 
 @pytest.mark.parametrize(

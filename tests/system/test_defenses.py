@@ -16,7 +16,13 @@ from trainables.defenses.registry import DEFENSES
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
-    *("--preset", "smoke", "--concurrency", 1),  # one process to start in each stage, not two
+    *(
+        "--preset",
+        "smoke",
+        "--no-references",
+        "--concurrency",
+        1,
+    ),  # one process to start in each stage, not two
     *("--confirm-top", 1, "--max-accuracy-drop", 0.99),
 )
 
@@ -47,6 +53,7 @@ def test_a_defence_runs_through(defense: str, program: Program, tmp_path_factory
         numbers |= recipe_numbers(recipe("mnist5k", "lenet5").admm)
     done = program(*SMALL, *words, "--out", out)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("References are off") == 1
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     assert (out / "report.html").exists()

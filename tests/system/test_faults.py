@@ -40,7 +40,7 @@ TRIALS = 9
 LEAK_BYTES = 8 * 2**30
 """What a trial may leak before it is ended."""
 
-SMALL = ("--preset", "smoke", "--confirm-top", 1)
+SMALL = ("--preset", "smoke", "--no-references", "--confirm-top", 1)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system: root only")
 

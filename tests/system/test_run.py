@@ -102,7 +102,7 @@ def test_no_feasible_trial_is_status_3_and_names_the_bound(
 ) -> None:
     out = tmp_path / "run"
     done = program(
-        *("--preset", "smoke", "--trials", 2, "--sampler", "grid"),
+        *("--preset", "smoke", "--no-references", "--trials", 2, "--sampler", "grid"),
         *("--max-accuracy-drop", 0, "--min-compression", 41, "--out", out),
     )
     assert done.returncode == 3, done.stderr

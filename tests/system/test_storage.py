@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = (
     *("--preset", "smoke", "--trials", 6, "--concurrency", 1),
-    *("--models", 4, "--confirm-top", 1),
+    *("--no-references", "--confirm-top", 1),
 )
 
 

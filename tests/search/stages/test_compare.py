@@ -162,6 +162,16 @@ def test_the_complement_of_the_model_that_ships_is_no_reference_of_it(stages: li
     assert complement not in matched
 
 
+def test_without_references_only_the_models_that_ship_are_made(stages: list[Any]) -> None:
+    audited: dict[str, list[Any]] = {}
+    asked = confirmation(audited=audited.__setitem__)
+    alone = dataclasses.replace(asked, config=dataclasses.replace(asked.config, no_references=True))
+    measure(alone, "0", 0, [Candidate.of(COUNTS, {"gamma": 2.0})])
+    (confirmed,) = stages
+    assert [job.matched_references for job in confirmed.jobs] == [None]
+    assert audited == {}
+
+
 def test_a_vector_whose_shipped_model_failed_is_not_cross_audited(
     stages: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
