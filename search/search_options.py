@@ -282,6 +282,10 @@ class SearchConfig:
             f"--max-accuracy-drop is a fraction in [0, 1), got {self.max_accuracy_drop}: "
             "write 0.01 for one point",
         )
+        _require(
+            0 < self.minimum_keep < 1,
+            f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
+        )
         bound = self.min_compression
         _require(bound is None or bound >= 1, f"--min-compression must be at least 1, got {bound}")
         _require(
@@ -309,10 +313,6 @@ class SearchConfig:
         _require(
             0 <= self.seed < MOST_EXACT,
             f"--seed must be 0 or more and below 2**53, got {self.seed}",
-        )
-        _require(
-            0 < self.minimum_keep < 1,
-            f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
         )
 
     @property

@@ -50,6 +50,9 @@ class CrossedModels:
         if others:
             raise ValueError(f"it is of {others.pop()} models, and terms.parquet of {models}")
         images = {name: image[part == name].reshape(models, -1)[0] for name in PARTS}
+        few = [name for name, positions in images.items() if len(positions) < 2]
+        if few:
+            raise ValueError(f"it has fewer than two images of part {few[0]}")
         audited = terms["image"].to_numpy().reshape(models, -1)[0]
         known = [*PARTS, *([AUDITED] if (part == AUDITED).any() else [])]
         if AUDITED in known and not np.array_equal(

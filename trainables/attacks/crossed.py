@@ -104,6 +104,8 @@ class Terms:
             raise ValueError(f"{int((~np.isfinite(self.term)).sum())} terms are not finite")
         if self.copies is not None and self.copies.shape != self.term.shape[1:]:
             raise ValueError(f"copies {self.copies.shape} do not fit {self.term.shape[1]} images")
+        if self.copies is not None and len(np.unique(self.copies)) < 2:
+            raise ValueError("all images are copies of one")
 
 
 def require_pairs(trained_on: Bools) -> None:
