@@ -576,35 +576,52 @@ def _trainable(config):
     tune.report({**report, **good, "finished": True, "excess_gain": gain})
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # Ray's own
-def test_eight_trials_under_tune_end_in_the_right_states(tmp_path, ray_cluster):
-    import ray
+def fit_eight_trials(folder):
+    """Under Tune, in the cluster that this process has joined."""
     from ray import tune
 
     from search.tune.stopping import InfeasibleStopper
 
-    ray.init(address=ray_cluster, log_to_driver=False)
-    try:
-        tuner = tune.Tuner(
-            _trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher_of("tpe"),
-                num_samples=-1,
-                max_concurrent_trials=2,
-                reuse_actors=True,
-                trial_dirname_creator=str,
-            ),
-            run_config=tune.RunConfig(
-                name="run", storage_path=str(tmp_path), stop=InfeasibleStopper(), verbose=0
-            ),
-        )
-        results = tuner.fit()
-        restored = searcher_of("tpe", seed=99)
-        restored.restore_from_dir(str(tmp_path / "run"))
-    finally:
-        ray.shutdown()
-    assert len(results) == 8
+    tune.Tuner(
+        _trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher_of("tpe"),
+            num_samples=-1,
+            max_concurrent_trials=2,
+            reuse_actors=True,
+            trial_dirname_creator=str,
+        ),
+        run_config=tune.RunConfig(
+            name="run", storage_path=folder, stop=InfeasibleStopper(), verbose=0
+        ),
+    ).fit()
+
+
+TUNED = textwrap.dedent(
+    """
+    import importlib.util, sys
+    import ray
+    spec = importlib.util.spec_from_file_location("searcher_tests", sys.argv[1])
+    tests = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tests)
+    ray.init(address=sys.argv[2], log_to_driver=False)
+    tests.fit_eight_trials(sys.argv[3])
+    """
+)
+
+
+@pytest.mark.slow
+def test_eight_trials_under_tune_end_in_the_right_states(tmp_path, ray_cluster):
+    """In a process of its own: what an earlier Ray left in this one could end the new actors."""
+    done = subprocess.run(
+        [sys.executable, "-c", TUNED, __file__, ray_cluster, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    restored = searcher_of("tpe", seed=99)
+    restored.restore_from_dir(str(tmp_path / "run"))
+    assert len(restored.trials) == 8, done.stderr
     expected = dict.fromkeys(range(8), TrialState.COMPLETE)
     expected |= {2: TrialState.FAIL, 3: TrialState.FAIL, 4: TrialState.PRUNED}
     assert states(restored) == expected
