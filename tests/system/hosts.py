@@ -129,8 +129,8 @@ class Host:
 
     def start(self, *words: object, **options: object) -> "subprocess.Popen[str]":
         """`words` there, in the background."""
-        merged = {**self.environment, **options.pop("env", {})}  # type: ignore[dict-item]
-        return subprocess.Popen(self.words(*words), env=merged, text=True, **options)  # type: ignore[call-overload]
+        merged = {**self.environment, **options.pop("env", {})}  # type: ignore[dict-item]  # a caller's env is a dict of text
+        return subprocess.Popen(self.words(*words), env=merged, text=True, **options)  # type: ignore[call-overload]  # Popen's own options, passed on
 
     def run(self, *words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
         """`words` there, to their end."""

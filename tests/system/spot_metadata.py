@@ -20,11 +20,11 @@ class Metadata(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.headers.get("X-aws-ec2-metadata-token") != TOKEN:
             self._say(401, "")
-        elif self.path == "/latest/meta-data/spot/instance-action" and self.server.notice:  # type: ignore[attr-defined]
+        elif self.path == "/latest/meta-data/spot/instance-action" and self.server.notice:  # type: ignore[attr-defined]  # set on the server below
             self._say(200, '{"action": "terminate", "time": "2026-11-25T00:00:00Z"}')
         else:
             self._say(404, "")
-            self.server.asked.set()  # type: ignore[attr-defined]
+            self.server.asked.set()  # type: ignore[attr-defined]  # set on the server below
 
     def _say(self, status: int, text: str) -> None:
         self.send_response(status)
@@ -39,8 +39,8 @@ class Metadata(BaseHTTPRequestHandler):
 def serve(port: int, *, notice: bool = True) -> ThreadingHTTPServer:
     """A server on the loopback that answers once `serve_forever` is called."""
     server = ThreadingHTTPServer(("127.0.0.1", port), Metadata)
-    server.notice = notice  # type: ignore[attr-defined]
-    server.asked = threading.Event()  # type: ignore[attr-defined]
+    server.notice = notice  # type: ignore[attr-defined]  # what the handler asks for
+    server.asked = threading.Event()  # type: ignore[attr-defined]  # what the handler asks for
     return server
 
 
