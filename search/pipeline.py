@@ -31,6 +31,7 @@ from search.stages.confirm import Confirmation, best_candidates, confirm, neares
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.export import export_winner, write_card
+from search.stages.race import field, race
 from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
@@ -172,8 +173,8 @@ def _stages(context: Context) -> int:
             "accuracy under it, not for the least leak"
         )
     search(context, dense)
-    candidates = _to_confirm(context)
     base = base_job(context, dense)
+    candidates = _to_confirm(context, dense, base)
     confirmation = Confirmation(
         config=config,
         base=base,
@@ -193,7 +194,7 @@ def _stages(context: Context) -> int:
         return nothing_feasible(context, what)
     if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
         better = "is more accurate" if goal_of(config.to_dict()).maximised else "leaks less"
-        say(f"The search's own favourite was dropped: another {better} when measured again")
+        say(f"The favourite until now was dropped: another {better} when measured again")
     _export_and_audit(context, dense, base, best, results)
     if config.comparators:
         measure_other_pruners(context, confirmation, best)
@@ -225,9 +226,12 @@ def _export_and_audit(
         write_card(folder, card(load_run(folder.path)), chosen)
 
 
-def _to_confirm(context: Context) -> list[Candidate]:
-    """The feasible candidates, best first; if there are none, a single round of the nearest."""
+def _to_confirm(context: Context, dense: Dense, base: Job) -> list[Candidate]:
+    """The candidates, best first, after a race; if none is feasible, a round of the nearest."""
     rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
+    promising = field(rows, goal) if context.config.race_models else []
+    if len(promising) > context.config.confirm_top:
+        return race(context, dense, base, promising)
     candidates = best_candidates(rows, goal)
     tried = [row["state"] for row in rows if row["kind"] in SEARCH_KINDS]
     if candidates or 2 * tried.count(FAILED) > len(tried):

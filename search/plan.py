@@ -3,7 +3,7 @@
 import numpy as np
 
 from search.inputs import Inputs
-from search.search_options import SearchConfig
+from search.search_options import RACERS, SearchConfig
 from search.tune.resources import Resources
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
@@ -26,22 +26,15 @@ They are orders of magnitude only: launches limit small networks, and memory lim
 
 def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage makes, at most."""
-    vectors = min(config.confirm_top, search_trials(config))
+    vectors = min(config.confirm_top, config.distinct_trials)
     vectors += (len(ALLOCATIONS) + len(PRUNERS)) * config.comparators
     return {
         "dense": config.dense_models,
-        "search": search_trials(config),
+        "search": config.distinct_trials,
+        "race": min(RACERS, config.distinct_trials) * config.race_models,
         "confirm": vectors * config.models_each,
         "audit": config.shadows,
     }
-
-
-def search_trials(config: SearchConfig) -> int:
-    """Trials of the search: one where a defence has nothing to choose."""
-    chooses = DEFENSES[config.defense].prunes or any(
-        parameter.searched for parameter in config.parameters.values()
-    )
-    return config.trials if chooses else 1
 
 
 def passes_of_candidate(config: SearchConfig, pruner: str) -> float:
@@ -71,7 +64,7 @@ def passes(config: SearchConfig) -> float:
     """The training passes over the members for all models of the run."""
     counts, each = trainings(config), config.models_each
     own = passes_of_candidate(config, config.pruner)
-    made = sum(counts[stage] for stage in ("search", "confirm", "audit"))
+    made = sum(counts[stage] for stage in ("search", "race", "confirm", "audit"))
     others = [pruner for pruner in PRUNERS if pruner != config.pruner] * config.comparators
     by_others = sum(passes_of_candidate(config, pruner) for pruner in others)
     return (
@@ -111,9 +104,9 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
             f"{compression}",
-            f"Trainings  {counts['dense']} dense, {counts['search']} search, "
-            f"{counts['confirm']} of confirmed vectors ({config.models_each} "
-            f"each), {counts['audit']} audit shadows",
+            f"Trainings  {counts['dense']} dense, {counts['search']} search, {counts['race']} in "
+            f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
+            f"{counts['audit']} audit shadows",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
             _cost(config, sizes, resources),

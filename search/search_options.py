@@ -37,6 +37,9 @@ MOST = 1_000_000
 
 _COUNTS = ("trials", "confirm_top", "models", "shadows")
 
+RACERS = 12
+"""The most vectors that race for their confirmation."""
+
 SHADOWS = {"none": 0, "rmia": 4, "lira": 16}
 """Each audit and the number of shadow models that it takes by default."""
 
@@ -224,6 +227,12 @@ class SearchConfig:
     """Model 0 trains on the members and ships, model 1 on the non-members, the others on random
     halves of both."""
 
+    no_race: bool = option(
+        False,
+        group=CONFIRMATION,
+        help="confirm what the search liked best at once, without the race, in which up to 12 "
+        "promising vectors get 4 models each to show which are worth it",
+    )
     no_references: bool = option(
         False,
         group=CONFIRMATION,
@@ -317,9 +326,26 @@ class SearchConfig:
 
     @property
     def dense_models(self) -> int:
-        """How many dense models a run trains, one per half: those of an audit's shadows too."""
+        """How many dense models a run trains, one per half: for the race and an audit too."""
         shadows = TARGETS_PAIR + self.shadows if self.shadows else 0
-        return max(self.models_each, shadows)
+        return max(self.models_each + self.race_models, shadows)
+
+    @property
+    def race_models(self) -> int:
+        """The models of each vector that races; 0 without a race.
+
+        A search for accuracy under a guarantee does not race, since no leak is compared, nor does
+        one whose vectors will all be confirmed.
+        """
+        races = not (self.no_race or self.no_references or self.guarantee_is_fixed)
+        return FEWEST_MODELS if races and self.distinct_trials > self.confirm_top else 0
+
+    @property
+    def distinct_trials(self) -> int:
+        """Trials of the search: one where a defence has nothing to choose."""
+        numbers = self.parameters.values()
+        chooses = named(self.defense).prunes or any(number.searched for number in numbers)
+        return self.trials if chooses else 1
 
     @property
     def models_each(self) -> int:
@@ -349,6 +375,8 @@ class SearchConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields.
 
+        Runs from before the race have none.
+
         It also refuses runs from before `models`, whose confirmed vectors had other models.
 
         Runs from before `duplicates` existed left copies where chance dealt them; those from
@@ -360,4 +388,4 @@ class SearchConfig:
                 "--references and --confirm-seeds in place of --models: resume it with that "
                 "version, or start a new run"
             )
-        return rebuilt(cls, {"duplicates": "keep", **values})
+        return rebuilt(cls, {"duplicates": "keep", "no_race": True, **values})

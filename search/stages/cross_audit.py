@@ -32,28 +32,39 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     if has_terms(context.folder.confirm, vector):
         return
     split = context.inputs.split
-    audited: Indices = np.concatenate([split.members, split.non_members])
-    labels: Indices = context.inputs.images.labels[audited]
-    logits = np.stack([kept_logits(model) for model in models])
     try:
-        found = _found(context, logits, labels)
+        found = found_by_cross_audit(context, models, context.halves[: len(models)])
     except ValueError as error:  # logits that are not finite, too few images for the folds
         context.say(f"No cross-audit of {vector}: {error}")
         return
+    audited, labels = _audited(context)
     parts = {"validation": split.validation, "test": split.test, "audited": audited}
     right = [kept_correct(model) for model in models]
     correct = {part: np.stack([one[part] for one in right]) for part in right[0]}
-    correct["audited"] = logits.argmax(-1) == labels
+    correct["audited"] = np.stack([kept_logits(model) for model in models]).argmax(-1) == labels
     write_correct(context.folder.confirm, vector, correct, parts)
     write_terms(context.folder.confirm, vector, found, audited, labels)
 
 
-def _found(context: Context, logits: np.ndarray, labels: Indices) -> CrossAudit:
-    """Raises ValueError for outputs or numbers of images that cannot be audited."""
+def found_by_cross_audit(
+    context: Context, models: list[tune.Result], halves: np.ndarray
+) -> CrossAudit:
+    """Audit models that trained on these halves, (models, |D| + |D'|) bool, in their order.
+
+    Raises ValueError for outputs or numbers of images that cannot be audited.
+    """
+    _, labels = _audited(context)
     copies = copies_of_audited(context.inputs.split)
-    evidence = CrossEvidence(
-        logits=logits, labels=labels, trained_on=context.halves[: len(logits)], copies=copies
-    )
+    logits = np.stack([kept_logits(model) for model in models])
+    evidence = CrossEvidence(logits=logits, labels=labels, trained_on=halves, copies=copies)
     count = max(FEWEST_FOLDS, context.config.attack.folds)
     generator = numpy_generator(context.config.seed, "cross-audit-folds")
     return cross_audit(evidence, image_folds(labels, count, generator, copies))
+
+
+def _audited(context: Context) -> tuple[Indices, Indices]:
+    """The audited images, D then D', and their labels."""
+    split = context.inputs.split
+    audited: Indices = np.concatenate([split.members, split.non_members])
+    labels: Indices = context.inputs.images.labels[audited]
+    return audited, labels

@@ -22,8 +22,8 @@ OPTIONS = """
     --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
     --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
-    --confirm-top --comparators --models --no-references --audit --shadows --canaries --out
-    --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
+    --confirm-top --comparators --models --no-race --no-references --audit --shadows --canaries
+    --out --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
     --study-storage --dry-run --duplicates --limit
     --quiet
 """

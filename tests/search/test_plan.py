@@ -41,15 +41,23 @@ def test_a_candidate_costs_what_its_defence_trains(words: str, expected: float) 
 
 
 def test_a_run_is_the_sum_of_its_stages() -> None:
-    words = "--trials 10 --confirm-top 2 --models 4 --audit rmia"
+    words = "--trials 10 --confirm-top 2 --models 4 --audit rmia --no-race"
     candidates, halves = 10 + 2 * 4 + 4, 2 + 4  # an audit's shadows have halves of their own
     assert passes(config(words)) == halves * RECIPE + candidates * ADMM
     assert passes(config(f"{words} --defense memguard")) == halves * RECIPE
 
 
+def test_a_race_has_four_models_of_each_of_its_vectors_and_dense_models_of_its_own() -> None:
+    words = "--trials 10 --confirm-top 2 --models 8"
+    extra = passes(config(words)) - passes(config(f"{words} --no-race"))
+    assert extra == 4 * RECIPE + 10 * 4 * ADMM
+    for alone in ("--trials 2", "--defense none", "--defense dp --epsilon 8", "--no-references"):
+        assert config(f"{words} {alone}").race_models == 0, "nothing to choose, or nothing to tell"
+
+
 def test_without_references_only_the_models_that_ship_are_made() -> None:
     counts = trainings(config("--trials 10 --confirm-top 2 --no-references"))
-    assert counts == {"dense": 1, "search": 10, "confirm": 2, "audit": 0}
+    assert counts == {"dense": 1, "search": 10, "race": 0, "confirm": 2, "audit": 0}
     assert trainings(config("--no-references --audit rmia"))["dense"] == 2 + 4
 
 

@@ -157,17 +157,24 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
     assert before <= set(searched["trial_id"])
 
 
-def test_the_same_seed_gives_equal_rows_twice_though_one_search_was_killed(
+def test_the_same_seed_gives_equal_rows_twice_though_one_run_was_killed_in_search_and_race(
     program: Program, tmp_path: Path
 ) -> None:
     words = (
-        *("--preset", "smoke", "--no-references", "--trials", 8),
+        *("--preset", "smoke", "--trials", 8),
         *("--seed", 5, "--concurrency", 1),
     )
     straight, killed, errors = tmp_path / "straight", tmp_path / "killed", tmp_path / "errors"
     assert program(*words, "--out", straight).returncode == 0
     process = start(errors, *words, "--out", killed)
     wait_for_rows(process, killed, 5)
+    assert process.poll() is None, errors.read_text()
+    kill_with_children(process)
+    process = start(errors, "--resume", killed, "--concurrency", 1)
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(killed.glob("tune/race/race-*/checkpoint_*/state.pt")) and process.poll() is None:
+        assert time.monotonic() < deadline, errors.read_text()
+        time.sleep(0.02)
     assert process.poll() is None, errors.read_text()
     kill_with_children(process)
     done = program("--resume", killed, "--concurrency", 1)

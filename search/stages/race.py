@@ -1,0 +1,133 @@
+"""The race: the search's promising vectors get a few models each, and the best go to confirmation.
+
+A search trial is one model, and its luck decides which vectors look best.  So the vectors that look
+promising, those that missed the accuracy bound by no more than that luck among them, are made again
+on common halves (`TrialConfig.kind` "race"), cross-audited and compared with the dense models of
+the same halves in pairs, as iterated racing does with instances (Lopez-Ibanez et al. 2016, Oper.
+Res. Perspect. 3:43).  Fidelity is the number of models, never epochs.  The halves are the race's
+own: no reported figure comes from a model that helped to choose.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ray import tune
+
+from search.context import Context
+from search.search_options import RACERS
+from search.space import Candidate
+from search.stages.cross_audit import found_by_cross_audit
+from search.stages.dense import Dense
+from search.tune.kept import kept_correct
+from search.tune.stage import run_stage
+from trainables.attacks import crossed
+from trainables.attacks.crossed import Terms
+from trainables.base.seeding import derive_seed
+from trainables.job import Job
+from trainables.outcome.feasible import broken_bounds
+from trainables.outcome.objective import Goal
+from trainables.outcome.winner import best_first, raced_first
+from trainables.records import COMPLETE, SEARCH_KINDS
+
+LUCK = 0.01
+"""How far, as a fraction, a single model may miss the accuracy bound and its vector still race: a
+little more than the standard error of the accuracy of one model on 1,000 images."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Raced:
+    """What the models of one vector, or the dense ones, showed in the race."""
+
+    terms: Terms
+
+    right: np.ndarray
+    """(m, images) bool: which validation images each model classifies correctly."""
+
+
+def field(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Candidate]:
+    """The vectors that race, the best of what the search saw first.
+
+    rows: of trials.parquet.  They are the finished trials that keep every bound, or miss that of
+    the accuracy alone and by no more than LUCK.
+    """
+    tried = [row for row in rows if row["kind"] in SEARCH_KINDS and row["state"] == COMPLETE]
+    promising = [row for row in tried if _may_be_feasible(row)]
+    candidates = (
+        Candidate.of(row["n"], row.get("defense_parameters")) for row in best_first(promising, goal)
+    )
+    return list(dict.fromkeys(candidates))[:RACERS]
+
+
+def _may_be_feasible(row: Mapping[str, Any]) -> bool:
+    broken = broken_bounds(row)
+    return not broken or (broken == ["accuracy"] and row["accuracy_violation"] <= LUCK)
+
+
+def race(
+    context: Context, dense: Dense, base: Job, candidates: Sequence[Candidate]
+) -> list[Candidate]:
+    """The candidates in the order of their confirmation; one whose training failed is left out.
+
+    base: the job of a search trial.
+    """
+    first, count = context.config.models, context.config.race_models
+    halves = range(first, first + count)
+    jobs = {
+        candidate: [
+            _job(context, base, candidate, half, position * count + at)
+            for at, half in enumerate(halves)
+        ]
+        for position, candidate in enumerate(candidates)
+    }
+    every = [job for each in jobs.values() for job in each]
+    results = run_stage(context.stage("race", every, dense.shared, False))
+    before = _raced(context, [dense.results[half] for half in halves])
+    if before is None:
+        return list(candidates)
+    entries: list[dict[str, Any]] = []
+    for candidate, own in jobs.items():
+        models = [results.get(job.trial.trial_id) for job in own]
+        shown = _raced(context, models)
+        if shown is None:
+            continue
+        lost = crossed.paired_drop(before.right, shown.right)
+        entries.append(
+            {
+                "candidate": candidate,
+                "excess_gain": crossed.excess(shown.terms).value,
+                "lost": lost.value,
+                "lost_se": lost.standard_error,
+            }
+        )
+    ordered = raced_first(entries, context.config.max_accuracy_drop)
+    return [entry["candidate"] for entry in ordered]
+
+
+def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced | None:
+    """What the models showed; None where one did not finish or cannot be audited."""
+    made = [model for model in models if model is not None]
+    if len(made) < len(models) or not all((model.metrics or {}).get("finished") for model in made):
+        return None
+    first = context.config.models
+    try:
+        found = found_by_cross_audit(context, made, context.halves[first : first + len(made)])
+    except ValueError:  # logits that are not finite
+        return None
+    right = np.stack([kept_correct(model)["validation"] for model in made])
+    return Raced(terms=found.terms, right=right)
+
+
+def _job(context: Context, base: Job, candidate: Candidate, half: int, number: int) -> Job:
+    trial = dataclasses.replace(
+        base.trial,
+        kind="race",
+        number=number,
+        seed=derive_seed(context.config.seed, f"race-pruning-{half}"),  # paired
+        n=candidate.n,
+        parameters=dict(candidate.parameters),
+    )
+    return dataclasses.replace(
+        base, trial=trial, dense=f"reference-{half:02d}", reference=half, keep_model=True
+    )
