@@ -31,8 +31,8 @@ def make_optimizer(
         {"params": [p for p in model.parameters() if id(p) not in known], "weight_decay": 0.0},
     ]
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=learning_rate)
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def cosine(start: float, step: int, steps: int) -> float:

@@ -48,7 +48,7 @@ def train_early_stopped(
 
     model: `rows.inputs` -> (b,) logits of membership.  generator: draws the order (CPU).
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     best, best_state, waited = math.inf, copy.deepcopy(model.state_dict()), 0
     for _ in range(recipe.epochs):
         order = torch.randperm(len(rows.fit), generator=generator).to(rows.fit.device)
