@@ -29,7 +29,7 @@ def trial(distortion: float = 2.0, seed: int = 3) -> TrialConfig:
         n=(),
         defense="memguard",
         parameters={"distortion": distortion},
-        training=TrainingConfig(epochs=6, batch_size=50, learning_rate=2e-3),
+        training=TrainingConfig(epochs=12, batch_size=50, learning_rate=2e-3),
         admm=ADMMConfig(iterations=1, epochs_per_iteration=1, rho=1e-2, retrain_epochs=1),
         attack=AttackConfig(),
     )
@@ -68,8 +68,7 @@ def test_the_labels_are_those_of_the_network_whatever_the_budget(
 ) -> None:
     indices = some(mnist5k_cohort)
     plain = LoadedDense(trial(), mnist5k_cohort, dense).predict(indices)
-    # under seed 3, g is so undecided of this hardly trained network that no noise is needed
-    answer = MemGuardRun(trial(budget, seed=4), mnist5k_cohort, dense).predict(indices)
+    answer = MemGuardRun(trial(budget), mnist5k_cohort, dense).predict(indices)
     assert torch.equal(answer.argmax(1), plain.argmax(1))  # label-only attacks see no change
     moved = (answer.exp() - plain.softmax(1)).abs().sum(1) > 1e-3
     assert moved.any()
