@@ -1,0 +1,247 @@
+"""Trains the eight models of a vector without Ray, and measures them as a run would.
+
+LeNet-5 on mnist5k by its preset.  The dense models are kept beside the table.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from search.inputs import Inputs, load_inputs
+from search.machine_options import Options
+from search.recipes import recipe
+from search.search_options import SearchConfig
+from search.space import Space
+from tests.benchmarks.planned_vectors import Planned
+from tests.benchmarks.table import ATTACKED, DENSE, MODELS
+from trainables.attacks import crossed
+from trainables.attacks.cross_audit import CrossAudit, CrossEvidence, cross_audit, image_folds
+from trainables.attacks.crossed import Estimate
+from trainables.attacks.gain import NO_LEAK
+from trainables.attacks.strongest import strongest_attack
+from trainables.base.seeding import derive_seed, numpy_generator
+from trainables.config import TrialConfig
+from trainables.data.batches import on_device
+from trainables.data.cohort import Cohort, copies_of_audited, halves_of_models
+from trainables.data.registry import DATASETS
+from trainables.measure import evidence_of, released_correct, released_logits
+from trainables.models.prunable import prunable_layers
+from trainables.models.weights import read_weights, save_weights
+from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
+from trainables.runs.lookup import new_run
+from trainables.runs.protocol import Run
+from trainables.runs.start import Start
+
+HALVES = {
+    "all": slice(0, MODELS),
+    "first": slice(0, MODELS // 2),
+    "second": slice(MODELS // 2, MODELS),
+}
+"""Models that are cross-audited together; each part is of complementary pairs."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """What the models of one vector answer."""
+
+    logits: np.ndarray
+    """(m, |D| + |D'|, classes) of the pool."""
+
+    validation: np.ndarray
+    """(m, images) bool: which are classified correctly."""
+
+    test: np.ndarray
+
+
+def preset(seed: int) -> SearchConfig:
+    """What is tabulated."""
+    return dataclasses.replace(recipe("mnist5k", "lenet5"), seed=seed)
+
+
+class EightModels:
+    """One run's data and dense models, and what any vector's models are worth against them."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        """folder: where the dense models are, or will be."""
+        self.config = preset(seed)
+        self.inputs: Inputs = load_inputs(self.config, Options(out=folder))
+        device, spec = torch.device("cpu"), DATASETS[self.config.dataset]
+        images = on_device(self.inputs.images, spec, device, 0)
+        self._cohort = Cohort.of(images, self.inputs.split, device)
+        self._halves = halves_of_models(self.inputs.split, MODELS, seed)
+        self._labels = images.labels[self._cohort.audited].numpy()
+        self._copies = copies_of_audited(self.inputs.split)
+        count = max(3, self.config.attack.folds)
+        self._folds = image_folds(
+            self._labels, count, numpy_generator(seed, "cross-audit-folds"), self._copies
+        )
+        self._starts = [self._dense(half, folder) for half in range(MODELS)]
+        self._before = self._shown([self._loaded(half) for half in range(MODELS)])
+
+    @property
+    def space(self) -> Space:
+        """The space that a search of this preset draws from."""
+        layers = self.inputs.layers
+        return Space(
+            kind="layer",
+            layer_names=tuple(layers),
+            layer_weights=tuple(layers.values()),
+            minimum_keep=self.config.minimum_keep,
+        )
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Prunable layer -> its weights in the first dense model."""
+        model = self._loaded(0).model
+        return {name: weight.detach() for name, weight in prunable_layers(model).items()}
+
+    def dense(self) -> dict[str, Any]:
+        """The row of the dense models."""
+        began = time.process_time()
+        sizes = tuple(self.inputs.layers.values())
+        runs = [self._loaded(half) for half in range(ATTACKED)]
+        row = self._row(Planned(source=DENSE, n=sizes), runs, self._before)
+        return {**row, "number": -1, "seconds": time.process_time() - began}
+
+    def measure(self, number: int, vector: Planned) -> dict[str, Any]:
+        """The row of a vector: eight models pruned and retrained, attacked and cross-audited."""
+        began = time.process_time()
+        runs = [self._pruned(half, vector.n) for half in range(MODELS)]
+        row = self._row(vector, runs, self._shown(runs))
+        return {**row, "number": number, "seconds": time.process_time() - began}
+
+    def _trial(self, kind: str, seed: int, n: tuple[int, ...]) -> TrialConfig:
+        config = self.config
+        return TrialConfig(
+            kind=kind,
+            number=0,
+            run_seed=config.seed,
+            seed=seed,
+            dataset=config.dataset,
+            model=config.model,
+            n=n,
+            pruner=config.pruner,
+            training=config.training,
+            admm=config.admm,
+            attack=config.attack,
+        )
+
+    def _on(self, half: int) -> Cohort:
+        return self._cohort.trained_on(self._halves[half])
+
+    def _dense_seed(self, half: int) -> int:
+        return dense_seed(self.config.seed, half or None)
+
+    def _dense(self, half: int, folder: Path) -> dict[str, torch.Tensor]:
+        """The dense model of a half, trained where its file is missing."""
+        path = folder / f"half-{half}.safetensors"
+        if not path.exists():
+            run = DenseRun(self._trial("baseline", self._dense_seed(half), ()), self._on(half))
+            _finish(run)
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(".tmp")
+            save_weights(run.model, beside)
+            beside.replace(path)
+        return read_weights(path)
+
+    def _loaded(self, half: int) -> Run:
+        trial = self._trial("baseline", self._dense_seed(half), ())
+        return LoadedDense(trial, self._on(half), self._starts[half])
+
+    def _pruned(self, half: int, n: tuple[int, ...]) -> Run:
+        """Seeded as a search trial on half 0, and each other half by itself, so that all pair."""
+        purpose = "search" if half == 0 else f"reference-pruning-{half}"
+        trial = self._trial("search", derive_seed(self.config.seed, purpose), n)
+        start = Start(weights=self._starts[half], seed=self._dense_seed(half))
+        run = new_run(trial, self._on(half), start)
+        _finish(run)
+        return run
+
+    def _shown(self, runs: list[Run]) -> Shown:
+        cohort = self._cohort
+        return Shown(
+            logits=np.stack([released_logits(run, cohort.audited) for run in runs]),
+            validation=np.stack(
+                [released_correct(run, cohort, cohort.validation).numpy() for run in runs]
+            ),
+            test=np.stack([released_correct(run, cohort, cohort.test).numpy() for run in runs]),
+        )
+
+    def _row(self, vector: Planned, runs: list[Run], shown: Shown) -> dict[str, Any]:
+        layers, halves = self.inputs.layers, self._halves
+        attacked = [self._family(run, half) for half, run in enumerate(runs[:ATTACKED])]
+        audits = {part: self._audit(shown.logits, models) for part, models in HALVES.items()}
+        lost = {
+            part: crossed.paired_drop(self._before.validation[models], shown.validation[models])
+            for part, models in HALVES.items()
+        }
+        right = shown.logits.argmax(-1) == self._labels
+        return {
+            "source": vector.source,
+            "level": vector.level,
+            "layer_names": list(layers),
+            "layer_weights": list(layers.values()),
+            "n": list(vector.n),
+            "compression": sum(layers.values()) / sum(vector.n),
+            "val_accuracy": shown.validation.mean(1).tolist(),
+            "test_accuracy": shown.test.mean(1).tolist(),
+            "outside_accuracy": [
+                float(one[~half].mean()) for one, half in zip(right, halves, strict=True)
+            ],
+            "family": [estimate.value for estimate in attacked],
+            "family_se": [estimate.standard_error for estimate in attacked],
+            "gains": _own_gains(audits["all"]).tolist(),
+            **_columns("crossed", {k: crossed.excess(a.terms) for k, a in audits.items()}),
+            **_columns("lost", lost),
+        }
+
+    def _audit(self, logits: np.ndarray, models: slice) -> CrossAudit:
+        evidence = CrossEvidence(
+            logits=logits[models],
+            labels=self._labels,
+            trained_on=self._halves[models],
+            copies=self._copies,
+        )
+        return cross_audit(evidence, self._folds)
+
+    def _family(self, run: Run, half: int) -> Estimate:
+        """Excess gain of the attacks that a trial of the search runs."""
+        cohort = self._on(half)
+        inside = self._halves[half]
+        ordered = dataclasses.replace(
+            cohort,
+            audited=torch.cat([cohort.members, cohort.non_members]),
+            copies=(
+                None
+                if self._copies is None
+                else np.concatenate([self._copies[inside], self._copies[~inside]])
+            ),
+        )
+        evidence = evidence_of(released_logits(run, ordered.audited), ordered)
+        seed = derive_seed(self.config.seed, "search")
+        found = strongest_attack(evidence, self.config.attack, seed)
+        return Estimate(found.excess_gain, found.attack_gain_se, len(inside) - 1)
+
+
+def _finish(run: Run) -> None:
+    while not run.finished:
+        run.advance()
+
+
+def _own_gains(audit: CrossAudit) -> np.ndarray:
+    """(m,) each model's own excess gain: the mean over its members plus that over the others."""
+    term, inside = audit.term, audit.trained_on
+    gains = [one[side].mean() + one[~side].mean() for one, side in zip(term, inside, strict=True)]
+    return np.array(gains) - NO_LEAK
+
+
+def _columns(figure: str, parts: dict[str, Estimate]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part, estimate in parts.items():
+        found[f"{figure}_{part}"] = estimate.value
+        found[f"{figure}_{part}_se"] = estimate.standard_error
+    return found

@@ -1,0 +1,107 @@
+"""Tabulates vectors of LeNet-5 on mnist5k, eight models each, for simulated searches.
+
+`python -m tests.benchmarks.tabulate OUT.parquet [--vectors N] [--seed S] [--workers 2]
+[--minutes M]`, or `make bench-tabulate`: about 25 s of a core a vector.  It can be stopped and run
+again at any time; a vector that is in the table is not measured again.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.benchmarks.eight_models import EightModels, preset
+from tests.benchmarks.planned_vectors import Planned, planned
+from tests.benchmarks.table import MODELS, Table
+
+_made: dict[str, Any] = {}
+"""What a worker process makes once: its EightModels."""
+
+
+def begin(seed: int, folder: str) -> None:
+    """Load data and dense models into this process."""
+    torch.set_num_threads(1)
+    _made["models"] = EightModels(seed, Path(folder))
+
+
+def measured(number: int, vector: Planned) -> dict[str, Any]:
+    """A row of the table, from this process's models."""
+    row: dict[str, Any] = _made["models"].measure(number, vector)
+    return row
+
+
+def tabulate(
+    table: Table, vectors: int, *, seed: int, workers: int, minutes: float | None = None
+) -> int:
+    """Measure the first `vectors` planned vectors that the table lacks; how many were added.
+
+    minutes: no vector is begun later than this; those in work are finished.
+    Raises InvalidInput where the table was begun with other settings.
+    """
+    until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    dense = str(table.folder / "_dense")
+    table.begin({"settings": preset(seed).key, "seed": seed, "models": MODELS})
+    begin(seed, dense)  # trains the dense models, so that the workers find them
+    models = _made["models"]
+    if not table.has(-1):
+        table.put(models.dense())
+    todo = [
+        (number, vector)
+        for number, vector in enumerate(planned(models.space, models.weights, seed)[:vectors])
+        if not table.has(number)
+    ]
+    if workers == 1:
+        found = (measured(*one) for one in todo if time.monotonic() < until)
+    else:
+        found = _in_parallel(todo, workers, (seed, dense), until)
+    added = 0
+    for row in found:
+        table.put(row)
+        added += 1
+        print(f"{added} of {len(todo)}: vector {row['number']} ({row['source']})", flush=True)
+    return added
+
+
+def _in_parallel(
+    todo: Sequence[tuple[int, Planned]], workers: int, start: tuple[int, str], until: float
+) -> Iterator[dict[str, Any]]:
+    """Rows as they are finished; no more vectors are handed out than there are workers."""
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin, initargs=start)
+    with pool:
+        running: set[Future[dict[str, Any]]] = set()
+        for number, vector in todo:
+            if time.monotonic() >= until:
+                break
+            running.add(pool.submit(measured, number, vector))
+            if len(running) >= workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in wait(running).done)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Read the command line and tabulate."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, metavar="OUT.parquet")
+    parser.add_argument("--vectors", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float)
+    given = parser.parse_args(words)
+    added = tabulate(
+        Table(given.out),
+        given.vectors,
+        seed=given.seed,
+        workers=given.workers,
+        minutes=given.minutes,
+    )
+    print(f"{added} vectors were added; {len(Table(given.out).rows()) - 1} are there")
+
+
+if __name__ == "__main__":
+    main()
