@@ -5,7 +5,8 @@ published allocations at many levels.  The anchors of every search come first.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import qmc
@@ -17,8 +18,11 @@ from tests.benchmarks.table import PUBLISHED
 from trainables.base.seeding import numpy_generator
 from trainables.pruning.uniform_erk_lamp import ALLOCATIONS
 
-POINTS = 1024
+POINTS = 512
 """Quasi-random vectors."""
+
+PUBLISHED_EVERY = 4
+"""One vector in so many is a published allocation, until these are all there."""
 
 NEAR_BOUND = (3.0, 40.0)
 """Compressions between which LeNet-5 on mnist5k begins to lose accuracy, by any allocation."""
@@ -69,13 +73,25 @@ def planned(space: Space, weights: Mapping[str, Tensor], seed: int) -> list[Plan
 
     weights: prunable layer -> its weights in the dense model; LAMP looks at their size.
     """
+    generator = numpy_generator(seed, "table-order")
     points = [*_quasi_random(space, seed, "space"), *_quasi_random(space, seed, "boundary")]
-    rest = [*points, *allocations(weights)]
-    order = numpy_generator(seed, "table-order").permutation(len(rest))
+    rules = allocations(weights)
+    points, rules = (
+        [found[at] for at in generator.permutation(len(found))] for found in (points, rules)
+    )
     unique: dict[Counts, Planned] = {}
-    for one in [*anchors(weights), *(rest[at] for at in order)]:
+    for one in [*anchors(weights), *_mixed(points, rules)]:
         unique.setdefault(one.n, one)
     return list(unique.values())
+
+
+def _mixed(points: Sequence[Planned], rules: Sequence[Planned]) -> Iterator[Planned]:
+    """A published allocation, then PUBLISHED_EVERY - 1 points, and so on."""
+    left = iter(points)
+    for rule in rules:
+        yield rule
+        yield from itertools.islice(left, PUBLISHED_EVERY - 1)
+    yield from left
 
 
 def _quasi_random(space: Space, seed: int, source: str) -> Iterator[Planned]:

@@ -55,6 +55,7 @@ def tabulate(
         for number, vector in enumerate(planned(models.space, models.weights, seed)[:vectors])
         if not table.has(number)
     ]
+    found: Iterator[dict[str, Any]]
     if workers == 1:
         found = (measured(*one) for one in todo if time.monotonic() < until)
     else:
