@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+TABLE ?= data/bench-search/table.parquet
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 
 BIN := $(VENV)/bin
@@ -11,10 +12,10 @@ VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format options audit report clean
+.PHONY: help install search test test-fast lint format options bench-tabulate bench-search audit report clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED)  ## make .venv and install the project with its test extras
 ifneq ($(origin PYTHON),file)
@@ -54,6 +55,12 @@ options: install  ## write the README's table of options again, from the fields 
 	$(BIN)/python -c 'from pathlib import Path; from search.machine_options import all_options; \
 		from search.option_fields import in_document; readme = Path("README.md"); \
 		readme.write_text(in_document(readme.read_text(), all_options()))'
+
+bench-tabulate: install  ## measure vectors for bench-search, 30 s of a core each; stop it and go on at will
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.tabulate "$(TABLE)" $(ARGS)
+
+bench-search: install  ## simulate searches on the tabulated vectors and write docs/bench-search.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_search "$(dir $(TABLE))" --table "$(TABLE)" $(ARGS)
 
 audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network
 	@test -x $(VENV)/audit/bin/pip-audit || \
