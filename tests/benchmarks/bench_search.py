@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.bench_search OUT_DIR --table TABLE.parquet [--seeds N] [--workers 2]
 [--page FILE]`, or `make bench-search`.  OUT_DIR gets results.parquet, one row per blackbox, method,
-seed and budget; where it is of the same table and seeds already, only the page is written again.
+seed and budget, and winners.parquet, the winners that were then trained for real.  What is there of
+the same table and seeds is not made again: remove results.parquet after a change of a method.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks import search_figures
+from tests.benchmarks import afresh, search_figures
 from tests.benchmarks.best_known import Front, best_known
 from tests.benchmarks.blackbox import Blackbox, Surrogates, held_out, logarithms, tabulated
 from tests.benchmarks.eight_models import preset
@@ -30,7 +31,7 @@ from tests.benchmarks.table import Table
 COMPARED = 200
 """Trained models at which methods are compared; where that is no budget, the largest is."""
 
-RESULTS, ABOUT = "results.parquet", "about.json"
+RESULTS, ABOUT, WINNERS = "results.parquet", "about.json", "winners.parquet"
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -114,6 +115,10 @@ def main(words: Sequence[str] | None = None) -> None:
     frame = with_matched(frame, fronts, blackbox.config.max_accuracy_drop)
     folder = given.page.parent
     folder.mkdir(parents=True, exist_ok=True)
+    rows = afresh.checked(frame, blackbox.name, budget)
+    new = afresh.measure_afresh(
+        rows, given.out / WINNERS, seed=about["table"]["seed"], workers=given.workers
+    )
     story = Story(
         frame=frame,
         blackboxes=blackboxes,
@@ -121,6 +126,7 @@ def main(words: Sequence[str] | None = None) -> None:
         held_out=held_out(table),
         surrogate_error=surrogate_error(blackbox, frame),
         budget=budget,
+        afresh=afresh.beside(rows, new),
         vectors=about["vectors"],
         command=_command(about),
         machine=machine(),

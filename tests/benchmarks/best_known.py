@@ -15,7 +15,7 @@ from trainables.base.seeding import numpy_generator
 BANDS = np.arange(-0.03, 0.06, 0.0005)
 """Lower ends of the bands, fractions of accuracy lost."""
 
-ROUNDS, OFFSPRING = 60, 1024
+ROUNDS, OFFSPRING = 300, 1024
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -63,16 +63,23 @@ def preset(seed: int) -> SearchConfig:
 
 
 class EightModels:
-    """One run's data and dense models, and what any vector's models are worth against them."""
+    """One run's data and dense models, and what any vector's models are worth against them.
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        """folder: where the dense models are, or will be."""
+    half: 0 to 7 in every method, counted from the first of the halves.
+    """
+
+    def __init__(self, seed: int, folder: Path, first: int = 0) -> None:
+        """folder: where the dense models are, or will be.
+
+        first: the first of the halves, an even number; the table's are 0 to 7.
+        """
         self.config = preset(seed)
         self.inputs: Inputs = load_inputs(self.config, Options(out=folder))
         device, spec = torch.device("cpu"), DATASETS[self.config.dataset]
         images = on_device(self.inputs.images, spec, device, 0)
         self._cohort = Cohort.of(images, self.inputs.split, device)
-        self._halves = halves_of_models(self.inputs.split, MODELS, seed)
+        self._numbers = range(first, first + MODELS)
+        self._halves = halves_of_models(self.inputs.split, first + MODELS, seed)[first:]
         self._labels = images.labels[self._cohort.audited].numpy()
         self._copies = copies_of_audited(self.inputs.split)
         count = max(3, self.config.attack.folds)
@@ -134,11 +141,11 @@ class EightModels:
         return self._cohort.trained_on(self._halves[half])
 
     def _dense_seed(self, half: int) -> int:
-        return dense_seed(self.config.seed, half or None)
+        return dense_seed(self.config.seed, self._numbers[half] or None)
 
     def _dense(self, half: int, folder: Path) -> dict[str, torch.Tensor]:
         """The dense model of a half, trained where its file is missing."""
-        path = folder / f"half-{half}.safetensors"
+        path = folder / f"half-{self._numbers[half]}.safetensors"
         if not path.exists():
             run = DenseRun(self._trial("baseline", self._dense_seed(half), ()), self._on(half))
             _finish(run)
@@ -154,7 +161,8 @@ class EightModels:
 
     def _pruned(self, half: int, n: tuple[int, ...]) -> Run:
         """Seeded as a search trial on half 0, and each other half by itself, so that all pair."""
-        purpose = "search" if half == 0 else f"reference-pruning-{half}"
+        number = self._numbers[half]
+        purpose = "search" if number == 0 else f"reference-pruning-{number}"
         trial = self._trial("search", derive_seed(self.config.seed, purpose), n)
         start = Start(weights=self._starts[half], seed=self._dense_seed(half))
         run = new_run(trial, self._on(half), start)

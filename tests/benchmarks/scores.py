@@ -6,6 +6,7 @@ its loss.  Without a winner the dense network stays.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -82,11 +83,17 @@ def difference(frame: pd.DataFrame, first: str, second: str, budget: int) -> Est
     """Mean matched leak of the first method less the second's, in pairs of seeds; Student's."""
     chosen = frame[frame["budget"] == budget]
     wide = chosen.pivot_table(index="seed", columns="method", values="matched")[[first, second]]
-    gaps = (wide[first] - wide[second]).dropna().to_numpy()
-    mean = float(gaps.mean())
-    error = float(gaps.std(ddof=1)) / np.sqrt(len(gaps))
-    reach = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
-    return Estimated(value=mean, low=mean - reach, high=mean + reach)
+    return mean((wide[first] - wide[second]).dropna().to_numpy())
+
+
+def mean(values: np.ndarray) -> Estimated:
+    """(k,) their mean with Student's interval; of a single one it is infinite."""
+    value = float(values.mean())
+    if len(values) < 2:
+        return Estimated(value=value, low=-math.inf, high=math.inf)
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Estimated(value=value, low=value - reach, high=value + reach)
 
 
 def models_to_match(frame: pd.DataFrame, method: str, target: tuple[str, int]) -> Estimated:

@@ -7,8 +7,8 @@ again at any time; a vector that is in the table is not measured again.
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ _made: dict[str, Any] = {}
 """What a worker process makes once: its EightModels."""
 
 
-def begin(seed: int, folder: str) -> None:
-    """Load data and dense models into this process."""
+def begin(seed: int, folder: str, first: int) -> None:
+    """Load data and dense models of the halves from `first` on into this process."""
     torch.set_num_threads(1)
-    _made["models"] = EightModels(seed, Path(folder))
+    _made["models"] = EightModels(seed, Path(folder), first)
 
 
 def measured(number: int, vector: Planned) -> dict[str, Any]:
@@ -35,31 +35,47 @@ def measured(number: int, vector: Planned) -> dict[str, Any]:
     return row
 
 
+Chooser = Callable[[EightModels], Sequence[tuple[int, Planned]]]
+"""What is to be measured, each under its number, once the dense models are there."""
+
+
+def first_planned(vectors: int, seed: int) -> Chooser:
+    """The first `vectors` of the planned ones."""
+
+    def chosen(models: EightModels) -> list[tuple[int, Planned]]:
+        return list(enumerate(planned(models.space, models.weights, seed)[:vectors]))
+
+    return chosen
+
+
 def tabulate(
-    table: Table, vectors: int, *, seed: int, workers: int, minutes: float | None = None
+    table: Table,
+    choose: Chooser,
+    *,
+    seed: int,
+    workers: int,
+    minutes: float | None = None,
+    first: int = 0,
 ) -> int:
-    """Measure the first `vectors` planned vectors that the table lacks; how many were added.
+    """Measure the chosen vectors that the table lacks; how many were added.
 
     minutes: no vector is begun later than this; those in work are finished.
+    first: the first of the eight halves.
     Raises InvalidInput where the table was begun with other settings.
     """
     until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
-    dense = str(table.folder / "_dense")
-    table.begin({"settings": preset(seed).key, "seed": seed, "models": MODELS})
-    begin(seed, dense)  # trains the dense models, so that the workers find them
-    models = _made["models"]
+    start = (seed, str(table.folder / "_dense"), first)
+    table.begin({"settings": preset(seed).key, "seed": seed, "models": MODELS, "first half": first})
+    begin(*start)  # trains the dense models, so that the workers find them
+    models: EightModels = _made["models"]
     if not table.has(-1):
         table.put(models.dense())
-    todo = [
-        (number, vector)
-        for number, vector in enumerate(planned(models.space, models.weights, seed)[:vectors])
-        if not table.has(number)
-    ]
+    todo = [one for one in choose(models) if not table.has(one[0])]
     found: Iterator[dict[str, Any]]
     if workers == 1:
         found = (measured(*one) for one in todo if time.monotonic() < until)
     else:
-        found = _in_parallel(todo, workers, (seed, dense), until)
+        found = _in_parallel(todo, workers, start, until)
     added = 0
     for row in found:
         table.put(row)
@@ -69,7 +85,10 @@ def tabulate(
 
 
 def _in_parallel(
-    todo: Sequence[tuple[int, Planned]], workers: int, start: tuple[int, str], until: float
+    todo: Sequence[tuple[int, Planned]],
+    workers: int,
+    start: tuple[int, str, int],
+    until: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows as they are finished; no more vectors are handed out than there are workers."""
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin, initargs=start)
@@ -82,7 +101,7 @@ def _in_parallel(
             if len(running) >= workers:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
-        yield from (future.result() for future in wait(running).done)
+        yield from (future.result() for future in as_completed(running))
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -96,7 +115,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     added = tabulate(
         Table(given.out),
-        given.vectors,
+        first_planned(given.vectors, given.seed),
         seed=given.seed,
         workers=given.workers,
         minutes=given.minutes,

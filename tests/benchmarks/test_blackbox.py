@@ -14,7 +14,7 @@ from tests.benchmarks.synthetic import Formula
 from tests.benchmarks.table import Table
 from trainables.base.errors import InvalidInput
 
-SEEDS = 300
+SEEDS = 200
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,10 @@ class Models:
         return row(number, source, level, n, self.space.layer_weights, lost, gains[:2], gains)
 
 
+def first(vectors, seed=0):
+    return program.first_planned(vectors, seed)
+
+
 @pytest.fixture
 def models(lenet5_space, lenet5_weights, config, monkeypatch):
     made = Models(lenet5_space, lenet5_weights, config)
@@ -42,27 +46,27 @@ def models(lenet5_space, lenet5_weights, config, monkeypatch):
 
 def test_a_table_that_was_interrupted_measures_only_what_is_missing(models, folder):
     table = Table(folder)
-    assert program.tabulate(table, 3, seed=0, workers=1) == 3
+    assert program.tabulate(table, first(3), seed=0, workers=1) == 3
     (folder / "00001.parquet").unlink()
-    assert program.tabulate(table, 4, seed=0, workers=1) == 2
+    assert program.tabulate(table, first(4), seed=0, workers=1) == 2
     assert models.trained == [-1, 0, 1, 2, 1, 3]
     assert table.rows()["number"].tolist() == [-1, 0, 1, 2, 3]
 
 
 def test_no_vector_is_begun_after_the_time_is_up(models, folder):
-    assert program.tabulate(Table(folder), 3, seed=0, workers=1, minutes=0) == 0
+    assert program.tabulate(Table(folder), first(3), seed=0, workers=1, minutes=0) == 0
 
 
 def test_a_table_of_another_seed_is_refused_before_anything_is_trained(models, folder):
-    program.tabulate(Table(folder), 1, seed=0, workers=1)
+    program.tabulate(Table(folder), first(1), seed=0, workers=1)
     models.trained.clear()
     with pytest.raises(InvalidInput, match="begun with another settings, seed"):
-        program.tabulate(Table(folder), 1, seed=1, workers=1)
+        program.tabulate(Table(folder), first(1, 1), seed=1, workers=1)
     assert models.trained == []
 
 
 def test_pandas_reads_the_folder(models, folder):
-    program.tabulate(Table(folder), 2, seed=0, workers=1)
+    program.tabulate(Table(folder), first(2), seed=0, workers=1)
     assert set(pd.read_parquet(folder)["source"]) == {"dense", "whole", "uniform"}
 
 
@@ -98,6 +102,7 @@ def test_a_vector_is_measured_as_a_run_measures_it(tmp_path, monkeypatch, mnist5
     config = eight_models.preset(0)
     short = dataclasses.replace(
         config,
+        limit=1000,
         training=dataclasses.replace(config.training, epochs=1),
         admm=dataclasses.replace(
             config.admm, iterations=1, epochs_per_iteration=1, retrain_epochs=1
