@@ -277,9 +277,10 @@ layers. `OptunaSearch` is Ray's, started from the same anchors; it takes no cons
 each unit of a violated bound, one point of accuracy, adds the dense network's leak. `published` is
 the best of uniform, uniform+, ERK and LAMP at evenly spread levels, four models each, ordered as a
 race is.
-Not simulated: trials that end early because their accuracy is hopeless, and further rounds of
-confirmation. GP takes only so many models, and on many layers fewer seeds, because its own
-computation takes minutes a search."""
+Not simulated: trials that end early because their accuracy is hopeless, further rounds of
+confirmation, and luck that neighbouring vectors share: each vector has its own. GP takes
+only so many models, and on many layers fewer seeds, because its own computation takes minutes a
+search."""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
