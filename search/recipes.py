@@ -62,11 +62,8 @@ def fashion_mnist(model: str) -> SearchConfig:
         training=dataclasses.replace(small.training, epochs=25),
         admm=dataclasses.replace(
             small.admm,
-            iterations=3,
-            learning_rate=4e-3,
-            weight_decay=0.3,
-            retrain_epochs=8,
-            retrain_learning_rate=1e-3,
+            learning_rate=6e-3,
+            weight_decay=0.5,
         ),
     )
     if model != "cnn4":
