@@ -13,6 +13,7 @@ from analysis.run_kind import defense_of, pruner_of, system_of, task_of
 from analysis.side_by_side import Measured
 from trainables.defenses.registry import named
 from trainables.outcome.feasible import accuracy_bound, reaches
+from trainables.outcome.objective import levels_of
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
 """How far the mean test accuracy may lie below that of the run's dense network."""
@@ -100,7 +101,7 @@ def complete_trials(run: RunRecord) -> pd.DataFrame:
 
 
 def allowed_drop(run: RunRecord) -> float:
-    """How much accuracy the run was allowed to lose; infinite where it had nothing to choose."""
+    """How much accuracy the run could lose, at most; infinite where it had nothing to choose."""
     search = run.config["search"]
     numbers = search.get("parameters")
     chosen = [
@@ -111,7 +112,7 @@ def allowed_drop(run: RunRecord) -> float:
     is_bare = named(defense_of(run)).is_bare
     if pruner_of(run) is None and not chosen and (numbers is not None or is_bare):
         return math.inf
-    return float(search["max_accuracy_drop"])
+    return max(levels_of(search))
 
 
 def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | None = None) -> Least:
@@ -170,12 +171,3 @@ def at_levels(task: Task, page: Sequence[RunRecord] | None = None) -> dict[str, 
         defense: [least(task.of(defense), level, named) for level in LEVELS]
         for defense in task.defenses
     }
-
-
-def level_name(level: float) -> str:
-    """A level in words.
-
-    >>> level_name(0.005), level_name(0.01)
-    ('0.5 points', '1 point')
-    """
-    return f"{100 * level:g} point{'s' * (level != 0.01)}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from analysis import tables
-from analysis.defenses import LEVELS, NOT_CONFIRMED, NOT_SEARCHED, Least, Task, level_name
+from analysis.defenses import LEVELS, NOT_CONFIRMED, NOT_SEARCHED, Least, Task
 from analysis.side_by_side import Measured
 from analysis.statistics import Interval, difference
 from analysis.tables import Table
@@ -14,7 +14,7 @@ def table(task: Task, found: Mapping[str, Sequence[Least]]) -> Table:
     """One line per defence, one column per level."""
     return Table(
         caption=f"{task.title}: least excess gain (nats) when test accuracy may fall by",
-        headers=["defence", *map(level_name, LEVELS)],
+        headers=["defence", *map(tables.level_name, LEVELS)],
         rows=[[defense, *map(_cell, lines)] for defense, lines in found.items()],
     )
 
@@ -60,7 +60,7 @@ def in_words(found: Mapping[str, Sequence[Least]]) -> list[str]:
 def _sentence(index: int, found: Mapping[str, Sequence[Least]]) -> str:
     at = {defense: lines[index] for defense, lines in found.items()}
     known = _contenders(at)
-    start = f"For at most {level_name(LEVELS[index])} of test accuracy"
+    start = f"For at most {tables.level_name(LEVELS[index])} of test accuracy"
     left_out = _left_out({name: one for name, one in at.items() if name not in known})
     if not known:
         ran = any(one.has_run for name, one in at.items() if not named(name).is_bare)

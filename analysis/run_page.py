@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import cross_audit, figures, pages, roc, run_kind, statistics, tables
+from analysis.front import front
 from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
@@ -28,6 +29,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
     best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     audited = [] if run.audit is None else roc.curves(run.audit)
     theory = statistics.theory(run.trials)
+    levels = front(run)
     return {
         "title": _title(run),
         "run": run.config,
@@ -38,6 +40,9 @@ def _values(run: RunRecord) -> dict[str, Any]:
         else tables.dense_and_winner(dense, best, run.config["split_sizes"]),
         "figures": {
             **_figures(run, dense, best, rows),
+            "front": pages.figure(figures.front(levels, dense))
+            if levels and dense is not None
+            else None,
             "roc": pages.figure(figures.roc([c for c in audited if not c.canary]))
             if audited
             else None,
@@ -50,6 +55,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "unpruned": tables.unpruned(run.config),
         "has_winner": best is not None,
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
+        "front": tables.front(levels) if levels else None,
         "crossed": cross_audit.table(run, rows, best),
         "comparators": tables.comparators(rows, best)
         if best is not None and rows["rule"].any()

@@ -8,17 +8,35 @@ from typing import Any
 import pandas as pd
 
 from analysis import run_kind, statistics, tables
+from analysis.front import front
 from analysis.load import RunRecord
 from analysis.verdict import verdict
 from trainables.defenses.registry import named
 
 
 def headline(run: RunRecord) -> str:
-    """The outcome for a terminal: the verdict, then dense and winner side by side."""
+    """The outcome for a terminal: the verdict, dense and winner side by side, and the front."""
     found = verdict(run)
-    lines = [found.title, found.text]
-    table = _main_figures(run)
-    return "\n".join(lines if table is None else [*lines, tables.as_text(table)])
+    shown = [table for table in (_main_figures(run), front_in_short(run)) if table is not None]
+    return "\n".join([found.title, found.text, *map(tables.as_text, shown)])
+
+
+def front_in_short(run: RunRecord) -> tables.Table | None:
+    """The front as a terminal has room for it; None for a run that looked at its bound alone."""
+    records = front(run)
+    if not records:
+        return None
+    table = tables.front(records)
+    columns = [table.headers.index(name) for name in table.headers if name not in _LONG]
+    return dataclasses.replace(
+        table,
+        headers=[table.headers[column] for column in columns],
+        rows=[[row[column] for column in columns] for row in table.rows],
+    )
+
+
+_LONG = ("ratio to dense", "accuracy lost on unseen images")
+"""Columns of the front that only the report has room for."""
 
 
 def card(run: RunRecord) -> str:
@@ -37,6 +55,7 @@ def card(run: RunRecord) -> str:
             f"# {search.get('model')} on {search.get('dataset')}{_promise(run, found.tone)}",
             f"**{found.title}.** {found.text}",
             *said_of_the_run(run.config),
+            *_of_level(run),
             tables.as_markdown(table),
             f"Intervals are 95%. {_means(best)}; the largest of a family of attacks is flattered "
             "by the choice, the strongest attack's is not. The weights beside this card are those "
@@ -48,6 +67,14 @@ def card(run: RunRecord) -> str:
             f"Reproduce with:\n\n```\n{run.config.get('command', 'not recorded')}\n```\n",
         ]
     )
+
+
+def _of_level(run: RunRecord) -> list[str]:
+    search = run.config["search"]
+    if not search.get("levels"):
+        return []
+    level = tables.level_name(float(search["max_accuracy_drop"]))
+    return [f"It is the least leak that the run confirmed when accuracy may fall by {level}."]
 
 
 def _means(best: pd.Series) -> str:

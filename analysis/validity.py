@@ -101,11 +101,12 @@ def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, An
     """The same for values that only newer releases, or only some data sets, write."""
     notes, unpruned = config.get("notes") or [], config.get("unpruned") or {}
     parameters, chance = search.get("parameters") or {}, config.get("chance_accuracy")
-    start = config.get("pretrained_start")
+    start, levels = config.get("pretrained_start"), search.get("levels") or []
     whole = {
         "notes": isinstance(notes, list) and all(isinstance(note, str) for note in notes),
         "unpruned": isinstance(unpruned, Mapping)
         and all(isinstance(reason, str) for reason in unpruned.values()),
+        "levels": isinstance(levels, list) and all(map(_is_number, levels)),
         "pretrained_start": isinstance(start, str | None),
         "parameters": isinstance(parameters, Mapping)
         and all(isinstance(numbers, Mapping) for numbers in parameters.values()),

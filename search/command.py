@@ -38,6 +38,8 @@ def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noq
         ]
     if one.field == "time_budget_s":
         return one.words(None if value is None else f"{exactly(value)}s")
+    if one.field == "levels":
+        return one.words(",".join(map(exactly, value)) or None)
     unset = (one.field in ("shadows", "canaries") and not value) or (
         one.field == "max_accuracy_drop" and config.is_bare
     )

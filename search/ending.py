@@ -6,7 +6,8 @@ from analysis import failures, run_kind
 from analysis.load import RunRecord, load_run
 from analysis.run_page import write_report
 from analysis.statistics import hardest_bound, search_trials
-from analysis.summary import headline
+from analysis.summary import front_in_short, headline
+from analysis.tables import as_text
 from search.context import Context
 from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, shown
 
@@ -35,6 +36,8 @@ def nothing_feasible(context: Context, what: str) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    if (reached := front_in_short(found)) is not None:
+        Console().print(as_text(reached), markup=False, highlight=False, soft_wrap=True)
     return NOTHING_FEASIBLE if broken is None else FAULT
 
 

@@ -164,6 +164,20 @@ def duration(text: str, flag: str = "--time-budget") -> float:
     return seconds
 
 
+def fractions(text: str, flag: str = "--levels") -> tuple[float, ...]:
+    """The numbers in `0,0.005,0.01`, least first, each once. Raises InvalidInput for other text.
+
+    >>> fractions("0.05,0,0.05")
+    (0.0, 0.05)
+    """
+    try:
+        return tuple(sorted({float(part) + 0.0 for part in text.split(",")}))  # -0 is 0
+    except ValueError as error:
+        raise InvalidInput(
+            f"{flag} {text!r} is not a list of fractions: write 0,0.005,0.01"
+        ) from error
+
+
 def table(options: Sequence[Declared]) -> str:
     """All options as one Markdown table."""
     rows = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.machine_options import PRESETS, Options, all_options
-from search.option_fields import GROUPS, declared, duration
+from search.option_fields import GROUPS, declared, duration, fractions
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
@@ -175,10 +175,11 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
     if given["shadows"] is not None and audit == "none":
         raise InvalidInput(f"--shadows {given['shadows']} needs --audit rmia or --audit lira")
     values: dict[str, Any] = {"shadows": SHADOWS[audit]}
+    read = {"time_budget_s": duration, "levels": fractions}
     for one in declared(SearchConfig):
         value = given[one.name]
         if value is not None and one.field not in _SETTLED:
-            values[one.field] = duration(value) if one.field == "time_budget_s" else value
+            values[one.field] = read[one.field](value) if one.field in read else value
     return values
 
 

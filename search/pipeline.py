@@ -4,12 +4,14 @@ import functools
 import logging
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ray import tune
 from rich.console import Console
 
+from analysis.front import at_level, front
 from analysis.load import load_run
 from analysis.statistics import confirmed_winner
 from analysis.summary import card
@@ -17,6 +19,7 @@ from search.context import Context
 from search.ending import nothing_feasible, winner_found
 from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
+from search.option_fields import exactly
 from search.plan import plan
 from search.record.log import logging_to
 from search.record.mirror import require_storage_url
@@ -31,7 +34,7 @@ from search.stages.confirm import Confirmation, best_candidates, confirm, neares
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.export import export_winner, write_card
-from search.stages.race import field, race
+from search.stages.race import common_field, race
 from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
@@ -41,7 +44,7 @@ from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
 from trainables.data.images import DataAbsent
 from trainables.job import Job
-from trainables.outcome.objective import goal_of
+from trainables.outcome.objective import Goal, goal_of, goals_of
 from trainables.records import FAILED, SEARCH_KINDS
 from trainables.rehearsal import PRETRAINED
 
@@ -174,7 +177,7 @@ def _stages(context: Context) -> int:
         )
     search(context, dense)
     base = base_job(context, dense)
-    candidates = _to_confirm(context, dense, base)
+    orders = _to_confirm(context, dense, base)
     confirmation = Confirmation(
         config=config,
         base=base,
@@ -183,21 +186,24 @@ def _stages(context: Context) -> int:
         say=say,
         keep_cross_audit=functools.partial(keep_cross_audit, context),
     )
-    results = confirm(confirmation, candidates, lambda: _winner(folder) is not None)
+    results = confirm(confirmation, orders, lambda: _winner(folder) is not None)
     best = _winner(folder)
     if best is not None and config.comparators:
         results |= confirm_comparators(context, dense, confirmation, best)
         best = _winner(folder)
     if best is None:
+        _keep_front(context, results)
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
         return nothing_feasible(context, what)
-    if Candidate.of(best["n"], best["defense_parameters"]) != candidates[0]:
+    favourites = orders[config.max_accuracy_drop][:1]
+    if Candidate.of(best["n"], best["defense_parameters"]) not in favourites:
         better = "is more accurate" if goal_of(config.to_dict()).maximised else "leaks less"
         say(f"The favourite until now was dropped: another {better} when measured again")
     _export_and_audit(context, dense, base, best, results)
     if config.comparators:
         measure_other_pruners(context, confirmation, best)
+    _keep_front(context, results)
     return winner_found(context)
 
 
@@ -220,18 +226,39 @@ def _export_and_audit(
     """
     folder = context.folder
     (chosen,) = best["trial_ids"]
-    export_winner(folder, chosen, results, card(load_run(folder.path)))
+    export_winner(folder.winner, chosen, results, card(load_run(folder.path)))
     if context.config.audit != "none":
         audit(context, dense, base, results[chosen])
-        write_card(folder, card(load_run(folder.path)), chosen)
+        write_card(folder.winner, card(load_run(folder.path)), chosen)
 
 
-def _to_confirm(context: Context, dense: Dense, base: Job) -> list[Candidate]:
-    """The candidates, best first, after a race; if none is feasible, a round of the nearest."""
-    rows, goal = context.ledger.rows(), goal_of(context.config.to_dict())
-    promising = field(rows, goal) if context.config.race_models else []
+def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
+    """Write front.parquet, and the folder of each level beside that of the bound asked for."""
+    if not context.config.levels:
+        return
+    run = load_run(context.folder.path)
+    records = front(run)
+    for record in records:
+        if record.trial_id is not None and record.level != context.config.max_accuracy_drop:
+            target = context.folder.front / exactly(record.level)
+            own = card(at_level(run, record.level))
+            export_winner(target, record.trial_id, results, own)
+    context.ledger.write_front(records)
+
+
+def _to_confirm(context: Context, dense: Dense, base: Job) -> dict[float, list[Candidate]]:
+    """Level -> the candidates, best first, after a race."""
+    rows, goals = context.ledger.rows(), goals_of(context.config.to_dict(), dense.val_accuracy)
+    promising = common_field(rows, [*goals.values()]) if context.config.race_models else []
     if len(promising) > context.config.confirm_top:
         return race(context, dense, base, promising)
+    asked = context.config.max_accuracy_drop
+    others = {level: best_candidates(rows, goal) for level, goal in goals.items()}
+    return {**others, asked: _best_or_nearest(context, rows, goals[asked])}
+
+
+def _best_or_nearest(context: Context, rows: list[dict[str, Any]], goal: Goal) -> list[Candidate]:
+    """The candidates, best first; if none is feasible, a round of the nearest."""
     candidates = best_candidates(rows, goal)
     tried = [row["state"] for row in rows if row["kind"] in SEARCH_KINDS]
     if candidates or 2 * tried.count(FAILED) > len(tried):

@@ -26,7 +26,8 @@ They are orders of magnitude only: launches limit small networks, and memory lim
 
 def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage makes, at most."""
-    vectors = min(config.confirm_top, config.distinct_trials)
+    others = len(config.every_level) - 1
+    vectors = min(config.confirm_top + others, config.distinct_trials)
     vectors += (len(ALLOCATIONS) + len(PRUNERS)) * config.comparators
     return {
         "dense": config.dense_models,
@@ -90,6 +91,8 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
     sizes = _published_sizes(config) if inputs is None else inputs.sizes
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
+    if config.levels:
+        drop += f" (and a front at {', '.join(f'{level:g}' for level in config.levels)})"
     compression = config.min_compression or "none"
     spec = DATASETS[config.dataset]
     network = outline(config.model, spec.n_classes, spec.image_shape)

@@ -18,7 +18,7 @@ from trainables.config import (
     rebuilt,
 )
 from trainables.defenses.registry import Parameter, named
-from trainables.outcome.objective import goal_of
+from trainables.outcome.objective import goal_of, levels_of
 
 MOST_CANARIES = 0.5
 """The largest share of canaries: a network of mostly mislabelled members learns nothing else."""
@@ -197,6 +197,18 @@ class SearchConfig:
     )
     """A feasible trial loses at most this fraction of validation accuracy; or NO_BOUND."""
 
+    levels: tuple[float, ...] = option(
+        (),
+        group=SEARCH,
+        metavar="DROP,DROP,...",
+        read=str,
+        help="the front: look for the least leak at each of these drops in accuracy too, fractions "
+        "in [0, 1) as for --max-accuracy-drop, with the same trials; one more vector is confirmed "
+        "for each",
+        without="none, only that of --max-accuracy-drop",
+    )
+    """Drops in validation accuracy, least first, at which the least leak is looked for besides."""
+
     min_compression: float | None = option(
         None,
         group=SEARCH,
@@ -291,6 +303,7 @@ class SearchConfig:
             f"--max-accuracy-drop is a fraction in [0, 1), got {self.max_accuracy_drop}: "
             "write 0.01 for one point",
         )
+        self._require_levels()
         _require(
             0 < self.minimum_keep < 1,
             f"the least keep ratio must lie in (0, 1), got {self.minimum_keep}",
@@ -323,6 +336,33 @@ class SearchConfig:
             0 <= self.seed < MOST_EXACT,
             f"--seed must be 0 or more and below 2**53, got {self.seed}",
         )
+
+    def _require_levels(self) -> None:
+        wrong = [level for level in self.levels if not 0 <= level < 1]
+        _require(
+            not wrong,
+            f"--levels are fractions in [0, 1), got {wrong[0] if wrong else None}: write 0.01 for "
+            "one point",
+        )
+        _require(
+            len(self.levels) <= RACERS,
+            f"--levels are at most {RACERS}, as many as vectors race, got {len(self.levels)}",
+        )
+        _require(
+            not (self.levels and self.is_bare),
+            f"--levels are bounds on the accuracy, and --defense {self.defense} has none: leave it "
+            "out",
+        )
+        _require(
+            not (self.levels and self.guarantee_is_fixed),
+            "--levels trade the leak for accuracy, and with a fixed epsilon the search looks for "
+            "accuracy alone: leave it out",
+        )
+
+    @property
+    def every_level(self) -> tuple[float, ...]:
+        """The drops in accuracy that the run looks at: that of its bound, then the others."""
+        return levels_of(self.to_dict())
 
     @property
     def dense_models(self) -> int:

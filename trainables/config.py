@@ -58,6 +58,8 @@ def _fitting(hint: Any, value: object, name: str) -> Any:  # noqa: ANN401 - of t
         return rebuilt(typing.cast("type[Any]", hint), value)
     if typing.get_origin(hint) is dict and isinstance(value, dict):
         return {key: _fitting(typing.get_args(hint)[1], item, key) for key, item in value.items()}
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_fitting(typing.get_args(hint)[0], item, name) for item in value)
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(value) in allowed or (float in allowed and type(value) is int):
         if not isinstance(value, int | float) or (math.isfinite(value) and abs(value) < MOST_EXACT):

@@ -124,6 +124,45 @@ class TrialRecord:
     """All parameters that ship, each counted once; `weights` counts the prunable ones."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FrontRecord:
+    """One row of front.parquet: the least leak that a run confirmed at one level.
+
+    Without a vector that keeps the level, `kept` is no and all figures are null; the ends of an
+    interval are null where it is not known.  Gains are in nats, accuracies and drops fractions.
+    """
+
+    level: float
+    """The accuracy, as a fraction, that may be lost."""
+
+    kept: str
+    """Whether the vector keeps it: yes, or undecided where the interval of the drop holds it."""
+
+    trial_id: str | None = None
+    """The vector's confirm row in trials.parquet."""
+
+    drop: float | None = None
+    drop_low: float | None = None
+    drop_high: float | None = None
+    excess_gain: float | None = None
+    excess_gain_low: float | None = None
+    excess_gain_high: float | None = None
+    ratio: float | None = None
+    """The excess gain over that of the dense network; null where the latter may be zero."""
+
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    test_accuracy: float | None = None
+    test_accuracy_low: float | None = None
+    test_accuracy_high: float | None = None
+    compression: float | None = None
+    parameters: int | None = None
+    """All parameters that ship, as in trials.parquet."""
+
+    n: list[int] | None = None
+    defense_parameters: dict[str, float] | None = None
+
+
 MEASURED = tuple(
     field.name for field in dataclasses.fields(TrialRecord) if field.metadata.get("measured")
 )
@@ -159,6 +198,9 @@ TRIAL_SCHEMA = _schema(TrialRecord)
 EPOCH_SCHEMA = _schema(EpochRecord)
 """The schema of epochs.parquet: one row per (trial_id, phase, epoch); the phase is dense, admm or
 retrain."""
+
+FRONT_SCHEMA = _schema(FrontRecord)
+"""The schema of front.parquet: one row per level of a run with `--levels`, the least drop first."""
 
 AUDIT_SCHEMA = pa.schema(
     [
@@ -210,7 +252,9 @@ about an image of the part `validation`, `test` or `audited`: the audited images
 of the models."""
 
 
-def to_table(rows: list[TrialRecord] | list[EpochRecord], schema: pa.Schema) -> pa.Table:
+def to_table(
+    rows: list[TrialRecord] | list[EpochRecord] | list[FrontRecord], schema: pa.Schema
+) -> pa.Table:
     """The rows as an Arrow table with exactly the columns of `schema`."""
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     for field in schema:

@@ -10,7 +10,7 @@ from analysis.figures.attack_gains import (
 )
 from analysis.figures.best_so_far import compare_progress, progress
 from analysis.figures.drawing import BLUE, INK, MARKERS, SERIES
-from analysis.figures.leak_against_accuracy import FARTHEST, Front, fronts, tradeoff
+from analysis.figures.leak_against_accuracy import FARTHEST, Front, front, fronts, tradeoff
 from analysis.figures.networks import layers, weight_histograms
 from analysis.figures.training import losses, residuals
 
@@ -25,6 +25,7 @@ __all__ = [
     "accuracy_gap",
     "attacks",
     "compare_progress",
+    "front",
     "fronts",
     "layers",
     "losses",

@@ -1,4 +1,4 @@
-"""Accuracy against leak: the trials of one run, and the fronts of several defences."""
+"""Accuracy against leak: the trials of one run, its front, and the fronts of several defences."""
 
 import dataclasses
 import math
@@ -27,6 +27,8 @@ from analysis.figures.drawing import (
 )
 from analysis.pareto import non_dominated
 from analysis.statistics import Interval, family_excess, search_trials
+from trainables.outcome.feasible import YES
+from trainables.records import FrontRecord
 
 
 def tradeoff(
@@ -142,6 +144,57 @@ def _stopped_and_failed(axes: Axes, rows: pd.DataFrame) -> None:
     failed = int((rows["state"] == "FAILED").sum())
     if failed:
         axes.plot([], [], "x", color=VERMILLION, label=f"failed ({failed}, not drawn)")
+
+
+def front(records: Sequence[FrontRecord], dense: pd.Series) -> str:
+    """Accuracy lost against excess gain of the vector of each level, with intervals.
+
+    dense: a row of `statistics.dense`.
+    """
+    vectors = dict.fromkeys(one.trial_id for one in records if one.trial_id is not None)
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(4.6)
+        for record in records:
+            axes.axvline(record.level, color=MUTED, linewidth=1, linestyle=":", zorder=1)
+        for trial_id in vectors:
+            _vector_of_levels(axes, [one for one in records if one.trial_id == trial_id])
+        axes.plot(0.0, float(dense["excess_gain"]), "D", color=INK, markersize=9, zorder=5)
+        label_point(axes, "dense", (0.0, float(dense["excess_gain"])), shift=(10, 0))
+        axes.plot([], [], ":", color=MUTED, label="allowed drop")
+        axes.margins(x=0.12, y=0.08)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        percent_axis(axes, "accuracy lost on unseen images")
+        axes.set_ylabel(GAIN_LABEL)
+        figure.legend(loc="outside lower center", ncols=3)
+        return svg(
+            figure,
+            "front",
+            f"Accuracy lost against excess gain of the {len(vectors)} vectors that leak least at "
+            f"{len(records)} allowed drops; lower and further left is better.",
+        )
+
+
+def _vector_of_levels(axes: Axes, records: Sequence[FrontRecord]) -> None:
+    """One vector, by its records; filled where it surely keeps all of their levels."""
+    record, sure = records[0], all(one.kept == YES for one in records)
+    at = (record.drop or 0.0, record.excess_gain or 0.0)
+    axes.errorbar(
+        *at,
+        xerr=_reach(record.drop_low, at[0], record.drop_high),
+        yerr=_reach(record.excess_gain_low, at[1], record.excess_gain_high),
+        fmt="o",
+        color=BLUE,
+        markersize=9,
+        markerfacecolor=BLUE if sure else "white",
+        elinewidth=1.2,
+        zorder=4,
+    )
+    label_point(axes, ", ".join(f"{100 * one.level:g}%" for one in records), at, shift=(8, 10))
+
+
+def _reach(low: float | None, value: float, high: float | None) -> list[list[float]] | None:
+    """The arms of an error bar; None where the interval is not known."""
+    return None if low is None or high is None else [[value - low], [high - value]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

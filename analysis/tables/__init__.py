@@ -2,6 +2,7 @@
 
 from analysis.tables.attacks import attack_gains, audits, theory
 from analysis.tables.crossed import cross_audit
+from analysis.tables.front import front
 from analysis.tables.table import Table, as_markdown, as_text
 from analysis.tables.trials import all_trials, failed_trials, settings
 from analysis.tables.vectors import (
@@ -19,6 +20,7 @@ from analysis.tables.words import (
     compressed,
     compression_of,
     duration,
+    level_name,
     nats,
     percent,
     prunable_share,
@@ -44,7 +46,9 @@ __all__ = [
     "dense_and_winner",
     "duration",
     "failed_trials",
+    "front",
     "layer_counts",
+    "level_name",
     "nats",
     "percent",
     "prunable_share",

@@ -131,6 +131,15 @@ def with_bounds(row: pd.Series, column: str, kind: str = "nats") -> str:
     return f"{show(row[column])}\n{between(row[f'{column}_low'], row[f'{column}_high'], kind)}"
 
 
+def level_name(level: float) -> str:
+    """A level of lost accuracy, a fraction, in words.
+
+    >>> level_name(0.005), level_name(0.01)
+    ('0.5 points', '1 point')
+    """
+    return f"{100 * level:g} point{'s' * (level != 0.01)}"
+
+
 def three_digits(value: float | None) -> str:
     """A number with three digits behind the point."""
     return UNKNOWN if value is None or not math.isfinite(value) else f"{value:.3f}"

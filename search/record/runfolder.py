@@ -36,6 +36,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.baseline = self.path / "baseline"
         self.winner = self.path / "winner"
+        self.front = self.path / "front"
         self.audit = self.path / "audit"
         self.confirm = self.path / "confirm"
         self.tune = self.path / "tune"
@@ -136,7 +137,8 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Delete half-written files of a program that died; only while nobody else writes."""
-        for folder in (self.path, self.baseline, self.winner, self.audit):
+        fronts = children(self.front)
+        for folder in (self.path, self.baseline, self.winner, self.audit, *fronts):
             for file in filter(is_temporary, children(folder)):
                 file.unlink(missing_ok=True)
 

@@ -2,7 +2,7 @@
 
 trials.parquet and epochs.parquet are folders of parts named by the trial. A part is written whole
 or not at all (trainables/base/storage.py). Writing a trial costs the same however many there are,
-and writing it again replaces it.
+and writing it again replaces it. front.parquet is one file, written at a run's end.
 """
 
 import re
@@ -15,18 +15,20 @@ from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, children, is_temporary, place, write
 from trainables.records import (
     EPOCH_SCHEMA,
+    FRONT_SCHEMA,
     KINDS,
     STATES,
     TRIAL_SCHEMA,
     DamagedPart,
     EpochRecord,
+    FrontRecord,
     NewerPart,
     TrialRecord,
     read_part,
     to_table,
 )
 
-TRIALS, EPOCHS = "trials.parquet", "epochs.parquet"
+TRIALS, EPOCHS, FRONT = "trials.parquet", "epochs.parquet", "front.parquet"
 
 
 class Ledger:
@@ -48,6 +50,10 @@ class Ledger:
         if strangers:
             raise ValueError(f"epochs of {sorted(strangers)} in the part of {trial_id}")
         self._put(EPOCHS, trial_id, to_table(epochs, EPOCH_SCHEMA))
+
+    def write_front(self, rows: list[FrontRecord]) -> None:
+        """Put the front on disk, instead of an earlier one."""
+        _replace(self._folder / FRONT, to_table(rows, FRONT_SCHEMA))
 
     def table(self) -> pa.Table:
         """Every trial so far, by trial id, with exactly the columns of `TRIAL_SCHEMA`.
@@ -72,9 +78,7 @@ class Ledger:
     def _put(self, name: str, trial_id: str, table: pa.Table) -> None:
         if not re.fullmatch(r"\w[\w.-]*", trial_id):
             raise ValueError(f"{trial_id!r} cannot name a part")
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, write_page_checksum=True)
-        write(self._folder / name / f"{trial_id}.parquet", sink.getvalue().to_pybytes())
+        _replace(self._folder / name / f"{trial_id}.parquet", table)
 
     def _parts(self, name: str) -> list[Place]:
         return [path for path in children(self._folder / name) if not path.name.startswith(".")]
@@ -89,3 +93,9 @@ class Ledger:
             ) from error
         except NewerPart as error:
             raise InvalidInput(f"{path}: {error}; use the release that wrote it") from error
+
+
+def _replace(target: Place, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    write(target, sink.getvalue().to_pybytes())

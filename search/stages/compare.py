@@ -7,7 +7,7 @@ from ray import tune
 
 from search.context import Context
 from search.space import Candidate
-from search.stages.confirm import MAX_ROUNDS, Confirmation, measure
+from search.stages.confirm import Confirmation, after_the_rounds, measure
 from search.stages.dense import Dense
 from search.stages.search import dense_weights
 from trainables.pruning.registry import PRUNERS
@@ -34,7 +34,7 @@ def confirm_comparators(
     context.say(f"Comparators: {', '.join(stored[KEY])} with {sum(winner['n']):,} weights too")
     parameters = winner["defense_parameters"]
     candidates = dict.fromkeys(Candidate.of(n, parameters) for n in stored[KEY].values())
-    first = MAX_ROUNDS * context.config.confirm_top
+    first = after_the_rounds(context.config)
     known = _confirmed_before(context, first)
     chosen = [candidate for candidate in candidates if candidate not in known]
     return measure(confirmation, KEY, first, chosen) if chosen else {}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,8 @@ class Confirmation:
 
 
 def best_candidates(rows: Sequence[Row], goal: Goal = LEAST_LEAK) -> list[Candidate]:
-    """Distinct candidates of the feasible searched trials, the best of what the goal asks first."""
-    feasible = [row for row in _searched(rows, COMPLETE) if row["feasible"]]
+    """Distinct candidates of the searched trials that are feasible for the goal, its best first."""
+    feasible = [row for row in map(goal.seen, _searched(rows, COMPLETE)) if row["feasible"]]
     return _distinct(best_first(feasible, goal))
 
 
@@ -74,28 +74,51 @@ def _searched(rows: Sequence[Row], state: str) -> list[Row]:
     return [row for row in rows if row["kind"] in SEARCH_KINDS and row["state"] == state]
 
 
-def _distinct(rows: Sequence[Row]) -> list[Candidate]:
+def _distinct(rows: Sequence[Mapping[str, Any]]) -> list[Candidate]:
     return list(
         dict.fromkeys(Candidate.of(row["n"], row.get("defense_parameters")) for row in rows)
     )
 
 
+def after_the_rounds(config: SearchConfig) -> int:
+    """The first rank that no candidate of the search can have."""
+    return MAX_ROUNDS * config.confirm_top + len(config.every_level) - 1
+
+
+def rounds(
+    orders: Mapping[float, Sequence[Candidate]], config: SearchConfig
+) -> list[tuple[int, list[Candidate]]]:
+    """The rank of the first candidate of each round, and its candidates, each of them once.
+
+    orders: level -> candidates in the order of their confirmation.  Of the bound asked for the
+    best `confirm_top` come first, and the next ones in the rounds after; the first round has the
+    best of every other level besides.
+    """
+    asked, *others = (orders[level] for level in config.every_level)
+    top, room = config.confirm_top, len(others)
+    firsts = [order[0] for order in others if order]
+    besides = [one for one in dict.fromkeys(firsts) if one not in asked[:top]]
+    later = [one for one in asked[top:] if one not in besides]
+    next_ones = [
+        (top + room + first, later[first : first + top])
+        for first in range(0, (MAX_ROUNDS - 1) * top, top)
+    ]
+    found = [(0, [*asked[:top], *besides]), *next_ones]
+    return [(first, chosen) for first, chosen in found if chosen]
+
+
 def confirm(
     confirmation: Confirmation,
-    candidates: Sequence[Candidate],
+    orders: Mapping[float, Sequence[Candidate]],
     has_winner: Callable[[], bool],
 ) -> dict[str, tune.Result]:
-    """Re-run the best `confirm_top` candidates, then the next ones while none stays feasible.
+    """Measure the candidates of a round again, then the next ones while none stays feasible.
 
-    has_winner: reads the rows written so far.  Returns the confirm trials' results by trial id.
+    orders: as for `rounds`.  has_winner: reads the rows written so far.  Returns the confirm
+    trials' results by trial id.
     """
-    config = confirmation.config
     results: dict[str, tune.Result] = {}
-    for round_number in range(MAX_ROUNDS):
-        first = round_number * config.confirm_top
-        chosen = candidates[first : first + config.confirm_top]
-        if not chosen:
-            break
+    for round_number, (first, chosen) in enumerate(rounds(orders, confirmation.config)):
         if round_number:
             confirmation.say(
                 "None of the confirmed candidates kept the accuracy bound; trying the next best."

@@ -1,30 +1,28 @@
-"""The winner's folder: weights, masks and a card that says what was measured and what was not."""
+"""A winner's folder: weights, masks and a card that says what was measured and what was not."""
 
 from pathlib import Path
 
 from ray import tune
 
-from search.record.runfolder import RunFolder
 from search.tune.kept import kept_checkpoint
-from trainables.base.storage import write
+from trainables.base.storage import Place, write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
 
-def export_winner(
-    folder: RunFolder, trial_id: str, results: dict[str, tune.Result], card: str
-) -> None:
+def export_winner(target: Place, trial_id: str, results: dict[str, tune.Result], card: str) -> None:
     """Copy the winner's model that trained on the members.
 
-    trial_id: the winner's confirm trial.  Of a vector's models that one ships whatever its own
-    gain: the best of them would be chosen by the noise that the confirmation is there to remove.
+    target: RUN/winner, or the folder of a level in RUN/front.  trial_id: the winner's confirm
+    trial.  Of a vector's models that one ships whatever its own gain: the best of them would be
+    chosen by the noise that the confirmation is there to remove.
     """
     with kept_checkpoint(results[trial_id]).as_directory() as source:
         for name in (MODEL_FILE, MASKS_FILE):
             if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
-                write(folder.winner / name, (Path(source) / name).read_bytes())
-    write_card(folder, card, trial_id)
+                write(target / name, (Path(source) / name).read_bytes())
+    write_card(target, card, trial_id)
 
 
-def write_card(folder: RunFolder, card: str, trial_id: str) -> None:
+def write_card(target: Place, card: str, trial_id: str) -> None:
     """Put the card beside the winner's weights, instead of an earlier one."""
-    write(folder.winner / "card.md", card.replace("{trial_id}", trial_id))
+    write(target / "card.md", card.replace("{trial_id}", trial_id))

@@ -6,9 +6,12 @@ on common halves (`TrialConfig.kind` "race"), cross-audited and compared with th
 the same halves in pairs, as iterated racing does with instances (Lopez-Ibanez et al. 2016, Oper.
 Res. Perspect. 3:43).  Fidelity is the number of models, never epochs.  The halves are the race's
 own: no reported figure comes from a model that helped to choose.
+
+All levels of allowed accuracy drop share one race: its models serve every bound.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,15 +52,22 @@ class Raced:
 def field(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Candidate]:
     """The vectors that race, the best of what the search saw first.
 
-    rows: of trials.parquet.  They are the finished trials that keep every bound, or miss that of
-    the accuracy alone and by no more than LUCK.
+    rows: of trials.parquet.  They are the finished trials that keep every bound of the goal, or
+    miss that of the accuracy alone and by no more than LUCK.
     """
     tried = [row for row in rows if row["kind"] in SEARCH_KINDS and row["state"] == COMPLETE]
-    promising = [row for row in tried if _may_be_feasible(row)]
+    promising = [row for row in map(goal.seen, tried) if _may_be_feasible(row)]
     candidates = (
         Candidate.of(row["n"], row.get("defense_parameters")) for row in best_first(promising, goal)
     )
     return list(dict.fromkeys(candidates))[:RACERS]
+
+
+def common_field(rows: Sequence[Mapping[str, Any]], goals: Sequence[Goal]) -> list[Candidate]:
+    """The vectors that race for all goals: each goal's first, each one's second, and so on."""
+    turns = itertools.zip_longest(*(field(rows, goal) for goal in goals))
+    dealt = (candidate for turn in turns for candidate in turn if candidate is not None)
+    return list(dict.fromkeys(dealt))[:RACERS]
 
 
 def _may_be_feasible(row: Mapping[str, Any]) -> bool:
@@ -67,11 +77,12 @@ def _may_be_feasible(row: Mapping[str, Any]) -> bool:
 
 def race(
     context: Context, dense: Dense, base: Job, candidates: Sequence[Candidate]
-) -> list[Candidate]:
-    """The candidates in the order of their confirmation; one whose training failed is left out.
+) -> dict[float, list[Candidate]]:
+    """Level -> the candidates in the order of their confirmation, without whose training failed.
 
     base: the job of a search trial.
     """
+    levels = context.config.every_level
     first, count = context.config.models, context.config.race_models
     halves = range(first, first + count)
     jobs = {
@@ -85,7 +96,7 @@ def race(
     results = run_stage(context.stage("race", every, dense.shared, False))
     before = _raced(context, [dense.results[half] for half in halves])
     if before is None:
-        return list(candidates)
+        return {level: list(candidates) for level in levels}
     entries: list[dict[str, Any]] = []
     for candidate, own in jobs.items():
         models = [results.get(job.trial.trial_id) for job in own]
@@ -101,8 +112,9 @@ def race(
                 "lost_se": lost.standard_error,
             }
         )
-    ordered = raced_first(entries, context.config.max_accuracy_drop)
-    return [entry["candidate"] for entry in ordered]
+    return {
+        level: [entry["candidate"] for entry in raced_first(entries, level)] for level in levels
+    }
 
 
 def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced | None:

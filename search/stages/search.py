@@ -18,7 +18,7 @@ from trainables.models.building import build_model
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import as_tensors, load_weights
 from trainables.outcome.feasible import accuracy_bound
-from trainables.outcome.objective import goal_of
+from trainables.outcome.objective import goals_of
 from trainables.pruning.uniform_erk_lamp import erk, lamp, uniform
 from trainables.records import SEARCH_KINDS
 
@@ -71,13 +71,14 @@ def search(context: Context, dense: Dense) -> None:
     """Run `trials` trials; every one that ends is in the ledger when this returns."""
     config, space = context.config, context.space
     trials = 1 if space.is_point else config.trials
+    goals = list(goals_of(config.to_dict(), dense.val_accuracy).values())
     searcher = FeasibleSearcher(
         space=space,
         sampler_name=config.sampler,
         seed=config.seed,
         n_trials=trials,
         anchors=space.anchors(anchor_vectors(context, dense)),
-        goal=goal_of(config.to_dict()),
+        goals=goals,
         time_budget_s=config.time_budget_s,
     )
     searcher.follow(context.ledger.rows)
@@ -93,7 +94,7 @@ def search(context: Context, dense: Dense) -> None:
             ],
             base=base_job(context, dense),
             searcher=searcher,
-            stopper=InfeasibleStopper(),
+            stopper=InfeasibleStopper(allowance=-min(goal.higher for goal in goals)),
         )
     )
 

@@ -1,6 +1,10 @@
-"""Our Ray Tune searcher over an in-memory Optuna study, the only truth about the search.
+"""Our Ray Tune searcher over in-memory Optuna studies, the only truth about the search.
 
-Tune saves it together with its trial table, so the two never disagree; what the ledger knows and
+There is a study for each level of allowed accuracy drop. Every trial is in all of them, each with
+its own constraint on the accuracy, and their samplers take turns: a constraint sweep in which no
+level measures what another has measured.
+
+Tune saves them together with its trial table, so the two never disagree; what the ledger knows and
 an older snapshot does not is adopted after a restore.
 """
 
@@ -65,19 +69,19 @@ def _judge_row(row: Mapping[str, Any], goal: Goal) -> Outcome:
 
 @dataclasses.dataclass
 class _State:
-    """All that a snapshot holds; pickled whole, so trials and study stay one graph."""
+    """All that a snapshot holds; pickled whole, so trials and studies stay one graph."""
 
-    study: optuna.Study
+    studies: list[optuna.Study]  # one per level; a trial is a list with its twin in each of them
     used: set[int]  # numbers that were handed out or adopted
-    open: dict[str, optuna.Trial]  # Tune's trial id -> handed out, not finished
-    reserved: dict[int, optuna.Trial]  # number -> drawn while adopting, not yet handed out
+    open: dict[str, list[optuna.Trial]]  # Tune's trial id -> handed out, not finished
+    reserved: dict[int, list[optuna.Trial]]  # number -> drawn while adopting, not yet handed out
     spent_s: float = 0.0  # searched before the last save
 
 
 class FeasibleSearcher(Searcher):
-    """Hands out the anchors, then what the sampler suggests, `n_trials` in all.
+    """Hands out the anchors, then what the samplers suggest in turn, `n_trials` in all.
 
-    Numbers 0 .. len(anchors) - 1 are the anchors', the rest the sampler's; none is given twice.
+    Numbers 0 .. len(anchors) - 1 are the anchors', the rest the samplers'; none is given twice.
     """
 
     def __init__(
@@ -88,10 +92,12 @@ class FeasibleSearcher(Searcher):
         seed: int,
         n_trials: int,
         anchors: Sequence[Params] = (),
-        goal: Goal,
+        goals: Sequence[Goal],
         time_budget_s: float | None = None,
     ) -> None:
-        """time_budget_s: no trial is handed out later after the first than this; None: no limit.
+        """goals: what is looked for at each level, that of the bound asked for first.
+
+        time_budget_s: no trial is handed out later after the first than this; None: no limit.
 
         Raises InvalidInput for an unknown sampler or a budget below one trial.
         """
@@ -103,20 +109,25 @@ class FeasibleSearcher(Searcher):
         self._space = space
         self._n_trials = n_trials
         self._anchors = [dict(anchor) for anchor in anchors]
-        self._goal = goal
+        self._goals = list(goals)
         self._time_budget_s = math.inf if time_budget_s is None else time_budget_s
         self._began_s: float | None = None  # of this process; a restored one begins anew
         self._finished_rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None
         self._caught_up = False
-        sampler_seed = derive_seed(seed, "sampler") % 2**32  # NumPy's legacy generators take 32 bit
-        sampler = SAMPLERS[sampler_name](sampler_seed, space, n_trials)
-        study = optuna.create_study(direction="minimize", sampler=sampler)
-        self._state = _State(study=study, used=set(), open={}, reserved={})
+        names = ["sampler", *(f"sampler-{level}" for level in range(1, len(self._goals)))]
+        seeds = [derive_seed(seed, name) % 2**32 for name in names]  # NumPy's old ones take 32 bit
+        samplers = [SAMPLERS[sampler_name](one, space, n_trials) for one in seeds]
+        studies = [optuna.create_study(direction="minimize", sampler=one) for one in samplers]
+        self._state = _State(studies=studies, used=set(), open={}, reserved={})
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Every trial of the study; its number in the run is its user attribute `number`."""
-        return list(self._state.study.get_trials())
+        """Every trial of the first level; its number in the run is its user attribute `number`."""
+        return self.trials_at(0)
+
+    def trials_at(self, level: int) -> list[FrozenTrial]:
+        """Every trial as the study of a level, by its place among the goals, knows it."""
+        return list(self._state.studies[level].get_trials())
 
     def suggest(  # type: ignore[override]  # Ray's annotation leaves FINISHED out
         self, trial_id: str
@@ -129,14 +140,14 @@ class FeasibleSearcher(Searcher):
         if len(state.used) >= self._n_trials or self._spent_s() >= self._time_budget_s:
             return str(Searcher.FINISHED)
         number = next(k for k in range(len(state.used) + 1) if k not in state.used)
-        trial = state.reserved.pop(number, None) or self._ask(state.study, number)
+        trial = state.reserved.pop(number, None) or self._ask(state.studies, number)
         state.used.add(number)
         state.open[trial_id] = trial
-        candidate = self._space.candidate(trial.params)
+        candidate = self._space.candidate(trial[0].params)
         return {
             "number": number,
             "kind": self._kind(number),
-            "params": dict(trial.params),
+            "params": dict(trial[0].params),
             "n": list(candidate.n),
             "parameters": dict(candidate.parameters),
         }
@@ -147,31 +158,31 @@ class FeasibleSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the study how the trial ended; a trial that was adopted meanwhile stays as it is."""
+        """Tell every study how the trial ended; one that was adopted meanwhile stays as it is."""
         trial = self._state.open.pop(trial_id, None)
         if trial is None:
             log.debug("trial %s ended again or was never handed out", trial_id)
             return
-        _tell(self._state.study, trial, FAIL if error else judge(result, self._goal))
+        self._tell(trial, [FAIL if error else judge(result, goal) for goal in self._goals])
 
     def adopt(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add finished rows of trials.parquet that this study, an older snapshot, does not know.
+        """Add finished rows of trials.parquet that the studies, an older snapshot, do not know.
 
-        Each unknown number is drawn from the sampler again, in order. If that gives the row's
+        Each unknown number is drawn from its sampler again, in order. If that gives the row's
         candidate (always, with one worker), the search goes on as if it had never been interrupted;
         if not, the row is added as it is and the draw is dropped.
         """
         finished = {int(row["number"]): row for row in rows if row["kind"] in SEARCH_KINDS}
-        running = {trial.user_attrs["number"]: key for key, trial in self._state.open.items()}
+        running = {trial[0].user_attrs["number"]: key for key, trial in self._state.open.items()}
         for number in sorted(running.keys() & finished.keys()):
             trial = self._state.open.pop(running[number])
-            _tell(self._state.study, trial, _judge_row(finished[number], self._goal))
+            self._tell(trial, self._outcomes(finished[number]))
         unknown = finished.keys() - self._state.used
         for number in range(max(unknown, default=-1) + 1):
             if number in unknown:
                 self._replay(number, finished[number])
             elif number not in self._state.used and number not in self._state.reserved:
-                self._state.reserved[number] = self._ask(self._state.study, number)
+                self._state.reserved[number] = self._ask(self._state.studies, number)
 
     def follow(self, rows: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
         """Adopt what `rows` returns before the first suggestion, and again after a restore.
@@ -181,7 +192,7 @@ class FeasibleSearcher(Searcher):
         self._finished_rows = rows
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the whole state, the sampler's generator included; a crash leaves the old file."""
+        """Write the whole state, the samplers' generators included; a crash leaves the old file."""
         path = Path(checkpoint_path)
         beside = path.with_name(f".{path.name}.tmp")
         state = dataclasses.replace(self._state, spent_s=self._spent_s())
@@ -216,30 +227,55 @@ class FeasibleSearcher(Searcher):
     def _kind(self, number: int) -> str:
         return ANCHOR if number < len(self._anchors) else SEARCH
 
-    def _ask(self, study: optuna.Study, number: int) -> optuna.Trial:
-        """A new running trial: the anchor of that number, or the sampler's choice."""
+    def _ask(self, studies: Sequence[optuna.Study], number: int) -> list[optuna.Trial]:
+        """A new running trial in every study: the anchor of that number, or the choice of one.
+
+        The samplers take turns after the anchors.
+        """
+        distributions = self._space.distributions()
+        turn = (number - len(self._anchors)) % len(studies)
+        twins: dict[int, optuna.Trial] = {}
         if self._kind(number) == ANCHOR:
-            study.enqueue_trial(self._anchors[number])
-        trial = study.ask(self._space.distributions())
-        trial.set_user_attr("number", number)
-        trial.set_user_attr("kind", self._kind(number))
-        return trial
+            point: dict[str, Any] = self._anchors[number]
+        else:
+            twins[turn] = studies[turn].ask(distributions)
+            point = twins[turn].params
+        for level, study in enumerate(studies):
+            if level not in twins:
+                study.enqueue_trial(point)
+                twins[level] = study.ask(distributions)
+            twins[level].set_user_attr("number", number)
+            twins[level].set_user_attr("kind", self._kind(number))
+        return [twins[level] for level in range(len(studies))]
+
+    def _tell(self, trial: Sequence[optuna.Trial], outcomes: Sequence[Outcome]) -> None:
+        """Constraints first: `tell` is when samplers look at them."""
+        for study, twin, outcome in zip(self._state.studies, trial, outcomes, strict=True):
+            for name, value in outcome.constraints.items():
+                twin.set_constraint(name, value)
+            study.tell(twin, outcome.value, state=outcome.state)
+
+    def _outcomes(self, row: Mapping[str, Any]) -> list[Outcome]:
+        return [_judge_row(row, goal) for goal in self._goals]
 
     def _replay(self, number: int, row: Mapping[str, Any]) -> None:
-        """Take up one finished row that the study has not seen."""
-        outcome = _judge_row(row, self._goal)
+        """Take up one finished row that the studies have not seen."""
+        outcomes = self._outcomes(row)
         wanted = Candidate.of(row["n"], row.get("defense_parameters"))
         probe: _State = pickle.loads(pickle.dumps(self._state))
-        trial = probe.reserved.pop(number, None) or self._ask(probe.study, number)
-        if self._space.candidate(trial.params) == wanted:
+        trial = probe.reserved.pop(number, None) or self._ask(probe.studies, number)
+        if self._space.candidate(trial[0].params) == wanted:
             self._state = probe
-            _tell(probe.study, trial, outcome)
+            self._tell(trial, outcomes)
         else:
-            self._state.study.sampler = probe.study.sampler  # or the draw would come up again
-            self._state.study.add_trial(self._foreign(number, wanted, outcome))
+            for study, drawn, outcome in zip(
+                self._state.studies, probe.studies, outcomes, strict=True
+            ):
+                study.sampler = drawn.sampler  # or the draw would come up again
+                study.add_trial(self._foreign(number, wanted, outcome))
             reserved = self._state.reserved.pop(number, None)
             if reserved is not None:
-                _tell(self._state.study, reserved, FAIL)
+                self._tell(reserved, [FAIL] * len(reserved))
         self._state.used.add(number)
 
     def _foreign(self, number: int, candidate: Candidate, outcome: Outcome) -> FrozenTrial:
@@ -251,10 +287,3 @@ class FeasibleSearcher(Searcher):
             user_attrs={"number": number, "kind": self._kind(number)},
             constraints=outcome.constraints,
         )
-
-
-def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> None:
-    """Constraints first: `tell` is when samplers look at them."""
-    for name, value in outcome.constraints.items():
-        trial.set_constraint(name, value)
-    study.tell(trial, outcome.value, state=outcome.state)

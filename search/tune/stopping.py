@@ -27,17 +27,25 @@ class InfeasibleStopper(Stopper):
     slack: float = 0.03
     """Accuracy, as a fraction, that the rest of the retraining may still win."""
 
+    allowance: float = 0.0
+    """How far, as a fraction of images, the loosest bound of the run is below the reported one."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.after <= 1:
             raise InvalidInput(f"stopping starts at a fraction in [0, 1], got {self.after}")
         if not 0 <= self.slack <= 1:
             raise InvalidInput(f"the slack of stopping is a fraction in [0, 1], got {self.slack}")
+        if not 0 <= self.allowance <= 1:
+            raise InvalidInput(
+                f"the allowance of stopping is a fraction in [0, 1], got {self.allowance}"
+            )
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop the trial that reported `result`."""
         if result.get("phase") != "retrain" or result["progress"] < self.after:
             return False
-        return is_hopeless(result.get("val_accuracy"), result["accuracy_bound"], self.slack)
+        loosest = result["accuracy_bound"] - self.allowance
+        return is_hopeless(result.get("val_accuracy"), loosest, self.slack)
 
     def stop_all(self) -> bool:
         """Never ends the search; budgets do."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from trainables.defenses.registry import DEFENSES
 OPTIONS = """
     --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
     --pruner --preset --data-dir
-    --sampler --space --trials --time-budget --max-accuracy-drop --min-compression --seed
+    --sampler --space --trials --time-budget --max-accuracy-drop --levels --min-compression --seed
     --confirm-top --comparators --models --no-race --no-references --audit --shadows --canaries
     --out --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
     --study-storage --dry-run --duplicates --limit
@@ -86,6 +87,15 @@ def test_options_reach_the_settings() -> None:
         ("--max-accuracy-drop 1", "[0, 1), got 1"),
         ("--max-accuracy-drop -0.1", "[0, 1), got -0.1"),
         ("--max-accuracy-drop nan", "[0, 1), got nan"),
+        ("--levels 0,1", "--levels are fractions in [0, 1), got 1.0"),
+        ("--levels 0,-0.1", "--levels are fractions in [0, 1), got -0.1"),
+        ("--levels nan", "--levels are fractions in [0, 1), got nan"),
+        ("--levels 1%", "--levels '1%' is not a list of fractions"),
+        ("--levels 0,,1", "--levels '0,,1' is not a list of fractions"),
+        (f"--levels {','.join(f'0.{n}' for n in range(10, 23))}", "--levels are at most 12"),
+        ("--levels 0 --defense none", "--defense none has none"),
+        ("--levels 0 --defense dp --epsilon 8", "with a fixed epsilon"),
+        ("--resume runs/x --levels 0", "leave out --levels"),
         ("--min-compression 0.5", "at least 1, got 0.5"),
         ("--min-compression 1000", "cannot be reached"),
         ("--confirm-top 0", "--confirm-top must be at least 1"),
@@ -132,6 +142,19 @@ def test_durations_scale_with_their_unit(number: float, unit: str) -> None:
     assert seconds == pytest.approx(
         float(f"{number:.4f}") * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
     )
+
+
+def test_levels_are_sorted_each_once_beside_the_bound_that_was_asked_for() -> None:
+    config, _ = parse(["--levels", "0.05,0,0.02,0.05", "--max-accuracy-drop", "0.02"])
+    assert config is not None
+    assert config.levels == (0.0, 0.02, 0.05)
+    assert config.every_level == (0.02, 0.0, 0.05)
+    assert SearchConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    again, _ = parse(shlex.split(command(config, {}))[3:])
+    assert again == config
+    alone, _ = parse([])
+    assert alone is not None
+    assert (alone.levels, alone.every_level) == ((), (0.01,))
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

@@ -55,6 +55,12 @@ def test_a_race_has_four_models_of_each_of_its_vectors_and_dense_models_of_its_o
         assert config(f"{words} {alone}").race_models == 0, "nothing to choose, or nothing to tell"
 
 
+def test_each_level_beside_the_bound_has_one_more_vector_confirmed() -> None:
+    words = "--trials 10 --confirm-top 2 --models 4"
+    counts, more = trainings(config(words)), trainings(config(f"{words} --levels 0,0.01,0.05"))
+    assert more == {**counts, "confirm": counts["confirm"] + 2 * 4}
+
+
 def test_without_references_only_the_models_that_ship_are_made() -> None:
     counts = trainings(config("--trials 10 --confirm-top 2 --no-references"))
     assert counts == {"dense": 1, "search": 10, "race": 0, "confirm": 2, "audit": 0}

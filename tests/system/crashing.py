@@ -117,7 +117,7 @@ def whole_run(out: Path, model: Path) -> None:
     for trial in ended:
         recorder.on_trial_complete(0, [], trial)
     folder.write_config({**folder.read_config(), "dense_val_accuracy": 0.9})
-    export_winner(folder, "confirm-0000", {"confirm-0000": found}, "card of {trial_id}")
+    export_winner(folder.winner, "confirm-0000", {"confirm-0000": found}, "card of {trial_id}")
 
 
 class Crash:

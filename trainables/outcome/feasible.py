@@ -101,6 +101,21 @@ def broken_bounds(trial: Mapping[str, Any]) -> list[str]:
     return [name.removesuffix("_violation") for name in missed]
 
 
+def as_if_bound(trial: Mapping[str, Any], higher: float) -> Mapping[str, Any]:
+    """A trial's result, or its row, as if its accuracy bound had been higher by so much.
+
+    >>> as_if_bound({"accuracy_violation": 0.25}, -0.5)
+    {'accuracy_violation': -0.25}
+    """
+    missed = trial.get("accuracy_violation")
+    if not higher or missed is None:
+        return trial
+    found = {**trial, "accuracy_violation": violation(missed + higher, 0.0)}
+    if "feasible" in trial:  # a row
+        found["feasible"] = trial["state"] == COMPLETE and not broken_bounds(found)
+    return found
+
+
 def is_hopeless(val_accuracy: float | None, bound: float, slack: float) -> bool:
     """Whether a trial would miss its accuracy bound even with `slack` more; False if unknown."""
     return val_accuracy is not None and bool(val_accuracy + slack < bound)

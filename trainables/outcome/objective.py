@@ -1,4 +1,4 @@
-"""What a search minimises, and under which constraints."""
+"""What a search minimises, and under which constraints, at each allowed drop in accuracy."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.defenses.registry import named
-from trainables.outcome.feasible import state_of
+from trainables.outcome.feasible import accuracy_bound, as_if_bound, state_of
 from trainables.records import COMPLETE, FAILED, PRUNED
 
 LEAST_DROP = 0.005
@@ -52,6 +52,13 @@ class Goal:
     units: Mapping[str, float]
     """Violation key of the result (<= 0 is feasible) -> its unit."""
 
+    higher: float = 0.0
+    """How much higher the least accuracy is than the one that trials were held to; a fraction."""
+
+    def seen(self, trial: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A trial's result, or its row, as if it had been held to this goal's least accuracy."""
+        return as_if_bound(trial, self.higher)
+
     def cost(self, result: Mapping[str, Any]) -> float | None:
         """What is minimised; None when it was not measured."""
         value = result.get(self.objective)
@@ -69,7 +76,8 @@ class Goal:
 
     def distance(self, result: Mapping[str, Any]) -> float:
         """How far beyond its bounds a result is, in their units; 0 is feasible, NaN unknown."""
-        violations = (result.get(name) for name in self.units)
+        seen = self.seen(result)
+        violations = (seen.get(name) for name in self.units)
         return sum(
             math.nan if violation is None or math.isnan(violation) else max(0.0, violation) / unit
             for violation, unit in zip(violations, self.units.values(), strict=True)
@@ -85,7 +93,8 @@ class Goal:
         if not result or state == FAILED:
             return Judgement(state=FAILED)
         cost = self.cost(result) if state == COMPLETE else None
-        violations = {name: result.get(name) for name in self.units}
+        seen = self.seen(result)
+        violations = {name: seen.get(name) for name in self.units}
         if not all(map(_is_finite, [*violations.values(), *([] if cost is None else [cost])])):
             return Judgement(state=FAILED)
         scaled = {name: float(violations[name] or 0) / unit for name, unit in self.units.items()}
@@ -114,3 +123,30 @@ def goal_of(search: Mapping[str, Any]) -> Goal:
     if number is not None and not number.get("searched", True):
         return Goal(objective="val_accuracy", maximised=True, units=units)
     return Goal(units=units)
+
+
+def levels_of(search: Mapping[str, Any]) -> tuple[float, ...]:
+    """The drops in accuracy that a run looks at: that of its bound, then the others, least first.
+
+    search: as for `goal_of`; runs of older releases have no others.
+
+    >>> levels_of({"max_accuracy_drop": 0.01, "levels": [0.0, 0.01, 0.05]})
+    (0.01, 0.0, 0.05)
+    """
+    asked = float(search["max_accuracy_drop"])
+    return asked, *sorted({float(level) for level in search.get("levels") or ()} - {asked})
+
+
+def goals_of(search: Mapping[str, Any], dense_accuracy: float) -> dict[float, Goal]:
+    """Level -> what a run looks for there, in the order of `levels_of`.
+
+    dense_accuracy: the dense network's validation accuracy, from which the bounds are counted.
+    """
+    asked = accuracy_bound(dense_accuracy, search["max_accuracy_drop"])
+    return {
+        level: dataclasses.replace(
+            goal_of({**search, "max_accuracy_drop": level}),
+            higher=accuracy_bound(dense_accuracy, level) - asked,
+        )
+        for level in levels_of(search)
+    }

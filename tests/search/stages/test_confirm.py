@@ -10,7 +10,12 @@ import pytest
 from search import pipeline
 from search.parser import parse
 from search.space import Candidate
-from search.stages.confirm import best_candidates, nearest_candidates
+from search.stages.confirm import (
+    after_the_rounds,
+    best_candidates,
+    nearest_candidates,
+    rounds,
+)
 from search.stages.search import base_job
 from trainables.config import TrialConfig
 from trainables.outcome.objective import goal_of
@@ -93,14 +98,18 @@ def test_stopped_trials_are_taken_where_none_had_its_full_budget_and_failed_ones
 def test_the_nearest_cost_no_more_than_a_confirmation() -> None:
     said: list[str] = []
     context: Any = SimpleNamespace(
-        config=config("--confirm-top 2"),
+        config=config("--confirm-top 2 --no-race"),
         ledger=SimpleNamespace(rows=lambda: MISSED),
         say=said.append,
     )
-    assert numbers(pipeline._to_confirm(context)) == [2, 1]
+    dense: Any = SimpleNamespace(val_accuracy=0.93)
+    nothing: Any = None
+    orders = pipeline._to_confirm(context, dense, nothing)
+    assert {level: numbers(order) for level, order in orders.items()} == {0.01: [2, 1]}
     assert len(said) == 1
     context.ledger = SimpleNamespace(rows=lambda: ROWS)
-    assert numbers(pipeline._to_confirm(context)) == [1, 2, 0]
+    orders = pipeline._to_confirm(context, dense, nothing)
+    assert {level: numbers(order) for level, order in orders.items()} == {0.01: [1, 2, 0]}
     assert len(said) == 1
 
 
@@ -136,3 +145,41 @@ def test_what_the_others_are_compared_with_is_feasible_at_any_accuracy(
     assert missed is not None
     assert (missed <= 0) == fits
     assert not math.isnan(missed)
+
+
+def test_without_a_race_each_level_has_the_candidates_that_keep_it() -> None:
+    context: Any = SimpleNamespace(
+        config=config("--no-race --levels 0,0.03"),
+        ledger=SimpleNamespace(
+            rows=lambda: [*ROWS, row(6, excess_gain=0.0, accuracy_violation=0.02)]
+        ),
+    )
+    nothing: Any = None
+    dense: Any = SimpleNamespace(val_accuracy=0.93)
+    orders = pipeline._to_confirm(context, dense, nothing)
+    assert {level: numbers(order) for level, order in orders.items()} == {
+        0.01: [1, 2, 0],
+        0.0: [1, 2, 0],
+        0.03: [3, 6, 1, 2, 0],
+    }
+
+
+def of(*numbers: int) -> list[Candidate]:
+    return [Candidate.of([number], None) for number in numbers]
+
+
+def test_the_best_of_every_level_joins_the_first_round_and_nothing_is_confirmed_twice() -> None:
+    asked = config("--confirm-top 2 --levels 0,0.02,0.03,0.05")
+    orders = {
+        0.01: of(1, 2, 3, 4, 5, 6, 7),
+        0.0: of(2, 1),
+        0.02: of(4, 1),
+        0.03: of(4, 2),
+        0.05: of(9),
+    }
+    assert rounds(orders, asked) == [(0, of(1, 2, 4, 9)), (6, of(3, 5)), (8, of(6, 7))]
+    assert after_the_rounds(asked) == 10
+    alone = config("--confirm-top 2")
+    assert rounds({0.01: of(*range(7))}, alone) == [(0, of(0, 1)), (2, of(2, 3)), (4, of(4, 5))]
+    assert after_the_rounds(alone) == 6
+    assert rounds({0.01: []}, alone) == []

@@ -14,12 +14,12 @@ from search.search_options import RACERS
 from search.space import Candidate
 from search.stages import cross_audit as audit
 from search.stages import race as stage
-from search.stages.race import LUCK, field, race
+from search.stages.race import LUCK, common_field, field, race
 from trainables.config import TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.data.split import Split
 from trainables.job import Job
-from trainables.outcome.objective import Goal, goal_of
+from trainables.outcome.objective import Goal, goal_of, goals_of
 
 PART = 200
 PARTS = ("members", "non_members", "validation", "test", "reserve")
@@ -119,8 +119,9 @@ def raced(asked: SimpleNamespace, tmp_path: Path, **shows: tuple[float, float]) 
         asked.shown.setdefault(vectors[name], lambda job, a=leak, b=accuracy: Made(job, a, b))
     candidates = [Candidate.of(n, None) for n in vectors.values()]
     found = race(context(tmp_path), dense(), base(), candidates)
+    assert set(found) == {CONFIG.max_accuracy_drop}
     names = {n: name for name, n in vectors.items()}
-    return [names[tuple(candidate.n)] for candidate in found]
+    return [names[tuple(candidate.n)] for candidate in found[CONFIG.max_accuracy_drop]]
 
 
 def test_the_least_leak_that_likely_keeps_the_bound_is_confirmed_first(
@@ -188,3 +189,36 @@ def test_who_missed_the_accuracy_by_no_more_than_luck_races_too() -> None:
 def test_a_vector_races_once_and_no_more_than_the_field_holds() -> None:
     rows = [row(number, number / 100, -0.01) for number in range(RACERS + 5)]
     assert len(field([*rows, *rows], Goal(units={}))) == RACERS
+
+
+def test_each_level_has_its_own_field_and_they_race_together() -> None:
+    rows = [
+        row(0, 0.05, -0.05),
+        row(1, 0.03, -0.001),
+        row(2, 0.02, 0.01),
+        row(3, 0.01, 0.045),
+        row(4, 0.00, 0.06),
+    ]
+    goals = goals_of({"max_accuracy_drop": 0.01, "levels": [0.0, 0.05]}, 0.93)
+    found = {level: [one.n[0] for one in field(rows, goal)] for level, goal in goals.items()}
+    assert found == {0.01: [2, 1, 0], 0.0: [1, 0], 0.05: [3, 2, 1, 0]}
+    assert [one.n[0] for one in common_field(rows, [*goals.values()])] == [2, 1, 3, 0]
+    many = [row(number, number / 100, -0.05) for number in range(RACERS + 5)]
+    assert common_field(many, [*goals.values()]) == field(many, LEAST)
+
+
+def test_one_race_orders_the_vectors_for_every_level(
+    asked: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = context(tmp_path)
+    where.config = dataclasses.replace(CONFIG, levels=(0.0, 0.5))
+    shown = {"quiet": (0.1, 0.5), "leaky": (1.5, 0.9)}
+    for place, (leak, accuracy) in enumerate(shown.values()):
+        asked.shown[(place,)] = lambda job, a=leak, b=accuracy: Made(job, a, b)
+    candidates = [Candidate.of([place], None) for place in range(2)]
+    found = race(where, dense(), base(), candidates)
+    assert {level: [one.n[0] for one in order] for level, order in found.items()} == {
+        0.05: [1, 0],
+        0.0: [1, 0],
+        0.5: [0, 1],
+    }

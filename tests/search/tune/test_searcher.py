@@ -22,17 +22,21 @@ from search.samplers import SAMPLERS
 from search.space import Space
 from search.tune.searcher import FeasibleSearcher, judge
 from trainables.base.errors import InvalidInput
-from trainables.outcome.objective import Goal, constraint_units
+from trainables.outcome.objective import Goal, constraint_units, goals_of
 from trainables.records import COMPLETE, FAILED, PRUNED, TrialRecord
 
 SPACE = Space("layer", ("conv1", "conv2", "fc"), (150, 2400, 48000))
 GOAL = Goal(units=constraint_units(0.01, None))
 ANCHORS = SPACE.anchors([(150, 2400, 48000), (75, 1200, 24000)])
+LEVELS = {"max_accuracy_drop": 0.01, "levels": [0.0, 0.05]}
+GOALS = list(goals_of(LEVELS, 0.93).values())
 
 
-def searcher_of(sampler="random", *, n_trials=8, anchors=ANCHORS, seed=0, space=SPACE):
+def searcher_of(
+    sampler="random", *, n_trials=8, anchors=ANCHORS, seed=0, space=SPACE, goals=(GOAL,)
+):
     return FeasibleSearcher(
-        space, sampler_name=sampler, seed=seed, n_trials=n_trials, anchors=anchors, goal=GOAL
+        space, sampler_name=sampler, seed=seed, n_trials=n_trials, anchors=anchors, goals=goals
     )
 
 
@@ -104,7 +108,7 @@ class Clock:
 def test_no_trial_starts_after_the_time_budget_and_a_break_does_not_count(tmp_path, monkeypatch):
     def timed():
         return FeasibleSearcher(
-            SPACE, sampler_name="random", seed=0, n_trials=9, goal=GOAL, time_budget_s=60
+            SPACE, sampler_name="random", seed=0, n_trials=9, goals=[GOAL], time_budget_s=60
         )
 
     clock = Clock()
@@ -129,7 +133,7 @@ def test_no_trial_starts_after_the_time_budget_and_a_break_does_not_count(tmp_pa
 
 
 def told(result, *, error=False, goal=GOAL):
-    searcher = FeasibleSearcher(SPACE, sampler_name="tpe", seed=0, n_trials=1, goal=goal)
+    searcher = FeasibleSearcher(SPACE, sampler_name="tpe", seed=0, n_trials=1, goals=[goal])
     searcher.suggest("t")
     searcher.on_trial_complete("t", result, error)
     (trial,) = searcher.trials
@@ -328,6 +332,66 @@ def test_grid_repeats_a_point_only_when_the_network_has_no_other():
     space = Space("global", ("a",), (2,))
     assert sorted(config["n"][0] for config in run_in(space, n_trials=4))[:1] == [1]
     assert len(run_in(space, n_trials=4)) == 4
+
+
+# --- several levels -------------------------------------------------------------------------------
+
+
+@every_sampler
+def test_every_level_has_every_trial_with_its_own_constraint_and_no_vector_twice(name):
+    searcher = searcher_of(name, n_trials=14, goals=GOALS)
+    configs = run(searcher)
+    assert len({tuple(config["n"]) for config in configs}) == 14
+    assert [goal.higher for goal in GOALS] == pytest.approx([0, 0.01, -0.04])
+    for level, goal in enumerate(GOALS):
+        trials = sorted(searcher.trials_at(level), key=lambda trial: trial.user_attrs["number"])
+        assert [trial.params for trial in trials] == [config["params"] for config in configs]
+        missed = [measured(config["n"])["accuracy_violation"] + goal.higher for config in configs]
+        unit = (0.01, 0.005, 0.05)[level]
+        told = [trial.constraints["accuracy_violation"] for trial in trials]
+        assert told == pytest.approx([violation / unit for violation in missed])
+
+
+def test_the_levels_take_turns_after_the_anchors():
+    """Whoever's turn it is draws; the others are handed the point."""
+    searcher = searcher_of("random", n_trials=8, goals=GOALS)
+    run(searcher)
+    drawn = [
+        [
+            trial.user_attrs["number"]
+            for trial in searcher.trials_at(level)
+            if "fixed_params" not in trial.system_attrs
+        ]
+        for level in range(3)
+    ]
+    assert drawn == [[2, 5], [3, 6], [4, 7]]
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "grid", "qmc", "nsga2"])
+@pytest.mark.parametrize("snapshot", [1, 5])
+def test_with_levels_a_killed_search_goes_on_as_if_it_had_not_been(name, snapshot, tmp_path):
+    def levelled(seed=0):
+        return searcher_of(name, n_trials=12, goals=GOALS, seed=seed)
+
+    whole = run(levelled())
+    searcher = levelled()
+    for i in range(snapshot):
+        config = searcher.suggest(f"t{i}")
+        searcher.on_trial_complete(f"t{i}", measured(config["n"]))
+    searcher.suggest("in-flight")
+    searcher.save(str(tmp_path / "state.pkl"))
+    restored = levelled(seed=99)
+    restored.restore(str(tmp_path / "state.pkl"))
+    foreign = {"number": 8, "kind": "search", "n": [33, 333, 3333]}
+    restored.adopt([row_of(config) for config in whole[:7]])
+    assert run(restored, "again") == whole[7:]
+    restored = levelled()
+    restored.adopt([row_of(foreign)])
+    run(restored)
+    for level in range(3):
+        trials = restored.trials_at(level)
+        assert sorted(trial.user_attrs["number"] for trial in trials) == list(range(12))
+        assert all(trial.state.is_finished() for trial in trials)
 
 
 # --- save, restore, adopt -------------------------------------------------------------------------

@@ -39,6 +39,12 @@ def test_slack_is_what_the_rest_of_the_retraining_may_win():
     assert not stops(val_accuracy=at_the_edge)
 
 
+def test_the_loosest_of_several_bounds_decides():
+    stopper = InfeasibleStopper(allowance=0.10)
+    assert not stopper("trial", {**HOPELESS, "val_accuracy": 0.80})
+    assert stopper("trial", {**HOPELESS, "val_accuracy": 0.92 - 0.10 - 0.03 - 1e-6})
+
+
 @pytest.mark.parametrize("gain", [0.0, 1.3, None, float("nan")])
 def test_the_gain_changes_nothing(gain):
     assert stops(excess_gain=gain)
@@ -51,7 +57,9 @@ def test_it_never_stops_everything_and_it_pickles():
     assert not stopper.stop_all()
 
 
-@pytest.mark.parametrize("wrong", [{"after": -0.1}, {"after": 1.1}, {"slack": -1}, {"slack": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"after": -0.1}, {"after": 1.1}, {"slack": -1}, {"allowance": 2}]
+)
 def test_fractions_outside_zero_and_one_are_refused(wrong):
     with pytest.raises(InvalidInput, match=r"fraction in \[0, 1\]|fraction"):
         InfeasibleStopper(**wrong)
