@@ -30,9 +30,11 @@ def make_optimizer(
         {"params": decayed, "weight_decay": weight_decay},
         {"params": [p for p in model.parameters() if id(p) not in known], "weight_decay": 0.0},
     ]
+    # the fused step refuses complex numbers, and ended a float16 network in NaN
+    fused = all(weight.dtype in (torch.float32, torch.float64) for weight in model.parameters())
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=0.9, nesterov=True, fused=fused)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
 
 
 def cosine(start: float, step: int, steps: int) -> float:

@@ -29,7 +29,7 @@ from trainables.attacks import crossed
 from trainables.attacks.crossed import Terms
 from trainables.base.seeding import derive_seed
 from trainables.job import Job
-from trainables.outcome.feasible import broken_bounds
+from trainables.outcome.feasible import ROUNDING, broken_bounds
 from trainables.outcome.objective import Goal
 from trainables.outcome.winner import best_first, raced_first
 from trainables.records import COMPLETE, SEARCH_KINDS
@@ -72,7 +72,7 @@ def common_field(rows: Sequence[Mapping[str, Any]], goals: Sequence[Goal]) -> li
 
 def _may_be_feasible(row: Mapping[str, Any]) -> bool:
     broken = broken_bounds(row)
-    return not broken or (broken == ["accuracy"] and row["accuracy_violation"] <= LUCK)
+    return not broken or (broken == ["accuracy"] and row["accuracy_violation"] <= LUCK + ROUNDING)
 
 
 def race(

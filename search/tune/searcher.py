@@ -203,10 +203,16 @@ class FeasibleSearcher(Searcher):
         """Go on from what `save` wrote. Raises InvalidInput when the file is damaged."""
         try:
             state = pickle.loads(unsealed(Path(checkpoint_path).read_bytes()))
+            levels = len(state.studies)  # which older releases had not
         except (ValueError, AttributeError, ImportError) as error:  # torn, or of another version
             raise InvalidInput(
                 f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"
             ) from error
+        if levels != len(self._goals):
+            raise InvalidInput(
+                f"the search's state {checkpoint_path} is of {levels} levels, and the run has "
+                f"{len(self._goals)}: start a new run"
+            )
         self._state = state
         self._began_s = None
         self._caught_up = False

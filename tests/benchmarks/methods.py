@@ -108,7 +108,7 @@ def _with_our_searcher(
         seed=laboratory.seed,
         n_trials=trials,
         anchors=_anchors(laboratory, space, trials) if anchored else (),
-        goal=goal(laboratory.blackbox),
+        goals=[goal(laboratory.blackbox)],
     )
     rows = []
     for number in range(trials):

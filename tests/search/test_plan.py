@@ -13,7 +13,7 @@ def config(words: str) -> SearchConfig:
     return found
 
 
-RECIPE, ADMM = 40, 3 * 3 + 6  # of mnist5k, in epochs
+RECIPE, ADMM = 40, 2 * 3 + 5  # of mnist5k, in epochs
 
 
 @pytest.mark.parametrize(

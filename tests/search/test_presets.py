@@ -109,7 +109,7 @@ def test_fashion_mnist_takes_what_two_cores_can_do_and_all_of_it_on_request(mode
     assert config.limit * DATASETS["fashion-mnist"].fractions["members"] == 5000
     small = recipes.mnist5k(model)
     assert config.min_compression == small.min_compression
-    assert (config.admm.retrain_epochs, config.admm.weight_decay) == (8, 0.3)
+    assert (config.admm.retrain_epochs, config.admm.weight_decay) == (5, 0.5)
     assert (config.trials, config.models) == ((12, 6) if model == "cnn4" else (40, 16))
     assert dataclasses.replace(config.training, epochs=40) == small.training
     assert config.training.epochs == 25
