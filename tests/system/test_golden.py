@@ -1,4 +1,4 @@
-"""The default search gives, bit for bit, the rows of golden_rows.json, made anew when a recipe changes."""
+"""The default search gives the rows of golden_rows.json, bit for bit; a new recipe, new rows."""
 
 import importlib.metadata
 import json
