@@ -16,7 +16,7 @@ OVERVIEW = (
     "data and network",
     "test accuracy",
     "excess gain, strongest attack (nats)",
-    "largest of the search-time family (nats)",
+    "largest without references (nats)",
     "attack accuracy, balanced",
     "TPR at 1% FPR",
     "compression; spent",

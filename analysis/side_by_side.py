@@ -80,7 +80,7 @@ class Measured:
         )
 
     def family(self) -> Interval:
-        """Excess gain under the search-time attacks, nats."""
+        """Excess gain under the attacks that need no references, nats."""
         return self._gain(statistics.family_excess)
 
     def attack(self, name: str) -> Interval | None:

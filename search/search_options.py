@@ -170,6 +170,10 @@ class SearchConfig:
     minimum_keep: float = 0.02
     """The least keep ratio that is tried, in (0, 1)."""
 
+    informed_search: bool = True
+    """Whether the search's trials are attacked with the dense models as references; runs of older
+    releases, which are resumed as they began, were not."""
+
     trials: int = option(
         40,
         group=SEARCH,
@@ -226,7 +230,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="feasible vectors that are measured again with fresh seeds and all models",
-        besides="2 for imagenet, and for cnn4 on fashion-mnist",
+        besides="6 for mnist5k; 2 for imagenet, and for cnn4 on fashion-mnist",
     )
     models: int = option(
         16,
@@ -381,6 +385,11 @@ class SearchConfig:
         return FEWEST_MODELS if races and self.distinct_trials > self.confirm_top else 0
 
     @property
+    def search_has_references(self) -> bool:
+        """Whether the dense models are references of the search's trials."""
+        return self.informed_search and not self.no_references
+
+    @property
     def distinct_trials(self) -> int:
         """Trials of the search: one where a defence has nothing to choose."""
         numbers = self.parameters.values()
@@ -415,7 +424,7 @@ class SearchConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields.
 
-        Runs from before the race have none.
+        Runs from before the race have none, and their searches no references.
 
         It also refuses runs from before `models`, whose confirmed vectors had other models.
 
@@ -428,4 +437,5 @@ class SearchConfig:
                 "--references and --confirm-seeds in place of --models: resume it with that "
                 "version, or start a new run"
             )
-        return rebuilt(cls, {"duplicates": "keep", "no_race": True, **values})
+        before = {"duplicates": "keep", "no_race": True, "informed_search": False}
+        return rebuilt(cls, {**before, **values})

@@ -29,7 +29,8 @@ class Shared:
     """Where trials run, cpu or cuda."""
 
     references: dict[str, np.ndarray]
-    """The name of a set of matched references -> logits, (references, |D| + |D'|, classes)."""
+    """The name of a set of references -> logits, (references, |D| + |D'|, classes): the dense
+    models', or those of a confirmed vector."""
 
     pretrained: dict[str, np.ndarray] | None = None
     """The state dict from which every network of the run starts; None draws from its seed."""
@@ -61,8 +62,8 @@ class Job:
     """The number of the half to train on, which makes it a reference; None trains on half 0, the
     members."""
 
-    matched_references: str | None = None
-    """The set in `Shared.references` to attack with; None attacks with the family alone."""
+    reference_set: str | None = None
+    """The set in `Shared.references` to attack with; None attacks without references."""
 
     keep_model: bool = False
     """Whether the last checkpoint keeps the weights, masks and logits."""

@@ -14,7 +14,7 @@ from trainables.data.cohort import Cohort
 from trainables.defenses.registry import DEFENSES
 from trainables.models.macs import count_macs
 from trainables.models.prunable import parameter_count, prunable_layers
-from trainables.records import COMPARATOR
+from trainables.records import COMPARATOR, NETWORKS, SEARCH_KINDS
 from trainables.runs.protocol import Run
 
 TEST_KINDS = ("baseline", "confirm", COMPARATOR)
@@ -81,11 +81,13 @@ def measure_model(
     reference: ReferenceEvidence | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
+    informed = config.kind in SEARCH_KINDS and reference is not None
     found = strongest_attack(
         evidence_of(released_logits(run, cohort.audited), cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,
+        without=NETWORKS if informed else (),
     )
     return {
         **size(run.model, image_shape, config.defense),

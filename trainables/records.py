@@ -33,10 +33,15 @@ pruner buy, and never win."""
 COMPLETE, PRUNED, FAILED = STATES = ("COMPLETE", "PRUNED", "FAILED")
 """How a trial ended: with its full budget, stopped early, or with an error."""
 
-REFERENCE, ADAPTIVE, SAMIA = "reference", "adaptive", "samia"
+NEURAL, REFERENCE, ADAPTIVE, SAMIA = "neural", "reference", "adaptive", "samia"
 WITH_REFERENCES = frozenset((REFERENCE, ADAPTIVE, SAMIA))
-"""The attacks in `attack_gains` that learn from matched references; rows of a search never have
-them. All other attacks are the family that a search sees."""
+"""The attacks in `attack_gains` that learn from references: the models of the same kind where the
+dense network or a confirmed vector is measured, the dense models in a search. All other attacks are
+the family that needs the target's own outputs alone."""
+
+NETWORKS = frozenset((NEURAL, SAMIA))
+"""The attacks that are networks. A search with references leaves them out: they take longer than
+the pruning, and rank vectors worst (`search/stages/search.py`)."""
 
 _VERSION_KEY = b"prune_privacy.schema_version"
 _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}

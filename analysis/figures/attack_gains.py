@@ -31,7 +31,7 @@ from trainables.records import COMPARATOR
 
 
 def winners_curse(rows: pd.DataFrame, labels: Sequence[str]) -> str:
-    """Search value, confirmed value and reference-attack value of every confirmed vector.
+    """What the search saw of each confirmed vector, and its confirmation by both kinds of attacks.
 
     rows: `confirmed`. labels: one name per row.
     """
@@ -42,7 +42,7 @@ def winners_curse(rows: pd.DataFrame, labels: Sequence[str]) -> str:
         axes.hlines(places, values.min(axis=1), values.max(axis=1), color=RULE, linewidth=3)
         series = (
             ("search_excess", "o", "none", BLUE, "seen by the search"),
-            ("family_excess", "o", BLUE, BLUE, "confirmed, same attacks"),
+            ("family_excess", "o", BLUE, BLUE, "confirmed, without references"),
             ("reference_excess", "D", VERMILLION, VERMILLION, "confirmed, matched references"),
         )
         for column, marker, face, edge, name in series:

@@ -26,7 +26,7 @@ from analysis.figures.drawing import (
     svg,
 )
 from analysis.pareto import non_dominated
-from analysis.statistics import Interval, family_excess, search_trials
+from analysis.statistics import Interval, family_excess, search_has_references, search_trials
 from trainables.outcome.feasible import YES
 from trainables.records import FrontRecord
 
@@ -41,18 +41,19 @@ def tradeoff(
     """
     with mpl.rc_context(STYLE):
         figure, axes = canvas(4.6)
-        rows = search_trials(trials)
+        rows, informed = search_trials(trials), search_has_references(trials)
         complete = rows[rows["state"] == "COMPLETE"]
         _shade_feasible(axes, complete, dense, bound)
         _scatter(axes, complete)
         _front(axes, complete[complete["feasible"].eq(True)])
         _stopped_and_failed(axes, rows)
         if dense is not None:
-            gain = family_excess(dense["attack_gains"])
+            gain = dense["excess_gain"] if informed else family_excess(dense["attack_gains"])
             axes.plot(dense["val_accuracy"], gain, "D", color=INK, markersize=9, zorder=5)
             label_point(axes, "dense", (dense["val_accuracy"], gain), shift=(-10, 0))
         if best is not None:
-            at = (float(best["val_accuracy"]), float(best["family_excess"]))
+            seen = "excess_gain" if informed else "family_excess"
+            at = (float(best["val_accuracy"]), float(best[seen]))
             axes.plot(*at, "*", color=VERMILLION, markersize=17, markeredgecolor="white", zorder=6)
             label_point(axes, "winner, confirmed", at, shift=(-12, 0))
         axes.margins(y=0.08)

@@ -31,6 +31,7 @@ from analysis.statistics.trials import (
     hardest_bound,
     rank_correlation,
     reference_excess,
+    search_has_references,
     search_trials,
     theory,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "rank_correlation",
     "ratio",
     "reference_excess",
+    "search_has_references",
     "search_trials",
     "theory",
 ]

@@ -38,6 +38,12 @@ def reference_excess(gains: object) -> float:
     return max(informed) + LOG4 if informed else math.nan
 
 
+def search_has_references(trials: pd.DataFrame) -> bool:
+    """Whether the search's trials were attacked with the dense models as references."""
+    rows = trials[trials["kind"].isin(SEARCH_KINDS)]
+    return any(not WITH_REFERENCES.isdisjoint(gains_in(gains)) for gains in rows["attack_gains"])
+
+
 def gains_in(cell: object) -> dict[str, float]:
     """A cell of `attack_gains`: a dict, pandas' list of pairs, or null."""
     if isinstance(cell, Mapping):

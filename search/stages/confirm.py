@@ -173,7 +173,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate) ->
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        matched_references=None if confirmation.config.no_references else references_name(rank),
+        reference_set=None if confirmation.config.no_references else references_name(rank),
         keep_model=True,
     )
 
@@ -215,5 +215,6 @@ def _reference_job(confirmation: Confirmation, rank: int, candidate: Candidate, 
         trial=trial,
         dense=f"reference-{half:02d}",
         reference=half,
+        reference_set=None,
         keep_model=True,
     )

@@ -56,7 +56,8 @@ def train_dense(context: Context) -> Dense:
     stage = context.stage("dense", jobs, context.shared({}), False)
     results = run_stage(stage, needed="dense model")
     states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}
-    shared = context.shared(states)
+    models = [results[job.trial.trial_id] for job in jobs[: context.config.models_each]]
+    shared = dataclasses.replace(context.shared(states), references=_references(models))
     trained = results[jobs[0].trial.trial_id]
     _keep_baseline(context, trained)
     row = _measure(context, shared, jobs, results)
@@ -98,6 +99,12 @@ def _keep_baseline(context: Context, trained: tune.Result) -> None:
     context.ledger.write_epochs(history[0].trial_id, history)
 
 
+def _references(models: list[tune.Result]) -> dict[str, np.ndarray]:
+    """The logits of the dense models that attack the first; empty where there are none."""
+    others = models[TARGETS_PAIR:]
+    return {BASELINE: np.stack([kept_logits(model) for model in others])} if others else {}
+
+
 def _measure(
     context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
 ) -> dict[str, Any]:
@@ -105,14 +112,12 @@ def _measure(
     models = [results[job.trial.trial_id] for job in jobs[: context.config.models_each]]
     if len(models) > 1:
         keep_cross_audit(context, jobs[0].trial.trial_id, models)
-        references = np.stack([kept_logits(model) for model in models[TARGETS_PAIR:]])
-        shared = dataclasses.replace(shared, references={BASELINE: references})
     trained = results[jobs[0].trial.trial_id]
     sizes = tuple(context.inputs.layers.values())
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
-        matched_references=BASELINE if len(models) > 1 else None,
+        reference_set=BASELINE if shared.references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
     run_stage(

@@ -141,5 +141,10 @@ def _job(context: Context, base: Job, candidate: Candidate, half: int, number: i
         parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
-        base, trial=trial, dense=f"reference-{half:02d}", reference=half, keep_model=True
+        base,
+        trial=trial,
+        dense=f"reference-{half:02d}",
+        reference=half,
+        reference_set=None,
+        keep_model=True,
     )

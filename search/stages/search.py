@@ -1,4 +1,11 @@
-"""The search stage: Optuna suggests {n_i}, Ray Tune prunes and attacks, the ledger remembers."""
+"""The search stage: Optuna suggests {n_i}, Ray Tune prunes and attacks, the ledger remembers.
+
+A trial is one model, and is attacked with the dense models of the other halves as references, which
+are there already.  They say how hard each image is, and that makes the gain of one model rank
+vectors as many models of them do: over 24 vectors of LeNet-5 on mnist5k Spearman's correlation with
+the cross-audited gain of 4 models on other halves was 0.91 for `adaptive` and 0.89 for `reference`,
+0.81 for boosted trees, 0.73 for the logistic attack, and -0.60 for the neural f_A.
+"""
 
 import dataclasses
 import itertools
@@ -36,6 +43,7 @@ def base_job(context: Context, dense: Dense) -> Job:
     return Job(
         trial=context.trial("search", 0, seed, sizes, context.config.defense),
         dense=BASELINE,
+        reference_set=BASELINE if context.config.search_has_references else None,
         accuracy_bound=accuracy_bound(dense.val_accuracy, context.config.max_accuracy_drop),
         compression_bound=context.config.min_compression,
     )

@@ -292,7 +292,7 @@ def test_published_allocations_stand_beside_the_winner_with_the_difference(
 
 def test_the_largest_of_a_family_is_called_flattered(full: Path) -> None:
     text = read(full).text
-    assert "largest of the search-time family (nats)" in text
+    assert "largest without references (nats)" in text
     assert "confirmed: largest with references" in text
     assert "flattered by the choice" in text
 

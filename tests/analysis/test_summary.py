@@ -23,7 +23,7 @@ def test_headline_holds_the_four_figures_with_intervals(
         "test accuracy",
         "excess gain, strongest attack (nats)",
         "attack accuracy, balanced",
-        "largest of the search-time family (nats)",
+        "largest without references (nats)",
         "largest with matched references (nats)",
         "compression of the prunable 99.6% of the parameters",
     ]

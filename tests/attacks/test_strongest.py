@@ -20,7 +20,7 @@ from trainables.attacks.strongest import (
     tpr_at,
 )
 from trainables.config import AttackConfig
-from trainables.records import WITH_REFERENCES
+from trainables.records import NETWORKS, WITH_REFERENCES
 
 CHEAP = AttackConfig(folds=3, neural_epochs=2)
 
@@ -166,6 +166,8 @@ def test_every_attack_is_named_and_those_with_references_iff_it_has_them(referen
         evidence = dataclasses.replace(evidence, reference=ReferenceEvidence(outputs, inside))
     names = set(strongest_attack(evidence, CHEAP, 0).attack_gains)
     assert names == set(ATTACKS) - (frozenset() if references else WITH_REFERENCES)
+    fewer = strongest_attack(evidence, CHEAP, 0, without=NETWORKS)
+    assert set(fewer.attack_gains) == names - NETWORKS
 
 
 def test_the_seed_alone_decides_an_audit():

@@ -21,6 +21,7 @@ from tests.benchmarks.table import ATTACKED, DENSE, MODELS
 from trainables.attacks import crossed
 from trainables.attacks.cross_audit import CrossAudit, CrossEvidence, cross_audit, image_folds
 from trainables.attacks.crossed import Estimate
+from trainables.attacks.evidence import ReferenceEvidence
 from trainables.attacks.gain import NO_LEAK
 from trainables.attacks.strongest import strongest_attack
 from trainables.base.seeding import derive_seed, numpy_generator
@@ -31,6 +32,7 @@ from trainables.data.registry import DATASETS
 from trainables.measure import evidence_of, released_correct, released_logits
 from trainables.models.prunable import prunable_layers
 from trainables.models.weights import read_weights, save_weights
+from trainables.records import NETWORKS
 from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
 from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
@@ -217,9 +219,18 @@ class EightModels:
         return cross_audit(evidence, self._folds)
 
     def _family(self, run: Run, half: int) -> Estimate:
-        """Excess gain of the attacks that a trial of the search runs."""
+        """Excess gain of the attacks that a trial of the search runs.
+
+        The dense models beside the pair of `half` are its references: six, where a run with
+        `--models 16` has fourteen.
+        """
         cohort = self._on(half)
         inside = self._halves[half]
+        order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
+        others = ReferenceEvidence(
+            logits=self._before.logits[ATTACKED:, order],
+            trained_on=self._halves[ATTACKED:, order],
+        )
         ordered = dataclasses.replace(
             cohort,
             audited=torch.cat([cohort.members, cohort.non_members]),
@@ -229,9 +240,9 @@ class EightModels:
                 else np.concatenate([self._copies[inside], self._copies[~inside]])
             ),
         )
-        evidence = evidence_of(released_logits(run, ordered.audited), ordered)
+        evidence = evidence_of(released_logits(run, ordered.audited), ordered, others)
         seed = derive_seed(self.config.seed, "search")
-        found = strongest_attack(evidence, self.config.attack, seed)
+        found = strongest_attack(evidence, self.config.attack, seed, without=NETWORKS)
         return Estimate(found.excess_gain, found.attack_gain_se, len(inside) - 1)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from trainables.outcome.objective import Goal, goal_of
-from trainables.outcome.winner import best_first, nearest_first, winner
+from trainables.outcome.winner import best_first, nearest_first, raced_first, winner
 
 LEAST, MOST = (
     goal_of({"max_accuracy_drop": 0.01}),
@@ -63,3 +63,20 @@ def test_the_nearest_is_the_least_beyond_its_bounds_and_what_is_unknown_is_left_
         {"number": 3, "accuracy_violation": 0.02, "compression_violation": 0.0},
     ]
     assert [row["number"] for row in nearest_first(rows, goal)] == [1, 3, 0]
+
+
+def test_sure_and_bold_vectors_of_a_race_take_turns_and_those_beyond_the_bound_come_last() -> None:
+    rows = [
+        {"name": name, "excess_gain": excess, "lost": lost, "lost_se": 0.004}
+        for name, excess, lost in (
+            ("beyond", 0.00, 0.02),
+            ("nearly", 0.01, 0.011),
+            ("bold", 0.02, 0.009),
+            ("bolder", 0.03, 0.010),
+            ("sure", 0.04, 0.006),
+            ("surest", 0.05, -0.001),
+            ("leaky", 0.06, 0.0),
+        )
+    ]
+    order = [row["name"] for row in raced_first(rows, 0.01)]
+    assert order == ["sure", "bold", "surest", "bolder", "leaky", "nearly", "beyond"]

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from analysis.load import load_run
 from tests.system.program import Program, pasted, rows
-from trainables.records import TRIAL_SCHEMA
+from trainables.attacks.registry import ATTACKS
+from trainables.records import NETWORKS, TRIAL_SCHEMA
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -63,13 +64,14 @@ def test_the_readers_five_lines_give_the_report_s_cross_audit(smoke_run: Path) -
     assert names["less"].to_numpy().mean() == pytest.approx(winner.less_than(dense).estimate)
 
 
-def test_only_baseline_and_confirm_rows_saw_the_test_images_and_the_references(
+def test_only_baseline_and_confirm_rows_saw_the_test_images_and_all_attacks(
     smoke_run: Path,
 ) -> None:
     for _, row in pd.read_parquet(smoke_run / "trials.parquet").iterrows():
         final = row["kind"] in ("baseline", "confirm")
         assert pd.notna(row["test_accuracy"]) == final
-        assert ("reference" in dict(row["attack_gains"])) == final
+        attacks = set(dict(row["attack_gains"]))
+        assert attacks == (set(ATTACKS) if final else set(ATTACKS) - NETWORKS)
 
 
 def test_excess_gain_is_gain_plus_log_four_and_the_divergence_has_an_error(smoke_run: Path) -> None:

@@ -16,7 +16,7 @@ from trainables.attacks.samia import samia_attack
 from trainables.attacks.shadow import adaptive
 from trainables.attacks.thresholds import METRICS, metric_attack
 from trainables.config import AttackConfig
-from trainables.records import ADAPTIVE, REFERENCE, SAMIA
+from trainables.records import ADAPTIVE, NEURAL, REFERENCE, SAMIA
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ def _neural(evidence: Evidence, folds: Folds, setting: Setting) -> Floats:
 
 ATTACKS: dict[str, Attack] = {
     CONSTANT: _constant,
-    "neural": _neural,  # Nasr et al. 2018, the paper's f_A
+    NEURAL: _neural,  # Nasr et al. 2018, the paper's f_A
     **{f"threshold-{name}": functools.partial(_metric, name) for name in METRICS},
     "logistic": lambda evidence, folds, _: logistic(evidence, folds),
     "boosted": lambda evidence, folds, setting: boosted(evidence, folds, setting.seed),

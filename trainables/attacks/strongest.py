@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -48,9 +49,13 @@ class Leakage:
 
 
 def strongest_attack(
-    evidence: Evidence, config: AttackConfig, seed: int, device: torch.device | None = None
+    evidence: Evidence,
+    config: AttackConfig,
+    seed: int,
+    device: torch.device | None = None,
+    without: Collection[str] = (),
 ) -> Leakage:
-    """Run every attack with common folds and measure the strongest.
+    """Run every attack but those in `without` with common folds, and measure the strongest.
 
     The largest of several noisy gains is too large on average, so each fold is scored by the
     attack that gained most on the other folds.
@@ -60,7 +65,7 @@ def strongest_attack(
     probabilities = {
         name: attack(evidence, folds, setting)
         for name, attack in ATTACKS.items()
-        if name not in WITH_REFERENCES or evidence.reference is not None
+        if name not in without and (name not in WITH_REFERENCES or evidence.reference is not None)
     }
     is_member = evidence.is_member
     gains = {name: attack_gain(p, is_member).value for name, p in probabilities.items()}
