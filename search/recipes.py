@@ -16,7 +16,6 @@ def mnist5k(model: str) -> SearchConfig:
         dataset="mnist5k",
         model=model,
         min_compression=2.0,  # a winner that is hardly smaller would not be worth its pruning
-        confirm_top=6,  # cheap here, and the least leak lies close to the bound
         training=TrainingConfig(epochs=40, batch_size=32, learning_rate=1e-3),
         admm=ADMMConfig(
             iterations=2,
@@ -60,7 +59,6 @@ def fashion_mnist(model: str) -> SearchConfig:
         small,
         dataset="fashion-mnist",
         limit=15_000,
-        confirm_top=3,
         training=dataclasses.replace(small.training, epochs=25),
         admm=dataclasses.replace(
             small.admm,
@@ -174,7 +172,6 @@ def own(dataset: str, model: str) -> SearchConfig:
     return dataclasses.replace(
         config,
         dataset=dataset,
-        confirm_top=3,
         min_compression=None,
         training=spec.training or config.training,
         admm=spec.admm or config.admm,

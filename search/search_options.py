@@ -230,7 +230,7 @@ class SearchConfig:
         group=CONFIRMATION,
         metavar="N",
         help="feasible vectors that are measured again with fresh seeds and all models",
-        besides="6 for mnist5k; 2 for imagenet, and for cnn4 on fashion-mnist",
+        besides="2 for imagenet, and for cnn4 on fashion-mnist",
     )
     models: int = option(
         16,

@@ -54,7 +54,7 @@ def test_no_argument_is_the_main_job() -> None:
         "layer",
     )
     assert (config.trials, config.max_accuracy_drop, config.models) == (40, 0.01, 16)
-    assert (config.confirm_top, config.seed) == (6, 0)
+    assert (config.confirm_top, config.seed) == (3, 0)
     assert options.out.name.startswith("mnist5k-lenet5-")
 
 
