@@ -56,6 +56,9 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
             run.config["search"].get("max_accuracy_drop") for run in runs
         ],
         "the compression bound": [run.config["search"].get("min_compression") for run in runs],
+        "the attacks on the search's trials": [
+            statistics.search_has_references(run.trials) for run in runs
+        ],
         "the number of references": [run_kind.references(run) for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }

@@ -30,8 +30,9 @@ class Least:
     """Whether a run of the defence was allowed to lose as much as the level."""
 
     search_value: float | None = None
-    """The least excess gain of a single trial under the weaker search-time attacks, at matched
-    validation accuracy: a search sees no test images, and its best trial is flattered."""
+    """The least excess gain of a single trial under the search's attacks, at matched validation
+    accuracy: a search sees no test images, and its best trial is flattered. Where the trials of
+    some runs were attacked with references, only those count."""
 
     confirmed: Measured | None = None
     """The candidate that leaks least over fresh seeds, under the strongest attack. Runs with
@@ -125,7 +126,8 @@ def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | No
     if not wide:
         return Least(has_run=False, by_the_way=found)
     seen: list[float] = []
-    for run in runs:
+    informed = [run for run in runs if statistics.search_has_references(run.trials)]
+    for run in informed or runs:
         dense = statistics.baseline(run.trials)  # what its trials started from
         if dense is not None:
             rows = complete_trials(run)

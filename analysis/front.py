@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import cross_audit, statistics
 from analysis.load import RunRecord
 from analysis.statistics import Interval
-from trainables.outcome.feasible import NO, as_if_bound
+from trainables.outcome.feasible import NO, UNDECIDED, as_if_bound
 from trainables.outcome.objective import levels_of
 from trainables.records import FrontRecord
 
@@ -70,7 +70,7 @@ def _record(run: RunRecord, level: float) -> FrontRecord:
     parameters = _known(best["parameters"])
     return FrontRecord(
         level=level,
-        kept=str(best["kept"]),
+        kept=UNDECIDED if math.isnan(best["drop"]) else str(best["kept"]),  # of one model
         trial_id=str(best["trial_ids"][0]),
         parameters=None if parameters is None else int(parameters),
         n=[int(count) for count in best["n"]],

@@ -57,6 +57,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "confirmed": None if rows.empty else tables.confirmed_vectors(rows),
         "front": tables.front(levels) if levels else None,
         "crossed": cross_audit.table(run, rows, best),
+        "informed": statistics.search_has_references(run.trials),
         "comparators": tables.comparators(rows, best)
         if best is not None and rows["rule"].any()
         else None,

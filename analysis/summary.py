@@ -74,7 +74,10 @@ def _of_level(run: RunRecord) -> list[str]:
     if not search.get("levels"):
         return []
     level = tables.level_name(float(search["max_accuracy_drop"]))
-    return [f"It is the least leak that the run confirmed when accuracy may fall by {level}."]
+    return [
+        f"It is the run's winner when accuracy may fall by {level}: the least leak, or a smaller "
+        "network that leaks alike."
+    ]
 
 
 def _means(best: pd.Series) -> str:

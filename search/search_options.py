@@ -372,7 +372,12 @@ class SearchConfig:
     def dense_models(self) -> int:
         """How many dense models a run trains, one per half: for the race and an audit too."""
         shadows = TARGETS_PAIR + self.shadows if self.shadows else 0
-        return max(self.models_each + self.race_models, shadows)
+        return max(self.models_each, shadows) + self.race_models
+
+    @property
+    def first_race_half(self) -> int:
+        """The first half of the race, which neither a reported figure nor the audit uses."""
+        return self.dense_models - self.race_models
 
     @property
     def race_models(self) -> int:
@@ -382,7 +387,8 @@ class SearchConfig:
         one whose vectors will all be confirmed.
         """
         races = not (self.no_race or self.no_references or self.guarantee_is_fixed)
-        return FEWEST_MODELS if races and self.distinct_trials > self.confirm_top else 0
+        racers = min(self.distinct_trials, RACERS)
+        return FEWEST_MODELS if races and racers > self.confirm_top else 0
 
     @property
     def search_has_references(self) -> bool:

@@ -62,8 +62,9 @@ class Job:
     """The number of the half to train on, which makes it a reference; None trains on half 0, the
     members."""
 
-    reference_set: str | None = None
-    """The set in `Shared.references` to attack with; None attacks without references."""
+    matched_references: str | None = None
+    """The set in `Shared.references` to attack with, made as the model is or, in a search, the
+    dense models; None attacks without references.  Tune's snapshots hold this field's name."""
 
     keep_model: bool = False
     """Whether the last checkpoint keeps the weights, masks and logits."""

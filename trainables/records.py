@@ -131,7 +131,7 @@ class TrialRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FrontRecord:
-    """One row of front.parquet: the least leak that a run confirmed at one level.
+    """One row of front.parquet: the winner of a run at one level.
 
     Without a vector that keeps the level, `kept` is no and all figures are null; the ends of an
     interval are null where it is not known.  Gains are in nats, accuracies and drops fractions.

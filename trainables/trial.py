@@ -203,9 +203,9 @@ class Trial(tune.Trainable):
         return self._before_s + time.monotonic() - self._began
 
     def _reference_evidence(self) -> ReferenceEvidence | None:
-        if self._job.reference_set is None:
+        if self._job.matched_references is None:
             return None
-        logits = self._shared.references[self._job.reference_set]
+        logits = self._shared.references[self._job.matched_references]
         halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(logits)]
         return ReferenceEvidence(logits=logits, trained_on=halves)
 

@@ -149,7 +149,7 @@ def accuracy_gap(rows: pd.DataFrame) -> str:
         figure, axes = canvas(4.2)
         _points_by_kind(axes, rows, "accuracy_gap", "excess")
         percent_axis(axes, "training minus validation accuracy")
-        axes.set_ylabel(f"search-time {GAIN_LABEL}")
+        axes.set_ylabel(f"{GAIN_LABEL}, without references")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         figure.legend(loc="outside lower center", ncols=4)
         return svg(

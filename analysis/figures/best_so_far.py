@@ -17,7 +17,12 @@ from analysis.figures.drawing import (
     shortened,
     svg,
 )
-from analysis.statistics import best_so_far, family_excess, search_has_references, search_trials
+from analysis.statistics import (
+    best_so_far,
+    excess_as_in_search,
+    search_has_references,
+    search_trials,
+)
 
 
 def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
@@ -43,7 +48,7 @@ def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
             linewidth=2.2,
             label="best so far",
         )
-        _dense_line(axes, dense, search_has_references(trials))
+        _dense_line(axes, dense, informed=search_has_references(trials))
         axes.set_xlabel("trial number")
         axes.set_ylabel(GAIN_LABEL)
         axes.set_ylim(bottom=0)
@@ -53,10 +58,10 @@ def progress(trials: pd.DataFrame, dense: pd.Series | None) -> str:
         return svg(figure, "progress", f"Best feasible excess gain by trial, at the end {end}.")
 
 
-def _dense_line(axes: Axes, dense: pd.Series | None, informed: bool) -> None:
+def _dense_line(axes: Axes, dense: pd.Series | None, *, informed: bool) -> None:
     if dense is None:
         return
-    level = dense["excess_gain"] if informed else family_excess(dense["attack_gains"])
+    level = excess_as_in_search(dense["attack_gains"], informed=informed)
     axes.axhline(level, color=INK, linestyle="--", linewidth=1.2)
     axes.annotate(
         "dense",

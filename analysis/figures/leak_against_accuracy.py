@@ -26,7 +26,7 @@ from analysis.figures.drawing import (
     svg,
 )
 from analysis.pareto import non_dominated
-from analysis.statistics import Interval, family_excess, search_has_references, search_trials
+from analysis.statistics import Interval, excess_as_in_search, search_has_references, search_trials
 from trainables.outcome.feasible import YES
 from trainables.records import FrontRecord
 
@@ -48,12 +48,12 @@ def tradeoff(
         _front(axes, complete[complete["feasible"].eq(True)])
         _stopped_and_failed(axes, rows)
         if dense is not None:
-            gain = dense["excess_gain"] if informed else family_excess(dense["attack_gains"])
+            gain = excess_as_in_search(dense["attack_gains"], informed=informed)
             axes.plot(dense["val_accuracy"], gain, "D", color=INK, markersize=9, zorder=5)
             label_point(axes, "dense", (dense["val_accuracy"], gain), shift=(-10, 0))
         if best is not None:
-            seen = "excess_gain" if informed else "family_excess"
-            at = (float(best["val_accuracy"]), float(best[seen]))
+            leak = excess_as_in_search(best["attack_gains"], informed=informed)
+            at = (float(best["val_accuracy"]), leak)
             axes.plot(*at, "*", color=VERMILLION, markersize=17, markeredgecolor="white", zorder=6)
             label_point(axes, "winner, confirmed", at, shift=(-12, 0))
         axes.margins(y=0.08)

@@ -12,7 +12,7 @@ from scipy import stats
 from trainables.outcome.feasible import VIOLATIONS
 from trainables.outcome.feasible import accuracy_bound as lowest_accuracy
 from trainables.outcome.feasible import broken_bounds as broken_in
-from trainables.records import FAILED, SEARCH_KINDS, WITH_REFERENCES
+from trainables.records import FAILED, NETWORKS, SEARCH_KINDS, WITH_REFERENCES
 
 LOG4 = math.log(4)
 """Without a leak the gain is -LOG4 nats and the excess gain 0."""
@@ -36,6 +36,18 @@ def reference_excess(gains: object) -> float:
     """
     informed = [gain for name, gain in gains_in(gains).items() if name in WITH_REFERENCES]
     return max(informed) + LOG4 if informed else math.nan
+
+
+def excess_as_in_search(gains: object, *, informed: bool) -> float:
+    """The largest excess gain of the attacks that a search's trials face, flattered as above.
+
+    gains: as for `family_excess`.  informed: `search_has_references`.  Returns nats, NaN when no
+    attack was run.
+    """
+    if not informed:
+        return family_excess(gains)
+    same = [gain for name, gain in gains_in(gains).items() if name not in NETWORKS]
+    return max(0.0, max(same) + LOG4) if same else math.nan
 
 
 def search_has_references(trials: pd.DataFrame) -> bool:

@@ -1,4 +1,4 @@
-"""The table of the front: the least leak at each level of allowed accuracy drop."""
+"""The table of the front: the winner at each level of allowed accuracy drop."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from trainables.records import FrontRecord
 def front(records: Sequence[FrontRecord]) -> Table:
     """One line per level, the least drop first."""
     return Table(
-        caption="The least confirmed leak at each allowed drop in accuracy; 95% intervals in the "
+        caption="The confirmed winner at each allowed drop in accuracy; 95% intervals in the "
         "second line",
         headers=[
             "accuracy may fall by",

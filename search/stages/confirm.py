@@ -110,12 +110,13 @@ def rounds(
 def confirm(
     confirmation: Confirmation,
     orders: Mapping[float, Sequence[Candidate]],
-    has_winner: Callable[[], bool],
+    has_winner: Callable[[int], bool],
 ) -> dict[str, tune.Result]:
     """Measure the candidates of a round again, then the next ones while none stays feasible.
 
-    orders: as for `rounds`.  has_winner: reads the rows written so far.  Returns the confirm
-    trials' results by trial id.
+    orders: as for `rounds`.  has_winner: whether one of the confirm rows below a number wins; a
+    resumed run finds those of later rounds on disk too.  Returns the confirm trials' results by
+    trial id.
     """
     results: dict[str, tune.Result] = {}
     for round_number, (first, chosen) in enumerate(rounds(orders, confirmation.config)):
@@ -124,7 +125,7 @@ def confirm(
                 "None of the confirmed candidates kept the accuracy bound; trying the next best."
             )
         results |= measure(confirmation, str(round_number), first, chosen)
-        if has_winner():
+        if has_winner(first + len(chosen)):
             break
     return results
 
@@ -173,7 +174,7 @@ def _confirm_job(confirmation: Confirmation, rank: int, candidate: Candidate) ->
     return dataclasses.replace(
         confirmation.base,
         trial=trial,
-        reference_set=None if confirmation.config.no_references else references_name(rank),
+        matched_references=None if confirmation.config.no_references else references_name(rank),
         keep_model=True,
     )
 
@@ -215,6 +216,6 @@ def _reference_job(confirmation: Confirmation, rank: int, candidate: Candidate, 
         trial=trial,
         dense=f"reference-{half:02d}",
         reference=half,
-        reference_set=None,
+        matched_references=None,
         keep_model=True,
     )

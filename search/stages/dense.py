@@ -117,7 +117,7 @@ def _measure(
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
         dense=BASELINE,
-        reference_set=BASELINE if shared.references else None,
+        matched_references=BASELINE if shared.references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
     run_stage(

@@ -5,7 +5,7 @@ promising, those that missed the accuracy bound by no more than that luck among 
 on common halves (`TrialConfig.kind` "race"), cross-audited and compared with the dense models of
 the same halves in pairs, as iterated racing does with instances (Lopez-Ibanez et al. 2016, Oper.
 Res. Perspect. 3:43).  Fidelity is the number of models, never epochs.  The halves are the race's
-own: no reported figure comes from a model that helped to choose.
+own: no reported figure comes from a pruned model that helped to choose.
 
 All levels of allowed accuracy drop share one race: its models serve every bound.
 """
@@ -24,15 +24,23 @@ from search.space import Candidate
 from search.stages.cross_audit import found_by_cross_audit
 from search.stages.dense import Dense
 from search.tune.kept import kept_correct
+from search.tune.required import StageFailed
 from search.tune.stage import run_stage
 from trainables.attacks import crossed
 from trainables.attacks.crossed import Terms
+from trainables.base.errors import one_line
 from trainables.base.seeding import derive_seed
 from trainables.job import Job
 from trainables.outcome.feasible import ROUNDING, broken_bounds
 from trainables.outcome.objective import Goal
 from trainables.outcome.winner import best_first, raced_first
 from trainables.records import COMPLETE, SEARCH_KINDS
+
+KEY = "raced"
+"""In config.json: the levels, each with the vectors in the order of their confirmation."""
+
+HOPELESS = 2.0
+"""Standard errors beyond the bound from which a vector of the race is not confirmed."""
 
 LUCK = 0.01
 """How far, as a fraction, a single model may miss the accuracy bound and its vector still race: a
@@ -80,11 +88,38 @@ def race(
 ) -> dict[float, list[Candidate]]:
     """Level -> the candidates in the order of their confirmation, without whose training failed.
 
-    base: the job of a search trial.
+    base: the job of a search trial.  The order is kept in config.json: a resumed run confirms the
+    same vectors even where a model of the race that had failed would not fail again.  Raises
+    StageFailed where no vector, or not even the dense network, can be compared.
     """
-    levels = context.config.every_level
-    first, count = context.config.models, context.config.race_models
+    stored = context.folder.read_config()
+    if KEY not in stored:
+        orders = _run_race(context, dense, base, candidates)
+        kept = [[level, [_plain(one) for one in order]] for level, order in orders.items()]
+        context.folder.write_config({**stored, KEY: kept})
+        return orders
+    return {
+        float(level): [Candidate.of(n, dict(numbers)) for n, numbers in order]
+        for level, order in stored[KEY]
+    }
+
+
+def _plain(candidate: Candidate) -> list[Any]:
+    return [list(candidate.n), list(candidate.parameters)]
+
+
+def _run_race(
+    context: Context, dense: Dense, base: Job, candidates: Sequence[Candidate]
+) -> dict[float, list[Candidate]]:
+    first, count = context.config.first_race_half, context.config.race_models
     halves = range(first, first + count)
+    try:
+        before = _raced(context, [dense.results[half] for half in halves])
+    except ValueError as error:
+        raise StageFailed(
+            f"vectors cannot race against the dense network: {one_line(error)}; --no-race goes "
+            "without it"
+        ) from error
     jobs = {
         candidate: [
             _job(context, base, candidate, half, position * count + at)
@@ -94,14 +129,13 @@ def race(
     }
     every = [job for each in jobs.values() for job in each]
     results = run_stage(context.stage("race", every, dense.shared, False))
-    before = _raced(context, [dense.results[half] for half in halves])
-    if before is None:
-        return {level: list(candidates) for level in levels}
     entries: list[dict[str, Any]] = []
     for candidate, own in jobs.items():
-        models = [results.get(job.trial.trial_id) for job in own]
-        shown = _raced(context, models)
-        if shown is None:
+        try:
+            shown = _raced(context, [results.get(job.trial.trial_id) for job in own])
+        except ValueError as error:
+            weights = f"{sum(candidate.n):,}"
+            context.say(f"A vector of {weights} weights left the race: {one_line(error)}")
             continue
         lost = crossed.paired_drop(before.right, shown.right)
         entries.append(
@@ -112,21 +146,27 @@ def race(
                 "lost_se": lost.standard_error,
             }
         )
-    return {
-        level: [entry["candidate"] for entry in raced_first(entries, level)] for level in levels
-    }
+    if not entries:
+        raise StageFailed("no vector of the race has all its models; --no-race goes without it")
+    return {level: _order(context, entries, level) for level in context.config.every_level}
 
 
-def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced | None:
-    """What the models showed; None where one did not finish or cannot be audited."""
+def _order(context: Context, entries: list[dict[str, Any]], level: float) -> list[Candidate]:
+    """Those that may keep the level, or else one round of the nearest to it."""
+    ordered = raced_first(entries, level)
+    possible = [one for one in ordered if one["lost"] - HOPELESS * one["lost_se"] <= level]
+    chosen = possible or ordered[: context.config.confirm_top]
+    return [entry["candidate"] for entry in chosen]
+
+
+def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced:
+    """What the models showed. Raises ValueError where one failed or gives no finite answers."""
     made = [model for model in models if model is not None]
-    if len(made) < len(models) or not all((model.metrics or {}).get("finished") for model in made):
-        return None
-    first = context.config.models
-    try:
-        found = found_by_cross_audit(context, made, context.halves[first : first + len(made)])
-    except ValueError:  # logits that are not finite
-        return None
+    failed = len(models) - sum(bool((model.metrics or {}).get("finished")) for model in made)
+    if failed:
+        raise ValueError(f"{failed} of its {len(models)} models failed")
+    first = context.config.first_race_half
+    found = found_by_cross_audit(context, made, context.halves[first : first + len(made)])
     right = np.stack([kept_correct(model)["validation"] for model in made])
     return Raced(terms=found.terms, right=right)
 
@@ -145,6 +185,6 @@ def _job(context: Context, base: Job, candidate: Candidate, half: int, number: i
         trial=trial,
         dense=f"reference-{half:02d}",
         reference=half,
-        reference_set=None,
+        matched_references=None,
         keep_model=True,
     )

@@ -43,7 +43,7 @@ def base_job(context: Context, dense: Dense) -> Job:
     return Job(
         trial=context.trial("search", 0, seed, sizes, context.config.defense),
         dense=BASELINE,
-        reference_set=BASELINE if context.config.search_has_references else None,
+        matched_references=BASELINE if context.config.search_has_references else None,
         accuracy_bound=accuracy_bound(dense.val_accuracy, context.config.max_accuracy_drop),
         compression_bound=context.config.min_compression,
     )

@@ -13,6 +13,7 @@ import logging
 import math
 import pickle
 import time
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,19 @@ class _State:
     open: dict[str, list[optuna.Trial]]  # Tune's trial id -> handed out, not finished
     reserved: dict[int, list[optuna.Trial]]  # number -> drawn while adopting, not yet handed out
     spent_s: float = 0.0  # searched before the last save
+
+
+def _with_studies(state: Any) -> _State:
+    """The state as it is now; older releases had one study, and trials that were in no list."""
+    if not hasattr(state, "study"):
+        return typing.cast("_State", state)
+    return _State(
+        studies=[state.study],
+        used=state.used,
+        open={key: [trial] for key, trial in state.open.items()},
+        reserved={number: [trial] for number, trial in state.reserved.items()},
+        spent_s=state.spent_s,
+    )
 
 
 class FeasibleSearcher(Searcher):
@@ -202,8 +216,8 @@ class FeasibleSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Go on from what `save` wrote. Raises InvalidInput when the file is damaged."""
         try:
-            state = pickle.loads(unsealed(Path(checkpoint_path).read_bytes()))
-            levels = len(state.studies)  # which older releases had not
+            state = _with_studies(pickle.loads(unsealed(Path(checkpoint_path).read_bytes())))
+            levels = len(state.studies)
         except (ValueError, AttributeError, ImportError) as error:  # torn, or of another version
             raise InvalidInput(
                 f"the search's state {checkpoint_path} cannot be read ({error}): start a new run"

@@ -128,7 +128,7 @@ def job(n: tuple[int, ...] = (5, 6), **parameters: float) -> Job:
         admm=settings.admm,
         attack=settings.attack,
     )
-    return Job(trial=trial, dense="baseline", reference_set="vector-00", keep_model=True)
+    return Job(trial=trial, dense="baseline", matched_references="vector-00", keep_model=True)
 
 
 def audit(
@@ -141,7 +141,7 @@ def audit(
         + [cluster.made(work, never, 0.0, 1 + i) for i in range(1 + SHADOWS)],
         shared=None,
     )
-    base = dataclasses.replace(work, reference_set=None, keep_model=False)
+    base = dataclasses.replace(work, matched_references=None, keep_model=False)
     winner = cluster.made(work, IS_MEMBER, leak, 50)
     stage.audit(context(folder, kind), dense, base, winner)
     path = folder / "audit" / "scores.parquet"
@@ -196,7 +196,7 @@ def test_shadows_are_made_as_the_winner_was_each_from_its_own_half(
         same = ("n", "parameters", "defense", "pruner", "admm", "training", "model")
         assert all(getattr(made.trial, name) == getattr(work.trial, name) for name in same)
         assert made.keep_model
-        assert made.reference_set is None
+        assert made.matched_references is None
     assert len({made.trial.seed for made in jobs} | {work.trial.seed}) == SHADOWS + 1
 
 

@@ -128,7 +128,7 @@ def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None
         assert [job.dense for job in theirs.jobs] == [job.dense for job in references.jobs]
         assert [job.trial.seed for job in rows.jobs] == [job.trial.seed for job in confirmed.jobs]
         (name,) = rows.shared.references
-        assert {job.reference_set for job in rows.jobs} == {name}
+        assert {job.matched_references for job in rows.jobs} == {name}
         assert rows.shared.references[name].shape == (4, 4, 2)
         assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
 
@@ -168,7 +168,7 @@ def test_without_references_only_the_models_that_ship_are_made(stages: list[Any]
     alone = dataclasses.replace(asked, config=dataclasses.replace(asked.config, no_references=True))
     measure(alone, "0", 0, [Candidate.of(COUNTS, {"gamma": 2.0})])
     (confirmed,) = stages
-    assert [job.reference_set for job in confirmed.jobs] == [None]
+    assert [job.matched_references for job in confirmed.jobs] == [None]
     assert audited == {}
 
 

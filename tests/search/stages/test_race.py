@@ -1,6 +1,7 @@
 """The race: who runs, on which halves, and who is confirmed first."""
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from search.space import Candidate
 from search.stages import cross_audit as audit
 from search.stages import race as stage
 from search.stages.race import LUCK, common_field, field, race
+from search.tune.required import StageFailed
 from trainables.config import TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.data.split import Split
@@ -79,12 +81,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return seen
 
 
+def folder(tmp_path: Path) -> Any:
+    """A run's folder, as far as a race knows it."""
+    stored: dict[str, Any] = {}
+    return SimpleNamespace(
+        confirm=tmp_path / "confirm",
+        read_config=lambda: json.loads(json.dumps(stored)),
+        write_config=stored.update,
+    )
+
+
 def context(tmp_path: Path) -> Any:
     return SimpleNamespace(
         config=CONFIG,
         inputs=SimpleNamespace(split=SPLIT, images=SimpleNamespace(labels=LABELS)),
         halves=HALVES,
-        folder=SimpleNamespace(confirm=tmp_path / "confirm"),
+        folder=folder(tmp_path),
+        say=print,
         stage=lambda _name, jobs, _shared, recorded: None if recorded else jobs,
     )
 
@@ -135,7 +148,14 @@ def test_the_least_leak_that_likely_keeps_the_bound_is_confirmed_first(
         quiet=(0.2, 0.9),
         nearly=(0.0, 0.8),
     )
-    assert order == ["quiet", "leaky", "nearly", "wrong"]
+    assert order == ["quiet", "leaky"], "the others cannot keep the bound"
+
+
+def test_where_none_may_keep_the_bound_a_round_of_the_nearest_is_confirmed(
+    asked: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert CONFIG.confirm_top == 1
+    assert raced(asked, tmp_path, wrong=(0.0, 0.5), nearly=(0.0, 0.7)) == ["nearly"]
 
 
 def test_all_vectors_race_on_the_same_halves_which_the_report_never_uses(
@@ -154,9 +174,34 @@ def test_all_vectors_race_on_the_same_halves_which_the_report_never_uses(
     assert (HALVES[FIRST] != HALVES[FIRST + 1]).all()
 
 
-def test_a_vector_whose_training_failed_is_left_out(asked: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_vector_whose_training_failed_is_left_out_and_named(
+    asked: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked.shown[0, 0] = lambda job: Failed() if job.reference == FIRST + 2 else Made(job, 0, 0.9)
     assert raced(asked, tmp_path, failed=(0.0, 0.9), whole=(1.0, 0.9)) == ["whole"]
+    said = capsys.readouterr().out
+    assert "A vector of 0 weights left the race: 1 of its 4 models failed" in said
+
+
+def test_a_race_without_a_whole_vector_ends_the_run_in_one_line(
+    asked: SimpleNamespace, tmp_path: Path
+) -> None:
+    asked.shown[0, 0] = lambda _job: Failed()
+    with pytest.raises(StageFailed, match="no vector of the race has all its models"):
+        raced(asked, tmp_path, failed=(0.0, 0.9))
+
+
+def test_a_resumed_run_confirms_the_order_that_was_found_first(
+    asked: SimpleNamespace, tmp_path: Path
+) -> None:
+    where = context(tmp_path)
+    candidates = [Candidate.of([place], {"rho": 0.1}) for place in range(2)]
+    for place, leak in enumerate((1.5, 0.2)):
+        asked.shown[(place,)] = lambda job, a=leak: Made(job, a, 0.9)
+    first = race(where, dense(), base(), candidates)
+    asked.shown.clear()  # nothing runs again
+    assert race(where, dense(), base(), candidates) == first
+    assert first == {CONFIG.max_accuracy_drop: [candidates[1], candidates[0]]}
 
 
 def row(number: int, excess: float, missed: float, **changes: Any) -> dict[str, Any]:
@@ -218,7 +263,7 @@ def test_one_race_orders_the_vectors_for_every_level(
     candidates = [Candidate.of([place], None) for place in range(2)]
     found = race(where, dense(), base(), candidates)
     assert {level: [one.n[0] for one in order] for level, order in found.items()} == {
-        0.05: [1, 0],
-        0.0: [1, 0],
+        0.05: [1],
+        0.0: [1],
         0.5: [0, 1],
     }
