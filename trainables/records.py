@@ -40,8 +40,8 @@ dense network or a confirmed vector is measured, the dense models in a search. A
 the family that needs the target's own outputs alone."""
 
 NETWORKS = frozenset((NEURAL, SAMIA))
-"""The attacks that are networks. A search with references leaves them out: they take longer than
-the pruning, and rank vectors worst (`search/stages/search.py`)."""
+"""The attacks that are networks. A search with references leaves them out: each takes longer than
+the pruning, and neither ranks vectors as well as `adaptive` (`search/stages/search.py`)."""
 
 _VERSION_KEY = b"prune_privacy.schema_version"
 _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}

@@ -4,7 +4,7 @@ A trial is one model, and is attacked with the dense models of the other halves 
 are there already.  They say how hard each image is, and that makes the gain of one model rank
 vectors as many models of them do: over 24 vectors of LeNet-5 on mnist5k Spearman's correlation with
 the cross-audited gain of 4 models on other halves was 0.91 for `adaptive` and 0.89 for `reference`,
-0.81 for boosted trees, 0.73 for the logistic attack, and -0.60 for the neural f_A.
+0.81 for boosted trees and `samia`, 0.73 for the logistic attack, and -0.60 for the neural f_A.
 """
 
 import dataclasses

@@ -101,7 +101,7 @@ def test_a_card_of_a_level_is_true_of_its_vector(
 
 def test_the_report_and_the_terminal_show_the_front(folder: Path) -> None:
     page = write_report(folder).read_text()
-    assert "The front: the least leak at each allowed drop" in page
+    assert "The front: the winner at each allowed drop" in page
     assert 'aria-label="Accuracy lost against excess gain of the 3 vectors' in page
     last = headline(load_run(folder)).splitlines()[-4:]
     assert [line.split("  ")[0] for line in last] == [

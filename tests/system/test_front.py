@@ -32,6 +32,6 @@ def test_one_run_gives_a_confirmed_vector_for_each_level(program: Program, tmp_p
         assert sum(int(mask.sum()) for mask in masks.values()) == sum(row["n"])
         assert f"of trial {row['trial_id']} of run" in (home / "card.md").read_text()
     assert front["trial_id"].notna().iloc[-1]
-    assert "The front: the least leak at each allowed drop" in (out / "report.html").read_text()
+    assert "The front: the winner at each allowed drop" in (out / "report.html").read_text()
     assert "accuracy may fall by" in done.stdout
     assert json.loads((out / "config.json").read_text())["search"]["levels"] == [0.0, 0.3]
