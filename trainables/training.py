@@ -64,6 +64,19 @@ def _precision(device: torch.device) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
+def _measuring(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Convolutions of full float32 on CUDA too, where torch lets cuDNN round factors to TF32."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+
+
 Draw = Callable[[int, int, torch.Generator], Iterator[Tensor]]
 """(images, batch size, generator) -> positions of each step's images, on the CPU."""
 
@@ -116,8 +129,9 @@ class Epoch:
         return len(batch_sizes(len(self._indices), self._batch_size))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = self._draw(len(self._indices), self._batch_size, self._generator)
-        parts = (self._indices[part.to(self._indices.device)] for part in drawn)
+        indices = self._indices.cpu()
+        drawn = self._draw(len(indices), self._batch_size, self._generator)
+        parts = (indices[part] for part in drawn)
         return self._images.batches(parts, self._generator if self._augment else None)
 
     def train(
@@ -169,7 +183,8 @@ def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()
     batches = images.batches(torch.split(indices, images.at_once))
-    return torch.cat([model(batch).float() for batch, _ in batches])
+    with _measuring(indices.device):
+        return torch.cat([model(batch).float() for batch, _ in batches])
 
 
 def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
@@ -202,10 +217,11 @@ def reestimate_batch_norm(model: nn.Module, images: ImageBatches, indices: Tenso
         norm.training = True
     seen = 0
     parts = torch.split(indices, batch_sizes(len(indices), images.at_once))
-    for batch, _ in images.batches(parts):
-        seen += len(batch)
-        for norm in norms:
-            norm.momentum = len(batch) / seen  # a running mean over images, not over batches
-        model(batch)
+    with _measuring(indices.device):
+        for batch, _ in images.batches(parts):
+            seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / seen  # a running mean over images, not over batches
+            model(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

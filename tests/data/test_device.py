@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.launches import Launches
 from trainables.base.seeding import torch_generator
 from trainables.data.device import PADDING, DeviceImages
 from trainables.data.images import Images
@@ -92,6 +93,26 @@ def test_every_crop_and_both_sides_occur() -> None:
     _, _, rows, columns = torch.nonzero(cropped, as_tuple=True)
     assert set(rows.tolist()) == set(range(10, 19))
     assert set(columns.tolist()) == {*range(6, 15), *range(13, 22)}
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_pass_sends_what_it_draws_to_the_device_at_once(augmented) -> None:
+    images = DeviceImages.of(some(60, 3, 32), DATASETS["cifar10"]).to(torch.device("meta"))
+    crops = torch_generator(0, "crops") if augmented else None
+    with Launches() as launches:
+        batches = images.batches(torch.split(torch.arange(60), 7), crops)
+        assert [len(batch) for batch, _ in batches] == [7] * 8 + [4]
+    assert launches.copies == (3 if augmented else 1)
+
+
+def test_batches_are_cropped_in_the_order_of_the_draws() -> None:
+    images = DeviceImages.of(some(20, 3, 32), DATASETS["cifar10"])
+    together, apart = (torch_generator(0, "crops") for _ in range(2))
+    orders = (torch.randperm(20, generator=together)[:5] for _ in range(3))  # as DP-SGD draws them
+    for batch, labels in images.batches(orders, together):
+        chosen = torch.randperm(20, generator=apart)[:5]
+        assert torch.equal(batch, images.crop_and_flip(images.batch(chosen), apart))
+        assert torch.equal(labels, images.labels[chosen])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.launches import Launches
 from trainables.pruning.admm import ADMM
 from trainables.pruning.projection import keep_largest
 
@@ -31,6 +32,20 @@ def test_added_gradient_is_that_of_the_squared_penalty(seed: int, rho: float) ->
     admm.add_penalty_gradient()
     for weight, gradient in zip(layers.values(), expected, strict=True):
         torch.testing.assert_close(weight.grad, gradient)
+
+
+def test_the_gradient_of_all_layers_takes_three_launches() -> None:
+    layers = weights()
+    admm = ADMM(layers, (5, 2), 0.1)
+    for weight in layers.values():
+        weight.grad = torch.zeros_like(weight)
+    with Launches() as launches:
+        admm.add_penalty_gradient()
+    assert [name for name in launches.names if name != "detach"] == [
+        "_foreach_sub",
+        "_foreach_add_",
+        "_foreach_add_",
+    ]
 
 
 def test_penalty_is_half_rho_times_the_squared_norm() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.launches import Launches
 from trainables.pruning.masks import Masks
 
 
@@ -62,3 +63,20 @@ def test_gradients_of_untouched_layers_may_be_absent() -> None:
     weight = layer(0)
     Masks.of_largest({"w": weight}, (4,)).apply_to_gradients()
     assert weight.grad is None
+
+
+def test_all_layers_are_masked_by_one_launch_whatever_their_layout() -> None:
+    weights = {
+        name: nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=layout))
+        for name, layout in {"a": torch.channels_last, "b": torch.contiguous_format}.items()
+    }
+    masks = Masks.of_largest(weights, (7, 9))
+    for weight in weights.values():
+        weight.grad = torch.ones_like(weight)
+    with Launches() as launches:
+        masks.apply()
+        masks.apply_to_gradients()
+    assert launches.names == ["_foreach_mul_", "_foreach_mul_"]
+    for factor, weight in zip(masks._factors, weights.values(), strict=True):
+        assert factor.stride() == weight.stride()  # else CUDA takes each layer for itself
+    masks.assert_exact((7, 9))

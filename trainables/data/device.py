@@ -51,28 +51,46 @@ class DeviceImages:
     def batches(
         self, parts: Iterable[Tensor], crops: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and labels of each part; cropped and flipped out of `crops` where it is given."""
-        for indices in parts:
+        """Images and labels of each part; cropped and flipped out of `crops` where it is given.
+
+        What the CPU draws is sent to the device at once, so that no step waits for a copy.
+        """
+        _, _, height, width = self.pixels.shape
+        drawn: list[tuple[Tensor, ...]] = [
+            (part, *(() if crops is None else _cuts(len(part), height, width, crops)))
+            for part in parts
+        ]
+        sizes = [len(part) for part, *_ in drawn]
+        sent = [torch.cat(column).to(self.pixels.device) for column in zip(*drawn, strict=True)]
+        for indices, *cut in zip(*(torch.split(one, sizes) for one in sent), strict=True):
             batch = self.batch(indices)
-            if crops is not None:
-                batch = self.crop_and_flip(batch, crops)
-            yield batch, self.labels[indices]
+            yield _cropped(batch, *cut) if cut else batch, self.labels[indices]
 
     def crop_and_flip(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Each image cropped at random out of its zero-padded self and mirrored half of the time.
 
         batch: (b, c, h, w), left alone.  generator: on the CPU, so that every device draws alike.
         """
-        count, channels, height, width = batch.shape
-        offsets = torch.randint(2 * PADDING + 1, (2, count), generator=generator)
-        mirrored = torch.randint(2, (count,), generator=generator).bool()
-        rows = offsets[0, :, None] + torch.arange(height)
-        columns = torch.arange(width).expand(count, width)
-        columns = torch.where(mirrored[:, None], width - 1 - columns, columns) + offsets[1, :, None]
-        rows, columns = rows.to(batch.device), columns.to(batch.device)
-        padded = functional.pad(batch, [PADDING] * 4)
-        picked = padded.gather(
-            2, rows[:, None, :, None].expand(count, channels, height, width + 2 * PADDING)
-        )
-        cropped = picked.gather(3, columns[:, None, None, :].expand(count, channels, height, width))
-        return cropped.contiguous(memory_format=torch.channels_last)
+        rows, columns = _cuts(len(batch), batch.shape[2], batch.shape[3], generator)
+        return _cropped(batch, rows.to(batch.device), columns.to(batch.device))
+
+
+def _cuts(count: int, height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows (b, h) and columns (b, w) of padded images that make up the cropped ones."""
+    offsets = torch.randint(2 * PADDING + 1, (2, count), generator=generator)
+    mirrored = torch.randint(2, (count,), generator=generator).bool()
+    rows = offsets[0, :, None] + torch.arange(height)
+    columns = torch.arange(width).expand(count, width)
+    columns = torch.where(mirrored[:, None], width - 1 - columns, columns) + offsets[1, :, None]
+    return rows, columns
+
+
+def _cropped(batch: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The parts of zero-padded images that `_cuts` drew, channels last."""
+    count, channels, height, width = batch.shape
+    padded = functional.pad(batch, [PADDING] * 4)
+    picked = padded.gather(
+        2, rows[:, None, :, None].expand(count, channels, height, width + 2 * PADDING)
+    )
+    cropped = picked.gather(3, columns[:, None, None, :].expand(count, channels, height, width))
+    return cropped.contiguous(memory_format=torch.channels_last)
