@@ -195,14 +195,18 @@ def _winning(run: RunRecord, dense: pd.Series, best: pd.Series) -> Verdict:
             statistics.excess_interval(best), statistics.excess_interval(dense)
         )
         return _compared(quotient, best, price, _figures(run, dense, best))
-    return _compared(pairs.ratio, best, price, f"{pairs.sentence()}{_to_decide(best)}")
+    return _compared(pairs.ratio, best, price, f"{pairs.sentence()}{_to_decide(run, best)}")
 
 
-def _to_decide(best: pd.Series) -> str:
+def _to_decide(run: RunRecord, best: pd.Series) -> str:
     """What would settle whether the winner keeps the accuracy bound; nothing where that is sure."""
     if best["kept"] != UNDECIDED:
         return ""
-    return f" A run with --models {2 * best['seeds']} would say more."
+    models = 2 * best["seeds"]
+    search = run.config["search"]
+    if search.get("comparators") or search.get("audit", "none") != "none":
+        return f" A run with --models {models} would say more."
+    return f" More models would decide it ({resume(run.path)} --models {models})."
 
 
 def _compared(quotient: Interval, best: pd.Series, price: str, figures: str) -> Verdict:

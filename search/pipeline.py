@@ -60,6 +60,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         folder.require_own()
         require_whole(stored)
         config = SearchConfig.from_dict(stored["search"])
+        if options.more_models is not None:
+            config = config.with_models(options.more_models)
         options = as_before(options, stored["options"], say)
     if config is None:
         raise InvalidInput("there is nothing to run")
@@ -93,6 +95,8 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         else:
             folder.require_writable()
         with folder.held(), logging_to(folder.log):
+            if options.more_models is not None:
+                folder.write_config({**folder.read_config(), "search": config.to_dict()})
             context = Context(
                 config=config,
                 options=options,

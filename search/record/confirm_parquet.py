@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.attacks.cross_audit import CrossAudit
@@ -17,9 +18,16 @@ from trainables.records import CORRECT_SCHEMA, TERM_SCHEMA
 TERMS, CORRECT = "terms.parquet", "correct.parquet"
 
 
-def has_terms(folder: Place, vector: str) -> bool:
-    """Whether both parts of the vector are on disk."""
-    return all(_part(folder, name, vector).exists() for name in (CORRECT, TERMS))
+def has_terms(folder: Place, vector: str, models: int) -> bool:
+    """Whether both parts of the vector are on disk, with so many models."""
+    return all(_models_in(_part(folder, name, vector)) == models for name in (CORRECT, TERMS))
+
+
+def _models_in(part: Place) -> int:
+    if not part.exists():
+        return 0
+    halves = pq.read_table(pa.BufferReader(part.read_bytes()), columns=["half"])["half"]
+    return int(pc.max(halves).as_py()) + 1
 
 
 def write_terms(

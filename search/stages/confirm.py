@@ -139,9 +139,9 @@ def measure(
     Returns the results of the models that ship, by trial id.
     """
     others: dict[int, list[tune.Result]] = {}
-    shared = confirmation.shared
-    if not confirmation.config.no_references:
-        others = _others(confirmation, name, first, candidates)
+    shared, config = confirmation.shared, confirmation.config
+    if not config.no_references:
+        others = _others(confirmation, name, range(1, config.models), first, candidates)
         references = {
             references_name(rank): np.stack(
                 [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
@@ -154,6 +154,9 @@ def measure(
         for position, candidate in enumerate(candidates)
     ]
     results = run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
+    for total, halves in config.added_halves.items():
+        added = _others(confirmation, f"{name}-{total}", halves, first, candidates)
+        others = {rank: [*models, *added[rank]] for rank, models in others.items()}
     for rank, models in others.items():
         trial_id = jobs[rank - first].trial.trial_id
         target = results.get(trial_id)
@@ -185,13 +188,17 @@ def references_name(rank: int) -> str:
 
 
 def _others(
-    confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
+    confirmation: Confirmation,
+    name: str,
+    halves: range,
+    first: int,
+    candidates: Sequence[Candidate],
 ) -> dict[int, list[tune.Result]]:
-    """Rank -> the models of each candidate that do not ship, one per half from the second."""
+    """Rank -> the models of each candidate on these halves, none of which ships."""
     jobs = {
         first + position: [
-            _reference_job(confirmation, first + position, candidate, half)
-            for half in range(1, confirmation.config.models)
+            _reference_job(confirmation, candidate, half, (first + position) * halves.stop + half)
+            for half in halves
         ]
         for position, candidate in enumerate(candidates)
     }
@@ -201,12 +208,12 @@ def _others(
     return {rank: [results[job.trial.trial_id] for job in each] for rank, each in jobs.items()}
 
 
-def _reference_job(confirmation: Confirmation, rank: int, candidate: Candidate, half: int) -> Job:
+def _reference_job(confirmation: Confirmation, candidate: Candidate, half: int, number: int) -> Job:
     config = confirmation.config
     trial: TrialConfig = dataclasses.replace(
         confirmation.base.trial,
         kind="reference",
-        number=rank * config.models + half,
+        number=number,
         seed=derive_seed(config.seed, f"reference-pruning-{half}"),
         n=candidate.n,
         parameters=dict(candidate.parameters),

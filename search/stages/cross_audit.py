@@ -29,11 +29,11 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     vector: the trial_id of its row in trials.parquet.  Nothing is done where a killed program had
     written it all.
     """
-    if has_terms(context.folder.confirm, vector):
+    if has_terms(context.folder.confirm, vector, len(models)):
         return
     split = context.inputs.split
     try:
-        found = found_by_cross_audit(context, models, context.halves[: len(models)])
+        found = found_by_cross_audit(context, models, context.halves[context.config.halves_each])
     except ValueError as error:  # logits that are not finite, too few images for the folds
         context.say(f"No cross-audit of {vector}: {error}")
         return

@@ -22,9 +22,10 @@ PARTS = {"validation": np.array([1, 3, 4]), "test": np.array([6, 8])}
 
 def test_a_vector_that_was_written_is_read_back_whole(tmp_path):
     write_correct(tmp_path, "confirm-0003", RIGHT, PARTS)
-    assert not has_terms(tmp_path, "confirm-0003")
+    assert not has_terms(tmp_path, "confirm-0003", 4)
     write_terms(tmp_path, "confirm-0003", AUDIT, IMAGES, LABELS)
-    assert has_terms(tmp_path, "confirm-0003")
+    assert has_terms(tmp_path, "confirm-0003", 4)
+    assert not has_terms(tmp_path, "confirm-0003", 6), "a resume adds two"
     schemas = {"terms.parquet": TERM_SCHEMA, "correct.parquet": CORRECT_SCHEMA}
     terms, correct = (
         read_part((tmp_path / name / "confirm-0003.parquet").read_bytes(), schema)

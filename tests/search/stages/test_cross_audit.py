@@ -26,7 +26,9 @@ def context(tmp_path: Path) -> Any:
     said: list[str] = []
     return SimpleNamespace(
         folder=SimpleNamespace(confirm=tmp_path / "confirm"),
-        config=SimpleNamespace(seed=0, attack=SimpleNamespace(folds=2)),
+        config=SimpleNamespace(
+            seed=0, attack=SimpleNamespace(folds=2), halves_each=list(range(MODELS))
+        ),
         inputs=SimpleNamespace(split=SPLIT, images=SimpleNamespace(labels=np.arange(5 * PART) % 3)),
         halves=HALVES,
         say=said.append,
@@ -69,4 +71,4 @@ def test_a_model_without_finite_answers_costs_the_audit_alone(context: Any, kept
     audit(context)
     (line,) = context.said
     assert line == "No cross-audit of confirm-0000: the logits of model 1 are not finite"
-    assert not has_terms(context.folder.confirm, "confirm-0000")
+    assert not has_terms(context.folder.confirm, "confirm-0000", 4)
