@@ -59,9 +59,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     if stored is not None:
         folder.require_own()
         require_whole(stored)
-        config = SearchConfig.from_dict(stored["search"])
-        if options.more_models is not None:
-            config = config.with_models(options.more_models)
+        config = _asked_now(SearchConfig.from_dict(stored["search"]), options)
         options = as_before(options, stored["options"], say)
     if config is None:
         raise InvalidInput("there is nothing to run")
@@ -95,8 +93,6 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         else:
             folder.require_writable()
         with folder.held(), logging_to(folder.log):
-            if options.more_models is not None:
-                folder.write_config({**folder.read_config(), "search": config.to_dict()})
             context = Context(
                 config=config,
                 options=options,
@@ -112,6 +108,11 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
                 []
             )  # for a mirror that has only now returned
             return status
+
+
+def _asked_now(config: SearchConfig, options: Options) -> SearchConfig:
+    """The settings of a resumed run, with the models that the resume adds."""
+    return config if options.more_models is None else config.with_models(options.more_models)
 
 
 def _dry_run(
@@ -167,6 +168,8 @@ def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) 
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    if context.options.more_models is not None:
+        folder.write_config({**folder.read_config(), "search": config.to_dict()})
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
