@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import math
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -194,7 +193,9 @@ def _stages(context: Context) -> int:
         say=say,
         keep_cross_audit=functools.partial(keep_cross_audit, context),
     )
-    results = confirm(confirmation, orders, lambda end: _winner(folder, end) is not None)
+    results = confirm(
+        confirmation, orders, _confirmed(context), lambda: _winner(folder) is not None
+    )
     best = _winner(folder)
     if best is not None and config.comparators:
         results |= confirm_comparators(context, dense, confirmation, best)
@@ -280,11 +281,16 @@ def _best_or_nearest(context: Context, rows: list[dict[str, Any]], goal: Goal) -
     return nearest
 
 
-def _winner(folder: RunFolder, end: float = math.inf) -> pd.Series | None:
-    """The best of the confirm rows with numbers below `end`."""
+def _confirmed(context: Context) -> frozenset[int]:
+    """The numbers of the confirm rows on disk."""
+    rows = context.ledger.rows()
+    return frozenset(row["number"] for row in rows if row["kind"] == "confirm")
+
+
+def _winner(folder: RunFolder) -> pd.Series | None:
+    """The best of the confirm rows."""
     found = load_run(folder.path)
-    later = found.trials["kind"].eq("confirm") & (found.trials["number"] >= end)
-    return confirmed_winner(found.trials[~later], found.config, found.crossed)
+    return confirmed_winner(found.trials, found.config, found.crossed)
 
 
 def _speaker(options: Options) -> Callable[[str], None]:

@@ -110,23 +110,24 @@ def rounds(
 def confirm(
     confirmation: Confirmation,
     orders: Mapping[float, Sequence[Candidate]],
-    has_winner: Callable[[int], bool],
+    begun: frozenset[int],
+    has_winner: Callable[[], bool],
 ) -> dict[str, tune.Result]:
     """Measure the candidates of a round again, then the next ones while none stays feasible.
 
-    orders: as for `rounds`.  has_winner: whether one of the confirm rows below a number wins; a
-    resumed run finds those of later rounds on disk too.  Returns the confirm trials' results by
-    trial id.
+    orders: as for `rounds`.  begun: numbers of the confirm rows that a resumed run finds; it goes
+    through all their rounds, since vectors that are compared need equally many models.  has_winner:
+    whether one of the confirm rows wins.  Returns the confirm trials' results by trial id.
     """
     results: dict[str, tune.Result] = {}
     for round_number, (first, chosen) in enumerate(rounds(orders, confirmation.config)):
-        if round_number:
+        if round_number and begun.isdisjoint(range(first, first + len(chosen))):
+            if has_winner():
+                break
             confirmation.say(
                 "None of the confirmed candidates kept the accuracy bound; trying the next best."
             )
         results |= measure(confirmation, str(round_number), first, chosen)
-        if has_winner(first + len(chosen)):
-            break
     return results
 
 
