@@ -42,6 +42,7 @@ from search.tune.notice import on_signal
 from search.tune.resources import Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import remove_tree
 from trainables.data.images import DataAbsent
 from trainables.job import Job
 from trainables.outcome.objective import Goal, goal_of, goals_of
@@ -202,6 +203,7 @@ def _stages(context: Context) -> int:
         best = _winner(folder)
     if best is None:
         _keep_front(context, results)
+        _withdraw_winner(context)
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
         return nothing_feasible(context, what)
@@ -242,14 +244,24 @@ def _export_and_audit(
 
 
 def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
+def _withdraw_winner(context: Context) -> None:
+    """Remove the winner of an earlier decision, with fewer models."""
+    winner = context.folder.winner
+    if winner.exists():
+        context.say(f"The earlier winner no longer wins: {winner} is removed")
+        remove_tree(winner)
+
+
     """Write front.parquet, and the folder of each level beside that of the bound asked for."""
     if not context.config.levels:
         return
     run = load_run(context.folder.path)
     records = front(run)
     for record in records:
-        if record.trial_id is not None and record.level != context.config.max_accuracy_drop:
-            target = context.folder.front / exactly(record.level)
+        target = context.folder.front / exactly(record.level)
+        if record.trial_id is None:
+            remove_tree(target)
+        elif record.level != context.config.max_accuracy_drop:
             own = card(at_level(run, record.level))
             export_winner(target, record.trial_id, results, own)
     context.ledger.write_front(records)
