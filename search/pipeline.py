@@ -169,7 +169,8 @@ def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
     if context.options.more_models is not None:
-        folder.write_config({**folder.read_config(), "search": config.to_dict()})
+        asked = {"search": config.to_dict(), "config_hash": config.key}
+        folder.write_config({**folder.read_config(), **asked})
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
@@ -202,8 +203,8 @@ def _stages(context: Context) -> int:
         results |= confirm_comparators(context, dense, confirmation, best)
         best = _winner(folder)
     if best is None:
-        _keep_front(context, results)
         _withdraw_winner(context)
+        _keep_front(context, results)
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
         return nothing_feasible(context, what)
@@ -243,7 +244,6 @@ def _export_and_audit(
         write_card(folder.winner, card(load_run(folder.path)), chosen)
 
 
-def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
 def _withdraw_winner(context: Context) -> None:
     """Remove the winner of an earlier decision, with fewer models."""
     winner = context.folder.winner
@@ -252,6 +252,7 @@ def _withdraw_winner(context: Context) -> None:
         remove_tree(winner)
 
 
+def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
     """Write front.parquet, and the folder of each level beside that of the bound asked for."""
     if not context.config.levels:
         return
