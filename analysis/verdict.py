@@ -66,6 +66,13 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
 
 def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
     dense = statistics.dense(run.trials, run.crossed)
+    if len({found.models for found in run.crossed.values()}) > 1:
+        return Verdict(
+            tone="warn",
+            title="Models are being added",
+            text="Not every vector has all its models yet, so nothing can be compared. To go on: "
+            f"{resume(run.path)}",
+        )
     if best is not None and dense is not None:
         return _with_audit(run, _winning(run, dense, best))
     rows = statistics.search_trials(run.trials)
@@ -206,7 +213,7 @@ def _to_decide(run: RunRecord, best: pd.Series) -> str:
     search = run.config["search"]
     if search.get("comparators") or search.get("audit", "none") != "none":
         return f" A run with --models {models} would say more."
-    return f" More models would decide it ({resume(run.path)} --models {models})."
+    return f" More models may decide it ({resume(run.path)} --models {models})."
 
 
 def _compared(quotient: Interval, best: pd.Series, price: str, figures: str) -> Verdict:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.attacks.cross_audit import CrossAudit
@@ -24,10 +23,17 @@ def has_terms(folder: Place, vector: str, models: int) -> bool:
 
 
 def _models_in(part: Place) -> int:
-    if not part.exists():
+    """How many models a part is of; 0 where it is absent or torn."""
+    try:
+        table = pq.read_table(pa.BufferReader(part.read_bytes()), columns=["half"])
+    except (OSError, pa.ArrowException):
         return 0
-    halves = pq.read_table(pa.BufferReader(part.read_bytes()), columns=["half"])["half"]
-    return int(pc.max(halves).as_py()) + 1
+    return len(table["half"].unique())
+
+
+def remove_terms(folder: Place, vector: str) -> None:
+    """Delete the terms of a vector, which readers take for the sign that both parts are whole."""
+    _part(folder, TERMS, vector).unlink(missing_ok=True)
 
 
 def write_terms(

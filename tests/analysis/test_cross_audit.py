@@ -195,7 +195,14 @@ def test_what_surely_keeps_the_bound_goes_before_what_leaks_less_but_may_not(run
     assert crowned(run) == first
     found = verdict(load_run(run)).text
     assert "which leaves open whether it keeps the bound of 1 point." in found
-    assert f"More models would decide it ({resume(run)} --models 16)." in found
+    assert f"More models may decide it ({resume(run)} --models 16)." in found
+
+
+def test_while_models_are_added_nothing_is_claimed(run: Path) -> None:
+    write(run, winner(run), knows=0.52, accuracy=0.946, halves=HALVES[:-2])
+    found = verdict(load_run(run))
+    assert (found.tone, found.title) == ("warn", "Models are being added")
+    assert found.text.endswith(resume(run))
 
 
 def test_a_vector_that_is_undecided_and_beyond_the_bound_on_average_does_not_win(run: Path) -> None:

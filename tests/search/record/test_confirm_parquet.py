@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.crossed_models import CrossedModels
-from search.record.confirm_parquet import has_terms, write_correct, write_terms
+from search.record.confirm_parquet import has_terms, remove_terms, write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
 from trainables.attacks.gain import gain_terms
 from trainables.records import CORRECT_SCHEMA, TERM_SCHEMA, read_part
@@ -37,6 +37,17 @@ def test_a_vector_that_was_written_is_read_back_whole(tmp_path):
     assert found.terms.copies is None
     for part, right in RIGHT.items():
         np.testing.assert_array_equal(found.right[part], right)
+
+
+def test_a_vector_whose_terms_are_torn_or_removed_is_written_again(tmp_path):
+    write_correct(tmp_path, "confirm-0003", RIGHT, PARTS)
+    write_terms(tmp_path, "confirm-0003", AUDIT, IMAGES, LABELS)
+    part = tmp_path / "terms.parquet" / "confirm-0003.parquet"
+    part.write_bytes(part.read_bytes()[:-8])
+    assert not has_terms(tmp_path, "confirm-0003", 4)
+    for _ in range(2):
+        remove_terms(tmp_path, "confirm-0003")
+        assert not part.exists()
 
 
 def test_pandas_alone_reads_the_gain_and_who_was_inside(tmp_path):
