@@ -329,6 +329,7 @@ class SearchConfig:
             f"--models must be an even number from {FEWEST_MODELS} (they come in complementary "
             f"pairs), got {self.models}",
         )
+        self._require_more_models()
         audited = self.audit != "none"
         _require(
             self.shadows >= 2 * audited and self.shadows % 2 == 0,
@@ -418,14 +419,18 @@ class SearchConfig:
             f"--models {models}: a run with --audit or --comparators cannot take more models; "
             "start a new run",
         )
-        _require(
-            models % 2 == 0 and models >= self.models_each,
-            f"--models {models}: a resume adds pairs of models, and the run has "
-            f"{self.models_each} of each vector; give a larger even number",
-        )
         if models == self.models_each:
             return self
         return dataclasses.replace(self, more_models=(*self.more_models, models))
+
+    def _require_more_models(self) -> None:
+        totals = (self.first_models_each, *self.more_models)
+        for before, models in itertools.pairwise(totals):
+            _require(
+                before < models <= MOST and models % 2 == 0,
+                f"--models {models}: a resume adds pairs of models, and the run has {before} of "
+                f"each vector; give a larger even number, at most {MOST:,}",
+            )
 
     @property
     def race_models(self) -> int:

@@ -63,7 +63,11 @@ def test_a_resume_adds_models_on_halves_that_neither_the_race_nor_the_report_use
     assert more.added_halves == {12: range(12, 16), 20: range(16, 24)}
     assert more.halves_each == [*range(8), *range(12, 24)]
     assert more.with_models(20) == more
+    alone = config("--trials 10 --models 8 --no-race --levels 0,0.05").with_models(12)
+    assert alone.added_halves == {12: range(8, 12)}
     assert SearchConfig.from_dict(more.to_dict()) == more
+    with pytest.raises(InvalidInput, match="give a larger even number"):
+        SearchConfig.from_dict({**more.to_dict(), "more_models": [12, 10]})
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,7 @@ def test_a_resume_adds_models_on_halves_that_neither_the_race_nor_the_report_use
     [
         ("--models 8", 7, "the run has 8 of each vector"),
         ("--models 8", 6, "give a larger even number"),
+        ("--models 8", 2_000_000, "at most 1,000,000"),
         ("--no-references", 8, "a run of --no-references"),
         ("--comparators", 32, "with --audit or --comparators"),
         ("--audit rmia", 32, "with --audit or --comparators"),
