@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from analysis.load import load_run
-from tests.system.program import Program, measured, pasted, rows
+from tests.system.program import Program, pasted, rows
 from trainables.attacks.registry import ATTACKS
 from trainables.records import NETWORKS, TRIAL_SCHEMA
 
@@ -125,25 +124,6 @@ def test_a_finished_run_resumed_on_a_terminal_without_unicode_runs_nothing_again
     assert ": 0/" not in done.stderr, "finished stages are shown as finished"
     after = pd.read_parquet(smoke_run / "trials.parquet").sort_values("trial_id")
     assert repr(before.to_dict("records")) == repr(after.to_dict("records"))
-
-
-def test_a_finished_run_takes_more_models_and_measures_the_others_no_second_time(
-    smoke_run: Path, program: Program, tmp_path: Path
-) -> None:
-    out = shutil.copytree(smoke_run, tmp_path / "run")
-    before = measured(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
-    refused = program("--resume", out, "--models", 7)
-    assert refused.returncode == 2
-    assert "a resume adds pairs of models, and the run has 4 of each vector" in refused.stderr
-    done = program("--resume", out, "--models", 6, "--concurrency", 1)
-    assert done.returncode == 0, done.stderr
-    assert before == measured(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
-    old, new = (load_run(run).crossed for run in (smoke_run, out))
-    assert old.keys() == new.keys() == {"baseline-0000", "confirm-0000"}
-    for vector, found in new.items():
-        inside = found.terms.trained_on
-        assert inside.shape == (6, old[vector].terms.trained_on.shape[1])
-        assert np.array_equal(inside[:4], old[vector].terms.trained_on)
 
 
 def test_the_recorded_command_can_be_pasted(smoke_run: Path) -> None:
