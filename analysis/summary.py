@@ -100,10 +100,17 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  First comes the start of pretrained networks, then the images.
+    config: config.json.  First comes the start of pretrained networks, then the images, then that
+    the run decided more than once.
     """
-    start = config.get("pretrained_start")
-    return [*([start] if start else []), *(config.get("notes") or [])]
+    start, search = config.get("pretrained_start"), config["search"]
+    added = ", ".join(f"--models {models}" for models in search.get("more_models") or [])
+    again = f"The run began with --models {search.get('models')}; --resume gave it {added}."
+    return [
+        *([start] if start else []),
+        *(config.get("notes") or []),
+        *([again] if added else []),
+    ]
 
 
 def defense_in_words(search: Mapping[str, Any]) -> str:

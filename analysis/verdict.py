@@ -66,6 +66,13 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
 
 def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
     dense = statistics.dense(run.trials, run.crossed)
+    if len({found.models for found in run.crossed.values()}) > 1:
+        return Verdict(
+            tone="warn",
+            title="Models are being added",
+            text="Not every vector has all its models yet, so nothing can be compared. To go on: "
+            f"{resume(run.path)}",
+        )
     if best is not None and dense is not None:
         return _with_audit(run, _winning(run, dense, best))
     rows = statistics.search_trials(run.trials)
@@ -195,14 +202,18 @@ def _winning(run: RunRecord, dense: pd.Series, best: pd.Series) -> Verdict:
             statistics.excess_interval(best), statistics.excess_interval(dense)
         )
         return _compared(quotient, best, price, _figures(run, dense, best))
-    return _compared(pairs.ratio, best, price, f"{pairs.sentence()}{_to_decide(best)}")
+    return _compared(pairs.ratio, best, price, f"{pairs.sentence()}{_to_decide(run, best)}")
 
 
-def _to_decide(best: pd.Series) -> str:
+def _to_decide(run: RunRecord, best: pd.Series) -> str:
     """What would settle whether the winner keeps the accuracy bound; nothing where that is sure."""
     if best["kept"] != UNDECIDED:
         return ""
-    return f" A run with --models {2 * best['seeds']} would say more."
+    models = 2 * best["seeds"]
+    search = run.config["search"]
+    if search.get("comparators") or search.get("audit", "none") != "none":
+        return f" A run with --models {models} would say more."
+    return f" More models may decide it ({resume(run.path)} --models {models})."
 
 
 def _compared(quotient: Interval, best: pd.Series, price: str, figures: str) -> Verdict:

@@ -64,7 +64,8 @@ class Options:
         group=MACHINE,
         metavar="RUN",
         read=str,
-        help="go on with an interrupted run; takes no other option that decides its results",
+        help="go on with an interrupted run, or give a finished one more models with --models; "
+        "takes no other option that decides its results",
         decides=False,
         in_command=False,
     )
@@ -126,6 +127,9 @@ class Options:
         "PGPASSWORD or ~/.pgpass",
         decides=False,
     )
+    more_models: int | None = None
+    """The models that `--resume RUN --models N` asks for."""
+
     dry_run: bool = option(
         False,
         group=MACHINE,

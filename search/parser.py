@@ -77,13 +77,15 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
     options = _options(given)
     if options.resume is not None:
         clash = [
-            one.flag for one in all_options() if one.option.decides and given[one.name] is not None
+            one.flag
+            for one in all_options()
+            if one.option.decides and one.name != "models" and given[one.name] is not None
         ]
         if clash:
             raise InvalidInput(
                 f"--resume takes its settings from the run; leave out {', '.join(clash)}"
             )
-        return None, options
+        return None, dataclasses.replace(options, more_models=given["models"])
     return _config(given, plugin), options
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import math
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +42,7 @@ from search.tune.notice import on_signal
 from search.tune.resources import Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import remove_tree
 from trainables.data.images import DataAbsent
 from trainables.job import Job
 from trainables.outcome.objective import Goal, goal_of, goals_of
@@ -59,7 +59,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
     if stored is not None:
         folder.require_own()
         require_whole(stored)
-        config = SearchConfig.from_dict(stored["search"])
+        config = _asked_now(SearchConfig.from_dict(stored["search"]), options)
         options = as_before(options, stored["options"], say)
     if config is None:
         raise InvalidInput("there is nothing to run")
@@ -108,6 +108,11 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
                 []
             )  # for a mirror that has only now returned
             return status
+
+
+def _asked_now(config: SearchConfig, options: Options) -> SearchConfig:
+    """The settings of a resumed run, with the models that the resume adds."""
+    return config if options.more_models is None else config.with_models(options.more_models)
 
 
 def _dry_run(
@@ -163,6 +168,9 @@ def _inputs(config: SearchConfig, options: Options, say: Callable[[str], None]) 
 def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
+    if context.options.more_models is not None:
+        asked = {"search": config.to_dict(), "config_hash": config.key}
+        folder.write_config({**folder.read_config(), **asked})
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
@@ -187,12 +195,15 @@ def _stages(context: Context) -> int:
         say=say,
         keep_cross_audit=functools.partial(keep_cross_audit, context),
     )
-    results = confirm(confirmation, orders, lambda end: _winner(folder, end) is not None)
+    results = confirm(
+        confirmation, orders, _confirmed(context), lambda: _winner(folder) is not None
+    )
     best = _winner(folder)
     if best is not None and config.comparators:
         results |= confirm_comparators(context, dense, confirmation, best)
         best = _winner(folder)
     if best is None:
+        _withdraw_winner(context)
         _keep_front(context, results)
         feasible = best_candidates(context.ledger.rows())
         what = "No confirmed candidate kept the bounds" if feasible else "No trial was feasible"
@@ -233,6 +244,14 @@ def _export_and_audit(
         write_card(folder.winner, card(load_run(folder.path)), chosen)
 
 
+def _withdraw_winner(context: Context) -> None:
+    """Remove the winner of an earlier decision, with fewer models."""
+    winner = context.folder.winner
+    if winner.exists():
+        context.say(f"The earlier winner no longer wins: {winner} is removed")
+        remove_tree(winner)
+
+
 def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
     """Write front.parquet, and the folder of each level beside that of the bound asked for."""
     if not context.config.levels:
@@ -240,8 +259,10 @@ def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
     run = load_run(context.folder.path)
     records = front(run)
     for record in records:
-        if record.trial_id is not None and record.level != context.config.max_accuracy_drop:
-            target = context.folder.front / exactly(record.level)
+        target = context.folder.front / exactly(record.level)
+        if record.trial_id is None:
+            remove_tree(target)
+        elif record.level != context.config.max_accuracy_drop:
             own = card(at_level(run, record.level))
             export_winner(target, record.trial_id, results, own)
     context.ledger.write_front(records)
@@ -273,11 +294,16 @@ def _best_or_nearest(context: Context, rows: list[dict[str, Any]], goal: Goal) -
     return nearest
 
 
-def _winner(folder: RunFolder, end: float = math.inf) -> pd.Series | None:
-    """The best of the confirm rows with numbers below `end`."""
+def _confirmed(context: Context) -> frozenset[int]:
+    """The numbers of the confirm rows on disk."""
+    rows = context.ledger.rows()
+    return frozenset(row["number"] for row in rows if row["kind"] == "confirm")
+
+
+def _winner(folder: RunFolder) -> pd.Series | None:
+    """The best of the confirm rows."""
     found = load_run(folder.path)
-    later = found.trials["kind"].eq("confirm") & (found.trials["number"] >= end)
-    return confirmed_winner(found.trials[~later], found.config, found.crossed)
+    return confirmed_winner(found.trials, found.config, found.crossed)
 
 
 def _speaker(options: Options) -> Callable[[str], None]:

@@ -1,6 +1,7 @@
 """The frozen, checked settings that decide what a run finds."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -174,6 +175,9 @@ class SearchConfig:
     """Whether the search's trials are attacked with the dense models as references; runs of older
     releases, which are resumed as they began, were not."""
 
+    more_models: tuple[int, ...] = ()
+    """The models of each confirmed vector after each resume that added some, such as (32, 64)."""
+
     trials: int = option(
         40,
         group=SEARCH,
@@ -325,6 +329,7 @@ class SearchConfig:
             f"--models must be an even number from {FEWEST_MODELS} (they come in complementary "
             f"pairs), got {self.models}",
         )
+        self._require_more_models()
         audited = self.audit != "none"
         _require(
             self.shadows >= 2 * audited and self.shadows % 2 == 0,
@@ -371,13 +376,61 @@ class SearchConfig:
     @property
     def dense_models(self) -> int:
         """How many dense models a run trains, one per half: for the race and an audit too."""
+        return self.first_dense_models + sum(len(halves) for halves in self.added_halves.values())
+
+    @property
+    def first_dense_models(self) -> int:
+        """Those of them that the run began with."""
         shadows = TARGETS_PAIR + self.shadows if self.shadows else 0
-        return max(self.models_each, shadows) + self.race_models
+        return max(self.first_models_each, shadows) + self.race_models
 
     @property
     def first_race_half(self) -> int:
         """The first half of the race, which neither a reported figure nor the audit uses."""
-        return self.dense_models - self.race_models
+        return self.first_dense_models - self.race_models
+
+    @property
+    def added_halves(self) -> dict[int, range]:
+        """The models of each vector after each resume that added some -> the halves it added.
+
+        They come after those of the race, which no reported figure may use.
+        """
+        found, before, first = {}, self.first_models_each, self.first_dense_models
+        for models in self.more_models:
+            found[models] = range(first, first + models - before)
+            before, first = models, first + models - before
+        return found
+
+    @property
+    def halves_each(self) -> list[int]:
+        """The halves on which the dense network and each confirmed vector have their models."""
+        added = itertools.chain.from_iterable(self.added_halves.values())
+        return [*range(self.first_models_each), *added]
+
+    def with_models(self, models: int) -> Self:
+        """The settings of a run that a resume gives more models. Raises InvalidInput for others."""
+        _require(
+            not self.no_references,
+            f"--models {models}: a run of --no-references has one model each and cannot take more; "
+            "start a new run",
+        )
+        _require(
+            self.audit == "none" and not self.comparators,
+            f"--models {models}: a run with --audit or --comparators cannot take more models; "
+            "start a new run",
+        )
+        if models == self.models_each:
+            return self
+        return dataclasses.replace(self, more_models=(*self.more_models, models))
+
+    def _require_more_models(self) -> None:
+        totals = (self.first_models_each, *self.more_models)
+        for before, models in itertools.pairwise(totals):
+            _require(
+                before < models <= MOST and models % 2 == 0,
+                f"--models {models}: a resume adds pairs of models, and the run has {before} of "
+                f"each vector; give a larger even number, at most {MOST:,}",
+            )
 
     @property
     def race_models(self) -> int:
@@ -405,6 +458,11 @@ class SearchConfig:
     @property
     def models_each(self) -> int:
         """How many models the dense network and each confirmed vector really have."""
+        return self.more_models[-1] if self.more_models else self.first_models_each
+
+    @property
+    def first_models_each(self) -> int:
+        """How many they had when the run began."""
         return 1 if self.no_references else self.models
 
     @property

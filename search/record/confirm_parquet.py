@@ -17,9 +17,23 @@ from trainables.records import CORRECT_SCHEMA, TERM_SCHEMA
 TERMS, CORRECT = "terms.parquet", "correct.parquet"
 
 
-def has_terms(folder: Place, vector: str) -> bool:
-    """Whether both parts of the vector are on disk."""
-    return all(_part(folder, name, vector).exists() for name in (CORRECT, TERMS))
+def has_terms(folder: Place, vector: str, models: int) -> bool:
+    """Whether both parts of the vector are on disk, with so many models."""
+    return all(_models_in(_part(folder, name, vector)) == models for name in (CORRECT, TERMS))
+
+
+def _models_in(part: Place) -> int:
+    """How many models a part is of; 0 where it is absent or torn."""
+    try:
+        table = pq.read_table(pa.BufferReader(part.read_bytes()), columns=["half"])
+    except (OSError, pa.ArrowException):
+        return 0
+    return len(table["half"].unique())
+
+
+def remove_terms(folder: Place, vector: str) -> None:
+    """Delete the terms of a vector, which readers take for the sign that both parts are whole."""
+    _part(folder, TERMS, vector).unlink(missing_ok=True)
 
 
 def write_terms(

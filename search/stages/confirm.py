@@ -110,23 +110,24 @@ def rounds(
 def confirm(
     confirmation: Confirmation,
     orders: Mapping[float, Sequence[Candidate]],
-    has_winner: Callable[[int], bool],
+    begun: frozenset[int],
+    has_winner: Callable[[], bool],
 ) -> dict[str, tune.Result]:
     """Measure the candidates of a round again, then the next ones while none stays feasible.
 
-    orders: as for `rounds`.  has_winner: whether one of the confirm rows below a number wins; a
-    resumed run finds those of later rounds on disk too.  Returns the confirm trials' results by
-    trial id.
+    orders: as for `rounds`.  begun: numbers of the confirm rows that a resumed run finds; it goes
+    through all their rounds, since vectors that are compared need equally many models.  has_winner:
+    whether one of the confirm rows wins.  Returns the confirm trials' results by trial id.
     """
     results: dict[str, tune.Result] = {}
     for round_number, (first, chosen) in enumerate(rounds(orders, confirmation.config)):
-        if round_number:
+        if round_number and begun.isdisjoint(range(first, first + len(chosen))):
+            if has_winner():
+                break
             confirmation.say(
                 "None of the confirmed candidates kept the accuracy bound; trying the next best."
             )
         results |= measure(confirmation, str(round_number), first, chosen)
-        if has_winner(first + len(chosen)):
-            break
     return results
 
 
@@ -139,9 +140,9 @@ def measure(
     Returns the results of the models that ship, by trial id.
     """
     others: dict[int, list[tune.Result]] = {}
-    shared = confirmation.shared
-    if not confirmation.config.no_references:
-        others = _others(confirmation, name, first, candidates)
+    shared, config = confirmation.shared, confirmation.config
+    if not config.no_references:
+        others = _others(confirmation, name, range(1, config.models), first, candidates)
         references = {
             references_name(rank): np.stack(
                 [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
@@ -154,6 +155,9 @@ def measure(
         for position, candidate in enumerate(candidates)
     ]
     results = run_stage(confirmation.stage(f"confirm-{name}", jobs, shared, True))
+    for total, halves in config.added_halves.items():
+        added = _others(confirmation, f"{name}-{total}", halves, first, candidates)
+        others = {rank: [*models, *added[rank]] for rank, models in others.items()}
     for rank, models in others.items():
         trial_id = jobs[rank - first].trial.trial_id
         target = results.get(trial_id)
@@ -185,13 +189,17 @@ def references_name(rank: int) -> str:
 
 
 def _others(
-    confirmation: Confirmation, name: str, first: int, candidates: Sequence[Candidate]
+    confirmation: Confirmation,
+    name: str,
+    halves: range,
+    first: int,
+    candidates: Sequence[Candidate],
 ) -> dict[int, list[tune.Result]]:
-    """Rank -> the models of each candidate that do not ship, one per half from the second."""
+    """Rank -> the models of each candidate on these halves, none of which ships."""
     jobs = {
         first + position: [
-            _reference_job(confirmation, first + position, candidate, half)
-            for half in range(1, confirmation.config.models)
+            _reference_job(confirmation, candidate, half, (first + position) * halves.stop + half)
+            for half in halves
         ]
         for position, candidate in enumerate(candidates)
     }
@@ -201,12 +209,12 @@ def _others(
     return {rank: [results[job.trial.trial_id] for job in each] for rank, each in jobs.items()}
 
 
-def _reference_job(confirmation: Confirmation, rank: int, candidate: Candidate, half: int) -> Job:
+def _reference_job(confirmation: Confirmation, candidate: Candidate, half: int, number: int) -> Job:
     config = confirmation.config
     trial: TrialConfig = dataclasses.replace(
         confirmation.base.trial,
         kind="reference",
-        number=rank * config.models + half,
+        number=number,
         seed=derive_seed(config.seed, f"reference-pruning-{half}"),
         n=candidate.n,
         parameters=dict(candidate.parameters),

@@ -9,7 +9,7 @@ import numpy as np
 from ray import tune
 
 from search.context import Context
-from search.record.confirm_parquet import has_terms, write_correct, write_terms
+from search.record.confirm_parquet import has_terms, remove_terms, write_correct, write_terms
 from search.tune.kept import kept_correct, kept_logits
 from trainables.attacks.cross_audit import (
     FEWEST_FOLDS,
@@ -29,19 +29,21 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     vector: the trial_id of its row in trials.parquet.  Nothing is done where a killed program had
     written it all.
     """
-    if has_terms(context.folder.confirm, vector):
+    if has_terms(context.folder.confirm, vector, len(models)):
         return
     split = context.inputs.split
     try:
-        found = found_by_cross_audit(context, models, context.halves[: len(models)])
+        found = found_by_cross_audit(context, models, context.halves[context.config.halves_each])
     except ValueError as error:  # logits that are not finite, too few images for the folds
         context.say(f"No cross-audit of {vector}: {error}")
+        remove_terms(context.folder.confirm, vector)  # of fewer models
         return
     audited, labels = _audited(context)
     parts = {"validation": split.validation, "test": split.test, "audited": audited}
     right = [kept_correct(model) for model in models]
     correct = {part: np.stack([one[part] for one in right]) for part in right[0]}
     correct["audited"] = np.stack([kept_logits(model) for model in models]).argmax(-1) == labels
+    remove_terms(context.folder.confirm, vector)  # they are not of these models
     write_correct(context.folder.confirm, vector, correct, parts)
     write_terms(context.folder.confirm, vector, found, audited, labels)
 

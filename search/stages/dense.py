@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Dense:
 
 def train_dense(context: Context) -> Dense:
     """Train one dense model per half, and measure the first, once per run."""
-    jobs = _dense_jobs(context)
+    jobs = _dense_jobs(context, range(context.config.first_dense_models))
     if context.inputs.pretrained is not None:
         context.say(
             "Networks start from published weights and are fine-tuned on the members only: what is "
@@ -55,32 +55,39 @@ def train_dense(context: Context) -> Dense:
         )
     stage = context.stage("dense", jobs, context.shared({}), False)
     results = run_stage(stage, needed="dense model")
+    for total, halves in context.config.added_halves.items():
+        added = _dense_jobs(context, halves)
+        stage = context.stage(f"dense-{total}", added, context.shared({}), False)
+        results |= run_stage(stage, needed="dense model")
+        jobs += added
     states = {_dense_name(job): _weights(results[job.trial.trial_id]) for job in jobs}
-    models = [results[job.trial.trial_id] for job in jobs[: context.config.models_each]]
-    shared = dataclasses.replace(context.shared(states), references=_references(models))
-    trained = results[jobs[0].trial.trial_id]
-    _keep_baseline(context, trained)
-    row = _measure(context, shared, jobs, results)
+    models = [results[job.trial.trial_id] for job in jobs]
+    attackers = models[: context.config.first_models_each]
+    shared = dataclasses.replace(context.shared(states), references=_references(attackers))
+    _keep_baseline(context, models[0])
+    row = _measure(context, shared, models)
     return Dense(
         shared=shared,
         val_accuracy=float(row["val_accuracy"]),
         row=row,
-        results=[results[job.trial.trial_id] for job in jobs],
+        results=models,
     )
 
 
-def _dense_jobs(context: Context) -> list[Job]:
+def _dense_jobs(context: Context, halves: Sequence[int]) -> list[Job]:
+    """One job per half; the first half is that of the model that ships."""
+    return [_dense_job(context, half) for half in halves]
+
+
+def _dense_job(context: Context, half: int) -> Job:
     seed = context.config.seed
-    target = context.trial("baseline", 0, dense_seed(seed, None), ())
-    references = [
-        Job(
-            trial=context.trial("reference", index, dense_seed(seed, index), ()),
-            reference=index,
-            keep_model=True,
-        )
-        for index in range(1, context.config.dense_models)
-    ]
-    return [Job(trial=target, keep_model=True), *references]
+    if half == 0:
+        return Job(trial=context.trial("baseline", 0, dense_seed(seed, None), ()), keep_model=True)
+    return Job(
+        trial=context.trial("reference", half, dense_seed(seed, half), ()),
+        reference=half,
+        keep_model=True,
+    )
 
 
 def _dense_name(job: Job) -> str:
@@ -105,14 +112,12 @@ def _references(models: list[tune.Result]) -> dict[str, np.ndarray]:
     return {BASELINE: np.stack([kept_logits(model) for model in others])} if others else {}
 
 
-def _measure(
-    context: Context, shared: Shared, jobs: list[Job], results: dict[str, tune.Result]
-) -> dict[str, Any]:
-    """Attack the dense model, its references included, as confirmed trials are attacked."""
-    models = [results[job.trial.trial_id] for job in jobs[: context.config.models_each]]
-    if len(models) > 1:
-        keep_cross_audit(context, jobs[0].trial.trial_id, models)
-    trained = results[jobs[0].trial.trial_id]
+def _measure(context: Context, shared: Shared, models: list[tune.Result]) -> dict[str, Any]:
+    """Attack the dense model, its references included, as confirmed trials are attacked.
+
+    models: one per half in order.
+    """
+    trained, halves = models[0], context.config.halves_each
     sizes = tuple(context.inputs.layers.values())
     job = Job(
         trial=context.trial("baseline", 0, derive_seed(context.config.seed, "confirm-0"), sizes),
@@ -120,6 +125,8 @@ def _measure(
         matched_references=BASELINE if shared.references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
+    if len(halves) > 1:
+        keep_cross_audit(context, job.trial.trial_id, [models[half] for half in halves])
     run_stage(
         context.stage("baseline", [job], shared, True), needed="the attack on the dense model"
     )

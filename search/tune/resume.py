@@ -16,14 +16,13 @@ import fnmatch
 import json
 import logging
 import pickle
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 
 from search.tune.repairs import with_settings
-from trainables.base.storage import Place, RemotePath, children, unsealed
+from trainables.base.storage import Place, children, unsealed
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +89,3 @@ def restored(folder: Place, trainable: Any, settings: Settings, *, failed_too: b
         param_space=settings.param_space,
     )
     return with_settings(tuner, settings.tune_config, settings.run_config)
-
-
-def remove_torn(folder: Place) -> None:
-    """Remove what a program left that was killed before its first whole snapshot."""
-    if isinstance(folder, RemotePath):
-        folder.remove_tree()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

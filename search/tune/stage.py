@@ -10,8 +10,8 @@ from search.tune.notice import LeavesOnNotice, checkpoints_first
 from search.tune.repairs import losses_retried
 from search.tune.required import NoneMayFail, require_all, trial_name
 from search.tune.resources import Resources
-from search.tune.resume import Settings, has_snapshot, remove_torn, restored
-from trainables.base.storage import Place
+from search.tune.resume import Settings, has_snapshot, restored
+from trainables.base.storage import Place, remove_tree
 from trainables.job import Job, Shared, job_of
 from trainables.trial import Trial
 
@@ -59,7 +59,7 @@ def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]
     if has_snapshot(folder):
         tuner = restored(folder, trainable, _settings(stage), failed_too=stage.jobs is not None)
     else:
-        remove_torn(folder)
+        remove_tree(folder)  # a program was killed before its first whole snapshot
         tuner = _new_tuner(_settings(stage), trainable)
     with checkpoints_first(), losses_retried():
         grid = tuner.fit()

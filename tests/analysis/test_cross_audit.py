@@ -16,6 +16,7 @@ from analysis.verdict import verdict
 from search.record.confirm_parquet import write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
 from trainables.attacks.gain import NO_LEAK, gain_terms
+from trainables.base.commandline import resume
 from trainables.base.errors import InvalidInput
 from trainables.data.cohort import reference_halves
 
@@ -194,7 +195,14 @@ def test_what_surely_keeps_the_bound_goes_before_what_leaks_less_but_may_not(run
     assert crowned(run) == first
     found = verdict(load_run(run)).text
     assert "which leaves open whether it keeps the bound of 1 point." in found
-    assert "A run with --models 16 would say more." in found
+    assert f"More models may decide it ({resume(run)} --models 16)." in found
+
+
+def test_while_models_are_added_nothing_is_claimed(run: Path) -> None:
+    write(run, winner(run), knows=0.52, accuracy=0.946, halves=HALVES[:-2])
+    found = verdict(load_run(run))
+    assert (found.tone, found.title) == ("warn", "Models are being added")
+    assert found.text.endswith(resume(run))
 
 
 def test_a_vector_that_is_undecided_and_beyond_the_bound_on_average_does_not_win(run: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from analysis.load import load_run
-from analysis.summary import card, headline
+from analysis.summary import card, headline, said_of_the_run
 from analysis.verdict import verdict
 
 RunWriter = Callable[..., Path]
@@ -39,6 +39,14 @@ def test_card_has_figures_counts_limits_and_command(
     assert "Do not release the dense network together with this one" in text
     assert "python -m search.run --dataset mnist5k --seed 0" in text
     assert text.count("{trial_id}") == 1
+
+
+def test_a_run_that_was_given_more_models_says_that_it_decided_more_than_once() -> None:
+    config = {"search": {"models": 16, "more_models": [32, 64]}, "notes": ["Copies."]}
+    assert said_of_the_run(config) == [
+        "Copies.",
+        "The run began with --models 16; --resume gave it --models 32, --models 64.",
+    ]
 
 
 def test_without_a_winner_there_is_no_card(write_run: RunWriter, make: SimpleNamespace) -> None:

@@ -112,6 +112,7 @@ def test_options_reach_the_settings() -> None:
         ("--dat mnist", "unrecognized arguments"),
         ("--resume runs/x --trials 3", "leave out --trials"),
         ("--resume runs/x --out y", "leave out --out"),
+        ("--resume runs/x --models 8 --seed 1", "leave out --seed"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_value_and_remedy(words: str, says: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 from search.parser import parse
 from search.plan import floating_point_operations, passes, passes_of_candidate, trainings
 from search.search_options import SearchConfig
+from trainables.base.errors import InvalidInput
 
 
 def config(words: str) -> SearchConfig:
@@ -53,6 +54,36 @@ def test_a_race_has_four_models_of_each_of_its_vectors_and_dense_models_of_its_o
     assert extra == 4 * RECIPE + 10 * 4 * ADMM
     for alone in ("--trials 2", "--defense none", "--defense dp --epsilon 8", "--no-references"):
         assert config(f"{words} {alone}").race_models == 0, "nothing to choose, or nothing to tell"
+
+
+def test_a_resume_adds_models_on_halves_that_neither_the_race_nor_the_report_used() -> None:
+    began = config("--trials 10 --models 8")
+    more = began.with_models(12).with_models(20)
+    assert (began.dense_models, more.dense_models, more.models_each) == (12, 24, 20)
+    assert more.added_halves == {12: range(12, 16), 20: range(16, 24)}
+    assert more.halves_each == [*range(8), *range(12, 24)]
+    assert more.with_models(20) == more
+    alone = config("--trials 10 --models 8 --no-race --levels 0,0.05").with_models(12)
+    assert alone.added_halves == {12: range(8, 12)}
+    assert SearchConfig.from_dict(more.to_dict()) == more
+    with pytest.raises(InvalidInput, match="give a larger even number"):
+        SearchConfig.from_dict({**more.to_dict(), "more_models": [12, 10]})
+
+
+@pytest.mark.parametrize(
+    ("words", "models", "says"),
+    [
+        ("--models 8", 7, "the run has 8 of each vector"),
+        ("--models 8", 6, "give a larger even number"),
+        ("--models 8", 2_000_000, "at most 1,000,000"),
+        ("--no-references", 8, "a run of --no-references"),
+        ("--comparators", 32, "with --audit or --comparators"),
+        ("--audit rmia", 32, "with --audit or --comparators"),
+    ],
+)
+def test_models_that_a_run_cannot_take_are_refused(words: str, models: int, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        config(words).with_models(models)
 
 
 def test_each_level_beside_the_bound_has_one_more_vector_confirmed() -> None:

@@ -2,14 +2,17 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.load import load_run
 from tests.system.program import (
     Program,
     assert_study_equals_ledger,
@@ -163,7 +166,12 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path) -> 
 
 def raced(out: Path) -> int:
     """Models of the race that have left their last checkpoint."""
-    return len(list(out.glob("tune/race/race-*/checkpoint_*/model.safetensors")))
+    return made(out, "race")
+
+
+def made(out: Path, stage: str) -> int:
+    """Models of a stage that have left their last checkpoint."""
+    return len(list(out.glob(f"tune/{stage}/*/checkpoint_*/model.safetensors")))
 
 
 def test_the_same_seed_gives_equal_rows_twice_though_one_run_was_killed_in_search_and_race(
@@ -193,3 +201,30 @@ def test_the_same_seed_gives_equal_rows_twice_though_one_run_was_killed_in_searc
         for out in (straight, killed)
     )
     assert one == two
+
+
+def test_a_finished_run_killed_while_it_takes_more_models_measures_the_others_no_second_time(
+    smoke_run: Path, program: Program, tmp_path: Path
+) -> None:
+    out, errors = Path(shutil.copytree(smoke_run, tmp_path / "run")), tmp_path / "errors"
+    before = measured(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
+    refused = program("--resume", out, "--models", 7)
+    assert refused.returncode == 2
+    assert "a resume adds pairs of models, and the run has 4 of each vector" in refused.stderr
+    process = start(errors, "--resume", out, "--models", 8, "--concurrency", 1)
+    deadline = time.monotonic() + PATIENCE_S
+    while not made(out, "references-0-8") and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert process.poll() is None, errors.read_text()
+    kill_with_children(process)
+    done = program("--resume", out, "--concurrency", 1)
+    assert done.returncode == 0, done.stderr
+    assert made(out, "references-0-8") == 4
+    assert before == measured(pd.read_parquet(out / "trials.parquet").sort_values("trial_id"))
+    old, new = (load_run(run).crossed for run in (smoke_run, out))
+    assert old.keys() == new.keys() == {"baseline-0000", "confirm-0000"}
+    for vector, found in new.items():
+        inside = found.terms.trained_on
+        assert inside.shape == (8, old[vector].terms.trained_on.shape[1])
+        assert np.array_equal(inside[:4], old[vector].terms.trained_on)

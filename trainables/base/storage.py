@@ -1,7 +1,7 @@
 """Where a run is kept: a folder on a disk, or a URI of an object store (s3://bucket/run).
 
-Code that takes a `Place` uses only `children`, `write`, which writes whole files, and the part of
-pathlib.Path that `RemotePath` has too.
+Code that takes a `Place` uses only `children`, `remove_tree`, `write`, which writes whole files,
+and the part of pathlib.Path that `RemotePath` has too.
 """
 
 import functools
@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -195,6 +196,14 @@ def _is_path_of_uri(text: str) -> bool:
 def children(folder: Place) -> list[Place]:
     """Everything directly in `folder`, by name; [] when it is not a folder."""
     return sorted(folder.iterdir(), key=str) if folder.is_dir() else []
+
+
+def remove_tree(folder: Place) -> None:
+    """Remove a folder with all below it, if it exists."""
+    if isinstance(folder, RemotePath):
+        folder.remove_tree()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(target: Place, content: bytes | str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.crossed_models import CrossedModels
-from search.record.confirm_parquet import has_terms, write_correct, write_terms
+from search.record.confirm_parquet import has_terms, remove_terms, write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
 from trainables.attacks.gain import gain_terms
 from trainables.records import CORRECT_SCHEMA, TERM_SCHEMA, read_part
@@ -22,9 +22,10 @@ PARTS = {"validation": np.array([1, 3, 4]), "test": np.array([6, 8])}
 
 def test_a_vector_that_was_written_is_read_back_whole(tmp_path):
     write_correct(tmp_path, "confirm-0003", RIGHT, PARTS)
-    assert not has_terms(tmp_path, "confirm-0003")
+    assert not has_terms(tmp_path, "confirm-0003", 4)
     write_terms(tmp_path, "confirm-0003", AUDIT, IMAGES, LABELS)
-    assert has_terms(tmp_path, "confirm-0003")
+    assert has_terms(tmp_path, "confirm-0003", 4)
+    assert not has_terms(tmp_path, "confirm-0003", 6), "a resume adds two"
     schemas = {"terms.parquet": TERM_SCHEMA, "correct.parquet": CORRECT_SCHEMA}
     terms, correct = (
         read_part((tmp_path / name / "confirm-0003.parquet").read_bytes(), schema)
@@ -36,6 +37,17 @@ def test_a_vector_that_was_written_is_read_back_whole(tmp_path):
     assert found.terms.copies is None
     for part, right in RIGHT.items():
         np.testing.assert_array_equal(found.right[part], right)
+
+
+def test_a_vector_whose_terms_are_torn_or_removed_is_written_again(tmp_path):
+    write_correct(tmp_path, "confirm-0003", RIGHT, PARTS)
+    write_terms(tmp_path, "confirm-0003", AUDIT, IMAGES, LABELS)
+    part = tmp_path / "terms.parquet" / "confirm-0003.parquet"
+    part.write_bytes(part.read_bytes()[:-8])
+    assert not has_terms(tmp_path, "confirm-0003", 4)
+    for _ in range(2):
+        remove_terms(tmp_path, "confirm-0003")
+        assert not part.exists()
 
 
 def test_pandas_alone_reads_the_gain_and_who_was_inside(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from search import pipeline
 from search.parser import parse
 from search.space import Candidate
+from search.stages import confirm as stage
 from search.stages.confirm import (
     after_the_rounds,
     best_candidates,
@@ -183,3 +184,25 @@ def test_the_best_of_every_level_joins_the_first_round_and_nothing_is_confirmed_
     assert rounds({0.01: of(*range(7))}, alone) == [(0, of(0, 1)), (2, of(2, 3)), (4, of(4, 5))]
     assert after_the_rounds(alone) == 6
     assert rounds({0.01: []}, alone) == []
+
+
+@pytest.mark.parametrize(
+    ("begun", "wins_after", "measured"),
+    [
+        ((), 0, [0]),
+        ((), 2, [0, 2]),
+        ((), 9, [0, 2, 4]),
+        ((0, 1), 0, [0]),
+        ((0, 1, 3), 0, [0, 2]),  # a resume gives every vector as many models, whoever wins
+        ((0, 1, 2, 3, 6), 0, [0, 2]),  # 6 is a comparator
+    ],
+)
+def test_a_resumed_run_goes_through_the_rounds_that_it_had_begun(
+    monkeypatch: pytest.MonkeyPatch, begun: tuple[int, ...], wins_after: int, measured: list[int]
+) -> None:
+    firsts: list[int] = []
+    monkeypatch.setattr(stage, "measure", lambda _, __, first, ___: firsts.append(first) or {})
+    confirmation: Any = SimpleNamespace(config=config("--confirm-top 2"), say=lambda _: None)
+    orders = {0.01: of(*range(7))}
+    stage.confirm(confirmation, orders, frozenset(begun), lambda: firsts[-1] >= wins_after)
+    assert firsts == measured

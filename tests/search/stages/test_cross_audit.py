@@ -26,7 +26,9 @@ def context(tmp_path: Path) -> Any:
     said: list[str] = []
     return SimpleNamespace(
         folder=SimpleNamespace(confirm=tmp_path / "confirm"),
-        config=SimpleNamespace(seed=0, attack=SimpleNamespace(folds=2)),
+        config=SimpleNamespace(
+            seed=0, attack=SimpleNamespace(folds=2), halves_each=list(range(MODELS))
+        ),
         inputs=SimpleNamespace(split=SPLIT, images=SimpleNamespace(labels=np.arange(5 * PART) % 3)),
         halves=HALVES,
         say=said.append,
@@ -69,4 +71,20 @@ def test_a_model_without_finite_answers_costs_the_audit_alone(context: Any, kept
     audit(context)
     (line,) = context.said
     assert line == "No cross-audit of confirm-0000: the logits of model 1 are not finite"
-    assert not has_terms(context.folder.confirm, "confirm-0000")
+    assert not has_terms(context.folder.confirm, "confirm-0000", 4)
+
+
+@pytest.mark.parametrize("finite", [True, False])
+def test_models_that_a_resume_added_replace_the_terms_even_where_they_cannot_be_audited(
+    context: Any, kept: Any, finite: bool
+) -> None:
+    audit(context)
+    context.halves = reference_halves(2 * PART, 6, seed=0)
+    context.config.halves_each = [0, 1, 2, 3, 4, 5]
+    kept |= {MODELS: dict(kept[0]), MODELS + 1: dict(kept[1])}
+    if not finite:
+        kept[4]["logits"] = np.full((2 * PART, 3), np.nan)
+    audit(context, 6)
+    assert bool(context.said) != finite
+    assert has_terms(context.folder.confirm, "confirm-0000", 6) == finite
+    assert not has_terms(context.folder.confirm, "confirm-0000", MODELS)

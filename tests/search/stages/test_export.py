@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from search import pipeline
 from search.parser import parse
 from search.record.runfolder import RunFolder
+from trainables.records import FrontRecord
 from trainables.trial import MODEL_FILE
 
 
@@ -99,3 +100,23 @@ def test_without_an_audit_there_is_one_card(
     where = context(tmp_path / "run", "")
     export(where, results)
     assert where.folder.winner.joinpath("card.md").read_text() == "confirm-0002 after []"
+
+
+def test_what_an_earlier_decision_shipped_goes_where_nothing_wins_any_more(
+    tmp_path: Path, results: dict[str, Any], written: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, said = context(tmp_path / "run", "--levels 0,0.05"), list[str]()
+    where.say, where.ledger = said.append, SimpleNamespace(write_front=lambda _: None)
+    winners = [FrontRecord(level=level, kept="yes", trial_id="confirm-0001") for level in (0, 0.05)]
+    monkeypatch.setattr(pipeline, "at_level", lambda run, _: run)
+    monkeypatch.setattr(pipeline, "front", lambda _: winners)
+    export(where, results)
+    pipeline._keep_front(where, results)
+    assert {home.name for home in where.folder.front.iterdir()} == {"0", "0.05"}
+    winners[0] = FrontRecord(level=0, kept="no")
+    pipeline._keep_front(where, results)
+    assert {home.name for home in where.folder.front.iterdir()} == {"0.05"}
+    for _ in range(2):
+        pipeline._withdraw_winner(where)
+        assert not where.folder.winner.exists()
+    assert said == [f"The earlier winner no longer wins: {where.folder.winner} is removed"]
