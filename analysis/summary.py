@@ -104,8 +104,11 @@ def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     the run decided more than once.
     """
     start, search = config.get("pretrained_start"), config["search"]
-    added = ", ".join(f"--models {models}" for models in search.get("more_models") or [])
-    again = f"The run began with --models {search.get('models')}; --resume gave it {added}."
+    added = [str(models) for models in search.get("more_models") or []]
+    again = (
+        f"The run decided more than once: with {search.get('models')} models of each vector, then "
+        f"with {', then '.join(added)}."
+    )
     return [
         *([start] if start else []),
         *(config.get("notes") or []),

@@ -1,5 +1,6 @@
 """A whole run in order: data, cluster, dense model, search, confirmation, winner and report."""
 
+import dataclasses
 import functools
 import logging
 import signal
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from analysis.front import at_level, front
 from analysis.load import load_run
-from analysis.statistics import confirmed_winner
+from analysis.statistics import confirmed_winner, more_models_may_decide
 from analysis.summary import card
 from search.context import Context
 from search.ending import nothing_feasible, winner_found
@@ -169,8 +170,7 @@ def _stages(context: Context) -> int:
     config, say, folder = context.config, context.say, context.folder
     say(f"Run {folder.path}")
     if context.options.more_models is not None:
-        asked = {"search": config.to_dict(), "config_hash": config.key}
-        folder.write_config({**folder.read_config(), **asked})
+        _keep_settings(context)
     _warn_of_password(context.options, say)
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
@@ -187,17 +187,19 @@ def _stages(context: Context) -> int:
     search(context, dense)
     base = base_job(context, dense)
     orders = _to_confirm(context, dense, base)
-    confirmation = Confirmation(
-        config=config,
-        base=base,
-        stage=context.stage,
-        shared=dense.shared,
-        say=say,
-        keep_cross_audit=functools.partial(keep_cross_audit, context),
-    )
-    results = confirm(
-        confirmation, orders, _confirmed(context), lambda: _winner(folder) is not None
-    )
+    confirmation = _confirmation(context, dense, base)
+    results = _measured_again(context, confirmation, orders)
+    if config.may_take_more_models and _may_be_decided(folder):
+        config = config.with_models(2 * config.models)
+        say(
+            f"{config.models} models leave undecided which vector wins: the dense network and "
+            f"every confirmed vector get {config.models} more"
+        )
+        context = dataclasses.replace(context, config=config)
+        _keep_settings(context)
+        dense = train_dense(context)
+        confirmation = _confirmation(context, dense, base)
+        results = _measured_again(context, confirmation, orders)
     best = _winner(folder)
     if best is not None and config.comparators:
         results |= confirm_comparators(context, dense, confirmation, best)
@@ -217,6 +219,40 @@ def _stages(context: Context) -> int:
         measure_other_pruners(context, confirmation, best)
     _keep_front(context, results)
     return winner_found(context)
+
+
+def _keep_settings(context: Context) -> None:
+    """Write the settings of a run that takes more models; a resume goes on with them."""
+    asked = {"search": context.config.to_dict(), "config_hash": context.config.key}
+    context.folder.write_config({**context.folder.read_config(), **asked})
+
+
+def _confirmation(context: Context, dense: Dense, base: Job) -> Confirmation:
+    return Confirmation(
+        config=context.config,
+        base=base,
+        stage=context.stage,
+        shared=dense.shared,
+        say=context.say,
+        keep_cross_audit=functools.partial(keep_cross_audit, context),
+    )
+
+
+def _measured_again(
+    context: Context, confirmation: Confirmation, orders: dict[float, list[Candidate]]
+) -> dict[str, tune.Result]:
+    """The confirmation, until a vector wins."""
+    return confirm(
+        confirmation,
+        orders,
+        _confirmed(context),
+        lambda: _winner(context.folder) is not None,
+    )
+
+
+def _may_be_decided(folder: RunFolder) -> bool:
+    found = load_run(folder.path)
+    return more_models_may_decide(found.trials, found.config, found.crossed)
 
 
 def _chance(inputs: Inputs) -> float:

@@ -109,12 +109,23 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{compression}",
             f"Trainings  {counts['dense']} dense, {counts['search']} search, {counts['race']} in "
             f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
-            f"{counts['audit']} audit shadows",
+            f"{counts['audit']} audit shadows{_more(config)}",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
             _cost(config, sizes, resources),
             "Nothing was trained and nothing was written.",
         ]
+    )
+
+
+def _more(config: SearchConfig) -> str:
+    """What a run that its first models leave undecided trains besides."""
+    if not config.may_take_more_models:
+        return ""
+    doubled = config.with_models(2 * config.models)
+    more = {stage: count - trainings(config)[stage] for stage, count in trainings(doubled).items()}
+    return (
+        f"; {more['dense']} dense and {more['confirm']} of vectors more where these do not decide"
     )
 
 

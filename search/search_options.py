@@ -253,6 +253,13 @@ class SearchConfig:
         help="confirm what the search liked best at once, without the race, in which up to 12 "
         "promising vectors get 4 models each to show which are worth it",
     )
+    no_more_models: bool = option(
+        False,
+        group=CONFIRMATION,
+        help="leave undecided what --models leaves undecided; without it the dense network and "
+        "every confirmed vector get as many models again where that may change the winner, unless "
+        "the run has --audit or --comparators",
+    )
     no_references: bool = option(
         False,
         group=CONFIRMATION,
@@ -423,6 +430,12 @@ class SearchConfig:
             return self
         return dataclasses.replace(self, more_models=(*self.more_models, models))
 
+    @property
+    def may_take_more_models(self) -> bool:
+        """Whether the run doubles its models once where those it began with do not decide."""
+        never = self.no_more_models or self.no_references or self.guarantee_is_fixed
+        return not (never or self.more_models or self.comparators or self.audit != "none")
+
     def _require_more_models(self) -> None:
         totals = (self.first_models_each, *self.more_models)
         for before, models in itertools.pairwise(totals):
@@ -501,5 +514,10 @@ class SearchConfig:
                 "--references and --confirm-seeds in place of --models: resume it with that "
                 "version, or start a new run"
             )
-        before = {"duplicates": "keep", "no_race": True, "informed_search": False}
+        before = {
+            "duplicates": "keep",
+            "no_race": True,
+            "informed_search": False,
+            "no_more_models": True,
+        }
         return rebuilt(cls, {**before, **values})

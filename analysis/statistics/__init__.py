@@ -9,6 +9,7 @@ from analysis.statistics.confirmed_vectors import (
     dense,
     excess_interval,
     images_behind,
+    more_models_may_decide,
     nearest,
 )
 from analysis.statistics.intervals import (
@@ -61,6 +62,7 @@ __all__ = [
     "images_behind",
     "least_visible",
     "mean_over_seeds",
+    "more_models_may_decide",
     "nearest",
     "rank_correlation",
     "ratio",

@@ -199,6 +199,18 @@ def confirmed_winner(
     return None if best is None else feasible.iloc[int(best["at"])]
 
 
+def more_models_may_decide(
+    trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
+) -> bool:
+    """Whether a vector that keeps the bounds on the mean alone wins, or would if it surely did."""
+    best = confirmed_winner(trials, config, crossed)
+    if best is None:
+        return False
+    rows = confirmed(trials, config, crossed)
+    undecided = rows[rows["kept"].eq(UNDECIDED) & rows["feasible"].eq(True)]
+    return bool(best["kept"] == UNDECIDED or undecided["excess_gain"].lt(best["excess_gain"]).any())
+
+
 def nearest(
     trials: pd.DataFrame, config: Mapping[str, Any], crossed: Crossed = NOT_CROSSED
 ) -> pd.Series | None:

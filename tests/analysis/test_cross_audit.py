@@ -198,6 +198,27 @@ def test_what_surely_keeps_the_bound_goes_before_what_leaks_less_but_may_not(run
     assert f"More models may decide it ({resume(run)} --models 16)." in found
 
 
+def more_may_decide(run: Path) -> bool:
+    record = load_run(run)
+    return statistics.more_models_may_decide(record.trials, record.config, record.crossed)
+
+
+def test_more_models_may_decide_where_an_undecided_vector_wins_or_leaks_less(run: Path) -> None:
+    first, (second, third) = winner(run), others(run)
+    write(run, second, knows=0.60, accuracy=0.946)
+    write(run, third, knows=0.52, accuracy=0.90)
+    write(run, first, knows=0.52, accuracy=0.9425)
+    assert more_may_decide(run), "it leaks less than the winner, and may keep the bound"
+    write(run, first, knows=0.65, accuracy=0.9425)
+    assert not more_may_decide(run), "it leaks more"
+    write(run, first, knows=0.52, accuracy=0.9402)
+    assert not more_may_decide(run), "its mean is beyond the bound"
+    write(run, second, knows=0.60, accuracy=0.90)
+    assert not more_may_decide(run), "nothing wins: others are tried first"
+    write(run, first, knows=0.52, accuracy=0.9425)
+    assert more_may_decide(run), "the winner itself is undecided"
+
+
 def test_while_models_are_added_nothing_is_claimed(run: Path) -> None:
     write(run, winner(run), knows=0.52, accuracy=0.946, halves=HALVES[:-2])
     found = verdict(load_run(run))

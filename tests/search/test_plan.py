@@ -70,6 +70,16 @@ def test_a_resume_adds_models_on_halves_that_neither_the_race_nor_the_report_use
         SearchConfig.from_dict({**more.to_dict(), "more_models": [12, 10]})
 
 
+def test_a_run_doubles_its_models_once_unless_it_may_not() -> None:
+    began = config("--trials 10 --models 8")
+    assert began.may_take_more_models
+    assert not began.with_models(16).may_take_more_models
+    for words in ("--no-more-models", "--comparators", "--audit rmia", "--no-references"):
+        assert not config(words).may_take_more_models
+    older = {name: value for name, value in began.to_dict().items() if name != "no_more_models"}
+    assert not SearchConfig.from_dict(older).may_take_more_models, "resumed as it began"
+
+
 @pytest.mark.parametrize(
     ("words", "models", "says"),
     [
