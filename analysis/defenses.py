@@ -12,7 +12,7 @@ from analysis.load import RunRecord, run_name
 from analysis.run_kind import defense_of, pruner_of, system_of, task_of
 from analysis.side_by_side import Measured
 from trainables.defenses.registry import named
-from trainables.outcome.feasible import accuracy_bound, reaches
+from trainables.outcome.feasible import reaches
 from trainables.outcome.objective import levels_of
 
 LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10)
@@ -128,15 +128,13 @@ def least(runs: Sequence[RunRecord], drop: float, page: Sequence[RunRecord] | No
     seen: list[float] = []
     informed = [run for run in runs if statistics.search_has_references(run.trials)]
     for run in informed or runs:
-        dense = statistics.baseline(run.trials)  # what its trials started from
-        if dense is not None:
-            rows = complete_trials(run)
-            bound = accuracy_bound(float(dense["val_accuracy"]), drop)
-            seen += [
-                float(row["excess_gain"])
-                for _, row in rows.iterrows()
-                if reaches(bound, float(row["val_accuracy"]))
-            ]
+        search = {**run.config["search"], "max_accuracy_drop": drop}
+        bound = statistics.accuracy_bound(run.trials, {**run.config, "search": search})
+        seen += [
+            float(row["excess_gain"])
+            for _, row in complete_trials(run).iterrows()
+            if reaches(bound, float(row["val_accuracy"]))
+        ]
     return Least(has_run=True, search_value=min(seen, default=None), confirmed=found)
 
 

@@ -38,6 +38,11 @@ class Dense:
     """With the dense model and the references' dense models."""
 
     val_accuracy: float
+    """The mean over the dense models with which the run began, which no luck of one moves."""
+
+    val_accuracy_se: float
+    """Its standard error over trainings and halves; zero where there is one model."""
+
     row: dict[str, Any]
     """The baseline's row of trials.parquet."""
 
@@ -66,9 +71,12 @@ def train_dense(context: Context) -> Dense:
     shared = dataclasses.replace(context.shared(states), references=_references(attackers))
     _keep_baseline(context, models[0])
     row = _measure(context, shared, models)
+    accuracies = _accuracies(row, models[1 : context.config.first_dense_models])
+    several = len(accuracies) > 1
     return Dense(
         shared=shared,
-        val_accuracy=float(row["val_accuracy"]),
+        val_accuracy=float(accuracies.mean()),
+        val_accuracy_se=float(accuracies.std(ddof=1)) / len(accuracies) ** 0.5 if several else 0.0,
         row=row,
         results=models,
     )
@@ -136,6 +144,16 @@ def _measure(context: Context, shared: Shared, models: list[tune.Result]) -> dic
     require_as_trained(trained.metrics or {}, row)
     write(context.folder.baseline / "record.json", json.dumps(row, default=str, indent=2) + "\n")
     return row
+
+
+def _accuracies(row: Mapping[str, Any], others: Sequence[tune.Result]) -> np.ndarray:
+    """Validation accuracies of the dense model that ships and of those of the other halves.
+
+    One is more accurate than the next by as much as a bound allows to lose, and what is pruned from
+    it hardly inherits that: so their mean is what vectors are held to.
+    """
+    of_others = [(model.metrics or {})["val_accuracy"] for model in others]
+    return np.array([row["val_accuracy"], *of_others], dtype=float)
 
 
 def require_as_trained(trained: Mapping[str, Any], row: Mapping[str, Any]) -> None:

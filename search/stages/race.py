@@ -2,16 +2,18 @@
 
 A search trial is one model, and its luck decides which vectors look best.  So the vectors that look
 promising, those that missed the accuracy bound by no more than that luck among them, are made again
-on common halves (`TrialConfig.kind` "race"), cross-audited and compared with the dense models of
-the same halves in pairs, as iterated racing does with instances (Lopez-Ibanez et al. 2016, Oper.
-Res. Perspect. 3:43).  Fidelity is the number of models, never epochs.  The halves are the race's
-own: no reported figure comes from a pruned model that helped to choose.
+on common halves (`TrialConfig.kind` "race"), as iterated racing does with instances (Lopez-Ibanez
+et al. 2016, Oper. Res. Perspect. 3:43), and cross-audited.  Fidelity is the number of models, never
+epochs.  The halves are the race's own: no reported figure comes from a pruned model that helped to
+choose.  Accuracy is compared with the mean of all dense models: those of the race's own halves
+alone would move every vector by their luck, which pruned models hardly inherit.
 
 All levels of allowed accuracy drop share one race: its models serve every bound.
 """
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,12 +51,13 @@ little more than the standard error of the accuracy of one model on 1,000 images
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Raced:
-    """What the models of one vector, or the dense ones, showed in the race."""
+    """What the models of one vector showed in the race."""
 
+    candidate: Candidate
     terms: Terms
 
-    right: np.ndarray
-    """(m, images) bool: which validation images each model classifies correctly."""
+    accuracies: np.ndarray
+    """(m,) on the validation images."""
 
 
 def field(rows: Sequence[Mapping[str, Any]], goal: Goal) -> list[Candidate]:
@@ -90,7 +93,7 @@ def race(
 
     base: the job of a search trial.  The order is kept in config.json: a resumed run confirms the
     same vectors even where a model of the race that had failed would not fail again.  Raises
-    StageFailed where no vector, or not even the dense network, can be compared.
+    StageFailed where no vector can be compared.
     """
     stored = context.folder.read_config()
     if KEY not in stored:
@@ -113,13 +116,6 @@ def _run_race(
 ) -> dict[float, list[Candidate]]:
     first, count = context.config.first_race_half, context.config.race_models
     halves = range(first, first + count)
-    try:
-        before = _raced(context, [dense.results[half] for half in halves])
-    except ValueError as error:
-        raise StageFailed(
-            f"vectors cannot race against the dense network: {one_line(error)}; --no-race goes "
-            "without it"
-        ) from error
     jobs = {
         candidate: [
             _job(context, base, candidate, half, position * count + at)
@@ -129,26 +125,35 @@ def _run_race(
     }
     every = [job for each in jobs.values() for job in each]
     results = run_stage(context.stage("race", every, dense.shared, False))
-    entries: list[dict[str, Any]] = []
+    raced: list[Raced] = []
     for candidate, own in jobs.items():
         try:
-            shown = _raced(context, [results.get(job.trial.trial_id) for job in own])
+            models = [results.get(job.trial.trial_id) for job in own]
+            raced.append(_raced(context, candidate, models))
         except ValueError as error:
             weights = f"{sum(candidate.n):,}"
             context.say(f"A vector of {weights} weights left the race: {one_line(error)}")
-            continue
-        lost = crossed.paired_drop(before.right, shown.right)
-        entries.append(
-            {
-                "candidate": candidate,
-                "excess_gain": crossed.excess(shown.terms).value,
-                "lost": lost.value,
-                "lost_se": lost.standard_error,
-            }
-        )
-    if not entries:
+    if not raced:
         raise StageFailed("no vector of the race has all its models; --no-race goes without it")
+    entries = _entries(raced, dense)
     return {level: _order(context, entries, level) for level in context.config.every_level}
+
+
+def _entries(raced: Sequence[Raced], dense: Dense) -> list[dict[str, Any]]:
+    """Leak and accuracy lost of each vector, with the error of the latter.
+
+    The luck of one model is taken to be that of another, since four tell little of their own.
+    """
+    luck = float(np.mean([one.accuracies.var(ddof=1) for one in raced]))
+    return [
+        {
+            "candidate": one.candidate,
+            "excess_gain": crossed.excess(one.terms).value,
+            "lost": dense.val_accuracy - float(one.accuracies.mean()),
+            "lost_se": math.sqrt(luck / len(one.accuracies) + dense.val_accuracy_se**2),
+        }
+        for one in raced
+    ]
 
 
 def _order(context: Context, entries: list[dict[str, Any]], level: float) -> list[Candidate]:
@@ -159,7 +164,7 @@ def _order(context: Context, entries: list[dict[str, Any]], level: float) -> lis
     return [entry["candidate"] for entry in chosen]
 
 
-def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced:
+def _raced(context: Context, candidate: Candidate, models: Sequence[tune.Result | None]) -> Raced:
     """What the models showed. Raises ValueError where one failed or gives no finite answers."""
     made = [model for model in models if model is not None]
     failed = len(models) - sum(bool((model.metrics or {}).get("finished")) for model in made)
@@ -167,8 +172,8 @@ def _raced(context: Context, models: Sequence[tune.Result | None]) -> Raced:
         raise ValueError(f"{failed} of its {len(models)} models failed")
     first = context.config.first_race_half
     found = found_by_cross_audit(context, made, context.halves[first : first + len(made)])
-    right = np.stack([kept_correct(model)["validation"] for model in made])
-    return Raced(terms=found.terms, right=right)
+    accuracies = np.array([kept_correct(model)["validation"].mean() for model in made])
+    return Raced(candidate=candidate, terms=found.terms, accuracies=accuracies)
 
 
 def _job(context: Context, base: Job, candidate: Candidate, half: int, number: int) -> Job:

@@ -219,7 +219,8 @@ def test_accuracy_exactly_on_the_bound_is_feasible(make: SimpleNamespace) -> Non
         dataclasses.replace(make.dense(), val_accuracy=0.93),
         make.trial("confirm", 0, val_accuracy=0.92, test_accuracy=0.92),
     ]
-    assert statistics.confirmed_winner(make.frame(records), make.config()) is not None
+    config = {**make.config(), "dense_val_accuracy": 0.93}
+    assert statistics.confirmed_winner(make.frame(records), config) is not None
 
 
 def test_without_confirm_rows_there_is_no_winner(make: SimpleNamespace) -> None:
@@ -241,11 +242,14 @@ def test_a_config_without_split_sizes_is_named(make: SimpleNamespace) -> None:
         statistics.confirmed(make.frame(make.full()), config)
 
 
-def test_bound_comes_from_the_config_until_the_baseline_is_there(make: SimpleNamespace) -> None:
+def test_bound_comes_from_the_config_or_else_from_the_baseline(make: SimpleNamespace) -> None:
     trials = make.frame([make.trial("search", 0)])
     assert statistics.accuracy_bound(trials, make.config()) == pytest.approx(0.925)
     config = {**make.config(), "dense_val_accuracy": None}
     assert math.isnan(statistics.accuracy_bound(trials, config))
+    trials = make.frame([dataclasses.replace(make.dense(), val_accuracy=0.95)])
+    assert statistics.accuracy_bound(trials, config) == pytest.approx(0.94)
+    assert statistics.accuracy_bound(trials, make.config()) == pytest.approx(0.925), "the mean"
 
 
 def test_best_so_far_counts_feasible_complete_trials_in_order(make: SimpleNamespace) -> None:

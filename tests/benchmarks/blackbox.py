@@ -58,6 +58,9 @@ class BlackboxNoise:
     family: Noise
     """Of one model; grows with the figure."""
 
+    seen: Noise
+    """Of the accuracy that one model of the search lost against the mean of the dense models."""
+
     gain: Noise
     """Of the mean own gain of a complementary pair; grows with the leak."""
 
@@ -216,6 +219,7 @@ def _noise(rows: pd.DataFrame, figures: Figures) -> BlackboxNoise:
     errors = [kept[f"lost_{part}_se"].to_numpy() for part in ("first", "all")]
     return BlackboxNoise(
         lost=noise_of(lost[:, 0], figures.of["lost"][near]),
+        seen=noise_of(-np.stack(kept[PARTS[0]].to_list()), figures.of["lost"][near]),
         family=noise_of(family, figures.of["family"][near]),
         gain=noise_of(pairs, figures.of["leak"][near]),
         images=image_luck(lost.mean(axis=2)),

@@ -57,8 +57,8 @@ class Laboratory:
     def trial(self, n: Counts) -> dict[str, Any]:
         """The last report of a trial of the search: one model and its own attacks."""
         means, noise = self._expected(n), self.blackbox.noise
-        lost = self._seen_lost(n) + self._draw("lost", n, "search", noise.lost.own(means["lost"]))
-        lost += self._shared("lost", "search", noise.lost.common)
+        lost = self._seen_lost(n) + self._draw("lost", n, "search", noise.seen.own(means["lost"]))
+        lost += self._common_lost("search", 1)
         family = means["family"] + self._shared("family", "search", noise.family.common)
         family += self._draw("family", n, "search", noise.family.own(means["family"]))
         compression = sum(self.blackbox.layer_weights) / sum(n)
@@ -76,10 +76,11 @@ class Laboratory:
         if own is None:
             return self._audited(n, "race", means["leak_of_four"], self._seen_lost(n))
         lag = means["leak_of_four"] - means["leak"]
+        lost = float(own.lost_validation[self._seen].mean())
         return Found(
             leak=float(own.gains[self._seen].mean()) + lag,
-            lost=float(own.lost_validation[self._seen].mean()),
-            lost_se=self.blackbox.noise.told.told(FEWEST_MODELS),
+            lost=lost + self._common_lost("race", FEWEST_MODELS),
+            lost_se=self._raced_se(lost),
         )
 
     def confirmed(self, n: Counts) -> Found:
@@ -106,18 +107,40 @@ class Laboratory:
 
     def _audited(self, n: Counts, stage: str, leak: float, lost: float) -> Found:
         """Figures of several models around these expectations."""
-        noise = self.blackbox.noise
-        models = FEWEST_MODELS if stage == "race" else self.blackbox.config.models
+        noise, races = self.blackbox.noise, stage == "race"
+        models = FEWEST_MODELS if races else self.blackbox.config.models
         leak_se = noise.gain.own(leak) / math.sqrt(models / 2)
         lost_own = noise.lost.own(lost) / math.sqrt(models)
+        told = self._raced_se(lost) if races else noise.told.told(models, UNSEEN_PARTS)
         leak += self._shared("gain", stage, noise.gain.common / math.sqrt(models / 2))
-        lost += self._shared("lost", stage, noise.lost.common / math.sqrt(models))
+        if races:
+            lost += self._common_lost(stage, models)
+        else:
+            lost += self._shared("lost", stage, noise.lost.common / math.sqrt(models))
         return Found(
             leak=leak + self._draw("gain", n, stage, leak_se),
             lost=lost + self._draw("lost", n, stage, lost_own),
             leak_se=leak_se,
-            lost_se=noise.told.told(models, 1 if stage == "race" else UNSEEN_PARTS),
+            lost_se=told,
         )
+
+    def _common_lost(self, stage: str, models: int) -> float:
+        """What all vectors of a stage lose by the luck of its halves and of all dense models."""
+        common = self.blackbox.noise.seen.common / math.sqrt(models)
+        return self._shared("dense", "lost", self._dense_se) + self._shared("lost", stage, common)
+
+    @property
+    def _dense_se(self) -> float:
+        """Error of the mean accuracy of a run's dense models."""
+        noise = self.blackbox.noise
+        luck = max(noise.lost.common**2 - noise.seen.common**2, 0.0)
+        return math.sqrt(luck / self.blackbox.config.dense_models)
+
+    def _raced_se(self, lost: float) -> float:
+        """The error that a race tells, as `search.stages.race` does."""
+        noise = self.blackbox.noise.seen
+        luck = noise.common**2 + noise.own(lost) ** 2
+        return math.sqrt(luck / FEWEST_MODELS + self._dense_se**2)
 
     def _seen_lost(self, n: Counts) -> float:
         """Accuracy that models of this vector are expected to lose on the validation images."""

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from search import pipeline, run
 from search.context import Context
 from search.record.trials_parquet import Ledger
+from search.stages.dense import Dense
 from trainables.records import TrialRecord
 
 Stages = Callable[[list[TrialRecord]], None]
@@ -58,9 +58,16 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> Stages:
     def cluster(_address: str, *_: object) -> Iterator[list[dict[str, float]]]:
         yield [{"CPU": 2.0}]
 
-    def train_dense(context: Context) -> SimpleNamespace:
+    def train_dense(context: Context) -> Dense:
         Ledger(context.folder.path).write(record("baseline", 0, val_accuracy=0.9))
-        return SimpleNamespace(val_accuracy=0.9, shared=None)
+        nothing: Any = None
+        return Dense(
+            shared=nothing,
+            val_accuracy=0.9,
+            val_accuracy_se=0.0,
+            row={"val_accuracy": 0.9},
+            results=[],
+        )
 
     def set_up(rows: list[TrialRecord]) -> None:
         def search(context: Context, _dense: Any) -> None:

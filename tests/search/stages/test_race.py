@@ -122,7 +122,7 @@ def dense() -> Any:
     models = [
         Made(dataclasses.replace(base(), reference=half), 2.0, 0.9) for half in range(len(HALVES))
     ]
-    return SimpleNamespace(shared=None, results=models)
+    return SimpleNamespace(shared=None, results=models, val_accuracy=0.9, val_accuracy_se=0.005)
 
 
 def raced(asked: SimpleNamespace, tmp_path: Path, **shows: tuple[float, float]) -> list[str]:
@@ -149,6 +149,20 @@ def test_the_least_leak_that_likely_keeps_the_bound_is_confirmed_first(
         nearly=(0.0, 0.8),
     )
     assert order == ["quiet", "leaky"], "the others cannot keep the bound"
+
+
+def test_accuracy_is_held_against_all_dense_models(asked: SimpleNamespace, tmp_path: Path) -> None:
+    asked.shown[0, 0] = lambda job: Made(job, 0.0, 0.9)
+    lucky = dense()
+    lucky.results = [Made(model.job, 2.0, 0.99) for model in lucky.results]
+    candidates = [Candidate.of((0, 0), None)]
+    assert race(context(tmp_path), lucky, base(), candidates) == {0.05: candidates}, "0.9, not 0.99"
+    lucky.val_accuracy = 0.99
+    (tmp_path / "another").mkdir()
+    asked.shown[1, 1] = lambda job: Made(job, 0.0, 0.96)
+    candidates.append(Candidate.of((1, 1), None))
+    found = race(context(tmp_path / "another"), lucky, base(), candidates)
+    assert found == {0.05: candidates[1:]}
 
 
 def test_where_none_may_keep_the_bound_a_round_of_the_nearest_is_confirmed(
