@@ -53,7 +53,8 @@ class EpochRecord:
 
     loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: it
     belongs to Min-Max's inner attacker against its own D' at every epoch, else to the rule "member
-    iff classified correctly" at the ends of stages.
+    iff classified correctly" at the ends of stages.  A model that has no row of its own in
+    trials.parquet (a reference, one of a race) is validated after its last epoch alone.
     """
 
     trial_id: str
@@ -61,7 +62,7 @@ class EpochRecord:
     epoch: int
     loss: float
     train_accuracy: float
-    val_accuracy: float
+    val_accuracy: float | None
     rho: float | None = None
     primal_residual: float | None = None
     dual_residual: float | None = None

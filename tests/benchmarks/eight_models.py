@@ -1,4 +1,4 @@
-"""Trains the eight models of a vector without Ray, and measures them as a run would.
+"""Trains eight models of a vector, or more, without Ray, and measures them as a run would.
 
 LeNet-5 on mnist5k by its preset.  The dense models are kept beside the table.
 """
@@ -38,12 +38,11 @@ from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.start import Start
 
-HALVES = {
-    "all": slice(0, MODELS),
-    "first": slice(0, MODELS // 2),
-    "second": slice(MODELS // 2, MODELS),
-}
-"""Models that are cross-audited together; each part is of complementary pairs."""
+
+def parts_of(models: int) -> dict[str, slice]:
+    """Models that are cross-audited together; each part is of complementary pairs."""
+    middle = models // 4 * 2
+    return {"all": slice(0, models), "first": slice(0, middle), "second": slice(middle, models)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,26 +69,28 @@ class EightModels:
     half: 0 to 7 in every method, counted from the first of the halves.
     """
 
-    def __init__(self, seed: int, folder: Path, first: int = 0) -> None:
+    def __init__(self, seed: int, folder: Path, first: int = 0, models: int = MODELS) -> None:
         """folder: where the dense models are, or will be.
 
         first: the first of the halves, an even number; the table's are 0 to 7.
+        models: how many there are of each vector; a table has eight.
         """
+        self._parts = parts_of(models)
         self.config = preset(seed)
         self.inputs: Inputs = load_inputs(self.config, Options(out=folder))
         device, spec = torch.device("cpu"), DATASETS[self.config.dataset]
         images = on_device(self.inputs.images, spec, device, 0)
         self._cohort = Cohort.of(images, self.inputs.split, device)
-        self._numbers = range(first, first + MODELS)
-        self._halves = halves_of_models(self.inputs.split, first + MODELS, seed)[first:]
+        self._numbers = range(first, first + models)
+        self._halves = halves_of_models(self.inputs.split, first + models, seed)[first:]
         self._labels = images.labels[self._cohort.audited].numpy()
         self._copies = copies_of_audited(self.inputs.split)
         count = max(3, self.config.attack.folds)
         self._folds = image_folds(
             self._labels, count, numpy_generator(seed, "cross-audit-folds"), self._copies
         )
-        self._starts = [self._dense(half, folder) for half in range(MODELS)]
-        self._before = self._shown([self._loaded(half) for half in range(MODELS)])
+        self._starts = [self._dense(half, folder) for half in range(models)]
+        self._before = self._shown([self._loaded(half) for half in range(models)])
 
     @property
     def space(self) -> Space:
@@ -119,9 +120,29 @@ class EightModels:
     def measure(self, number: int, vector: Planned) -> dict[str, Any]:
         """The row of a vector: eight models pruned and retrained, attacked and cross-audited."""
         began = time.process_time()
-        runs = [self._pruned(half, vector.n) for half in range(MODELS)]
+        runs = [self._pruned(half, vector.n) for half in range(len(self._numbers))]
         row = self._row(vector, runs, self._shown(runs))
         return {**row, "number": number, "seconds": time.process_time() - began}
+
+    def beside_dense(self, n: tuple[int, ...]) -> dict[str, float]:
+        """Leak of a vector against the dense models', and test accuracy lost, with intervals."""
+        shown = self._shown([self._pruned(half, n) for half in range(len(self._numbers))])
+        terms, before = (
+            self._audit(one.logits, self._parts["all"]).terms for one in (shown, self._before)
+        )
+        found: dict[str, float] = {
+            "dense_leak": crossed.excess(before).value,
+            "leak": crossed.excess(terms).value,
+            "compression": sum(self.inputs.layers.values()) / sum(n),
+        }
+        compared = {
+            "ratio": crossed.ratio(terms, before),
+            "test_lost": crossed.paired_drop(self._before.test, shown.test),
+        }
+        for name, figure in compared.items():
+            low, high = figure.interval()
+            found |= {name: figure.value, f"{name}_low": low, f"{name}_high": high}
+        return found
 
     def _trial(self, kind: str, seed: int, n: tuple[int, ...]) -> TrialConfig:
         config = self.config
@@ -184,10 +205,10 @@ class EightModels:
     def _row(self, vector: Planned, runs: list[Run], shown: Shown) -> dict[str, Any]:
         layers, halves = self.inputs.layers, self._halves
         attacked = [self._family(run, half) for half, run in enumerate(runs[:ATTACKED])]
-        audits = {part: self._audit(shown.logits, models) for part, models in HALVES.items()}
+        audits = {part: self._audit(shown.logits, models) for part, models in self._parts.items()}
         lost = {
             part: crossed.paired_drop(self._before.validation[models], shown.validation[models])
-            for part, models in HALVES.items()
+            for part, models in self._parts.items()
         }
         right = shown.logits.argmax(-1) == self._labels
         return {

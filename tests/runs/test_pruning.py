@@ -179,3 +179,20 @@ def test_a_candidate_with_numbers_of_its_own_is_trained_by_them(
     assert records == finish(two)
     for name, value in weights(two).items():
         assert torch.equal(weights(one)[name], value)
+
+
+@pytest.mark.parametrize("kind", ["reference", "race"])
+def test_a_model_without_a_row_is_validated_at_its_end_alone_and_trained_alike(
+    cohort: Cohort, kind: str
+) -> None:
+    runs = [DenseRun(trial(kind=of, n=()), cohort) for of in ("baseline", kind)]
+    recorded, unrecorded = (finish(run) for run in runs)
+    assert [one.val_accuracy for one in unrecorded] == [None, None, None, recorded[-1].val_accuracy]
+    assert None not in [one.val_accuracy for one in recorded]
+    pruned = [
+        finish(PruningRun(trial(kind=of), cohort, runs[0].model.state_dict(), initial_seed=0))
+        for of in ("search", kind)
+    ]
+    assert [one.loss for one in pruned[1]] == [one.loss for one in pruned[0]]
+    assert {one.attack_accuracy for one in pruned[1]} == {None}
+    assert pruned[1][-1].val_accuracy == pruned[0][-1].val_accuracy

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trainables.base.seeding import torch_generator
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.records import EpochRecord
+from trainables.records import KINDS, EpochRecord
 from trainables.training import Epoch, accuracy, predict
 
 
@@ -59,6 +59,11 @@ class EpochRun(abc.ABC):
     def progress(self) -> float:
         """Fraction of the epochs that is done."""
         return self._done / self._budget
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its epochs go to epochs.parquet; a fifth of a small network's time is theirs."""
+        return self.config.kind in KINDS
 
     @property
     def at_stage_end(self) -> bool:
@@ -119,14 +124,17 @@ class EpochRun(abc.ABC):
         run's].  measured: the phase's own columns.
         """
         self._done += 1
-        network = self.model if model is None else model
         loss, train_accuracy = trained
+        validated = None
+        if self.is_recorded or self.finished:
+            network = self.model if model is None else model
+            validated = accuracy(network, self.cohort.images, self.cohort.validation)
         return EpochRecord(
             trial_id=self.config.trial_id,
             phase=phase,
             epoch=self._done,
             loss=loss,
             train_accuracy=train_accuracy,
-            val_accuracy=accuracy(network, self.cohort.images, self.cohort.validation),
+            val_accuracy=validated,
             **measured,
         )

@@ -212,7 +212,7 @@ class PruningRun(EpochRun):
         """The inner attacker's at every epoch; without one, the gap attack's at stage ends."""
         if self._adversary is not None:
             return self._adversary.accuracy()
-        return self._gap_attack_accuracy() if ends_stage else None
+        return self._gap_attack_accuracy() if ends_stage and self.is_recorded else None
 
     def _gap_attack_accuracy(self) -> float:
         """Balanced accuracy of "member iff classified correctly", cheap enough for every stage."""
