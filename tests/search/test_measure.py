@@ -1,0 +1,109 @@
+"""`python -m search.measure`: outputs in a file, figures on the terminal, one line for errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from search import measure
+from tests.test_audit import images
+
+
+def table(folder: Path, **changes: object) -> Path:
+    logits, labels, is_member = images(150, 150, 3.0)
+    frame = pd.DataFrame(logits).add_prefix("class").assign(label=labels, is_member=is_member)
+    frame.assign(**changes).to_csv(folder / "outputs.csv", index=False)
+    return folder / "outputs.csv"
+
+
+def test_a_csv_is_measured_and_a_card_written(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "measured"
+    assert measure.main([str(table(tmp_path)), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("The outputs tell members from non-members: excess gain ")
+    assert "no references" in said
+    assert measure.WITHOUT in said
+    figures = json.loads((out / measure.RESULT).read_text())
+    assert figures["members"] == 150
+    assert f"{figures['leakage']['excess_gain']:.4f} nats" in (out / measure.CARD).read_text()
+
+
+def test_parquet_and_npz_with_the_same_outputs_give_the_same_figures(
+    tmp_path: Path, capsys
+) -> None:
+    frame = pd.read_csv(table(tmp_path))
+    frame.to_parquet(tmp_path / "outputs.parquet")
+    arrays = frame.drop(columns=["label", "is_member"]).to_numpy()
+    np.savez(
+        tmp_path / "outputs.npz",
+        outputs=arrays,
+        labels=frame["label"],
+        is_member=frame["is_member"],
+    )
+    said = []
+    for kind in ("csv", "parquet", "npz"):
+        assert measure.main([str(tmp_path / f"outputs.{kind}")]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] == said[2]
+
+
+def test_references_come_from_an_npz(tmp_path: Path, capsys) -> None:
+    logits, _, _ = images(150, 150, 3.0)
+    inside = np.arange(4)[:, None] % 2 == np.arange(300)[None] % 2
+    np.savez(tmp_path / "references.npz", outputs=np.stack([logits] * 4), trained_on=inside)
+    words = [str(table(tmp_path)), "--references", str(tmp_path / "references.npz")]
+    assert measure.main(words) == 0
+    said = capsys.readouterr().out
+    assert "4 reference models" in said
+    assert "adaptive" in said
+    assert measure.WITHOUT not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "says"),
+    [
+        ({"label": 9}, [], "count classes from 0"),
+        ({"is_member": 2}, [], "true or false"),
+        ({"class0": "a"}, [], "column class0 is not numeric"),
+        ({}, ["--seed", "-1"], "--seed must be 0 or more"),
+        ({}, ["--references", "none.npz"], "none.npz cannot be read"),
+        ({}, ["--out", "."], "exists: choose a new folder"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, capsys, changes, words, says) -> None:
+    assert measure.main([str(table(tmp_path, **changes)), *words]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert not said.out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("outputs.txt", "", "is no .csv, .parquet or .npz file"),
+        ("outputs.csv", "", "cannot be read"),
+        ("outputs.csv", "a,b\n1,2\n", "has no column label and no is_member"),
+        ("outputs.npz", "no zip", "cannot be read"),
+        ("outputs.parquet", "no parquet", "cannot be read"),
+    ],
+)
+def test_a_file_without_outputs_is_one_line(tmp_path: Path, capsys, name, text, says) -> None:
+    (tmp_path / name).write_text(text)
+    assert measure.main([str(tmp_path / name)]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_help_and_mistakes_are_quick() -> None:
+    code = (
+        "import sys, search.measure as m\n"
+        "try:\n    m.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'sklearn', 'pandas', 'ray'} & set(sys.modules), sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
