@@ -97,7 +97,7 @@ def described(found: "Audited") -> str:
             f"{leakage.attack_auc:.3f}, {leakage.tpr_at_1pct_fpr:.1%} of members found at 1% false "
             f"alarms; the strongest attack is {leakage.strongest_attack}",
             "Excess gain of each attack (nats):",
-            *(f"  {name:{width}}  {excess:8.4f}" for name, excess in best),
+            *(f"  {name:{width}}  {round(excess, 4) + 0:8.4f}" for name, excess in best),
             *([] if found.references else [WITHOUT]),
         ]
     )
