@@ -60,6 +60,7 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
             statistics.search_has_references(run.trials) for run in runs
         ],
         "the number of references": [run_kind.references(run) for run in runs],
+        "the number of models that decided": [run_kind.models(run) for run in runs],
         "the split of the images": [run.config.get("split_hashes") for run in runs],
     }
     unlike = [(run_name(run, runs), run_kind.unlike(run)) for run in runs]

@@ -40,6 +40,13 @@ def references(run: RunRecord) -> int:
     return int(search.get("references") or 0)
 
 
+def models(run: RunRecord) -> int | None:
+    """How many models of each vector decided in the end; None where none is recorded."""
+    search = run.config["search"]
+    counts = [search.get("models"), *(search.get("more_models") or [])]
+    return None if counts[-1] is None else int(counts[-1])
+
+
 def task_of(run: RunRecord) -> tuple[str, str]:
     """Data set and network."""
     search = run.config["search"]

@@ -106,8 +106,8 @@ def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     start, search = config.get("pretrained_start"), config["search"]
     added = [str(models) for models in search.get("more_models") or []]
     again = (
-        f"The run decided more than once: with {search.get('models')} models of each vector, then "
-        f"with {', then '.join(added)}."
+        f"The run began with {search.get('models')} models of each vector and took more, to "
+        f"{', then '.join(added)}, because of what these had shown."
     )
     return [
         *([start] if start else []),

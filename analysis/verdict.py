@@ -66,7 +66,8 @@ def _broken(broken: failures.Failures, found: Verdict, best: pd.Series | None) -
 
 def _outcome(run: RunRecord, best: pd.Series | None) -> Verdict:
     dense = statistics.dense(run.trials, run.crossed)
-    if len({found.models for found in run.crossed.values()}) > 1:
+    asked = run.config["search"].get("more_models") or []
+    if len({*asked[-1:], *(found.models for found in run.crossed.values())}) > 1:
         return Verdict(
             tone="warn",
             title="Models are being added",

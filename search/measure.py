@@ -59,19 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outputs, labels, is_member = read_outputs(given.outputs)
         references = None if given.references is None else read_references(given.references)
         found = audit(outputs, labels, is_member, references, seed=given.seed)
+        sys.stdout.write(f"{described(found)}\n")
+        if given.out is not None:
+            _write(given.out, given.outputs.name, found)
+            sys.stdout.write(f"{given.out / CARD}\n")
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         return BAD_INPUT
-    text = described(found)
-    sys.stdout.write(f"{text}\n")
-    if given.out is not None:
-        given.out.mkdir(parents=True)
-        figures = json.dumps(dataclasses.asdict(found), indent=2)
-        (given.out / RESULT).write_text(figures + "\n", encoding="utf-8")
-        card = f"# Membership leak of {given.outputs.name}\n\n```\n{text}\n```\n"
-        (given.out / CARD).write_text(card, encoding="utf-8")
-        sys.stdout.write(f"{given.out / CARD}\n")
     return OK
+
+
+def _write(folder: Path, name: str, found: "Audited") -> None:
+    figures = json.dumps(dataclasses.asdict(found), indent=2)
+    card = f"# Membership leak of {name}\n\n```\n{described(found)}\n```\n"
+    try:
+        folder.mkdir(parents=True)
+        (folder / RESULT).write_text(figures + "\n", encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--out {folder} cannot be written: {error.strerror}") from error
 
 
 def _require(condition: bool, message: str) -> None:
@@ -83,12 +89,15 @@ def described(found: "Audited") -> str:
     """The figures as lines of text, the answer first."""
     leakage, width = found.leakage, max(map(len, found.leakage.attack_gains))
     known = f"{found.references} reference models" if found.references else "no references"
-    answer = "tell members from non-members" if found.leaks else "show no leak to these attacks"
+    answer = "tell members from non-members"
+    if not found.leaks:
+        answer = "do not measurably tell members from non-members"
     best = sorted(found.excess_gains.items(), key=lambda pair: -pair[1])
+    excess = round(leakage.excess_gain, 4) + 0  # no -0.0000
     return "\n".join(
         [
-            f"The outputs {answer}: excess gain {leakage.excess_gain:.4f} nats, 95% interval "
-            f"{found.low:.4f} to {found.high:.4f} ({known}; 1.386 would be a full leak)",
+            f"The outputs {answer}: excess gain {excess:.4f} nats, 95% interval {found.low:.4f} "
+            f"to {found.high:.4f} ({known}; 1.386 would be a full leak)",
             f"Attacked   {found.members:,} members and {found.non_members:,} non-members"
             + (f"; {found.left_out:,} of the larger side left out" if found.left_out else ""),
             f"Accuracy   {found.member_accuracy:.1%} on members, {found.non_member_accuracy:.1%} "

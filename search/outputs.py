@@ -1,5 +1,6 @@
 """Reads a network's outputs, with labels and membership, from CSV, parquet or npz files."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,18 @@ def read_outputs(path: Path) -> Outputs:
         raise InvalidInput(f"{path} is no .csv, .parquet or .npz file")
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except Exception as error:
+    except (OSError, ValueError) as error:  # of pandas and pyarrow too
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     missing = [name for name in (LABEL, MEMBER) if name not in table]
     if missing:
         raise InvalidInput(f"{path} has no column {' and no '.join(missing)}")
     classes = table.drop(columns=[LABEL, MEMBER])
+    unnamed = [str(name) for name in classes if str(name).startswith("Unnamed")]
+    if unnamed:
+        raise InvalidInput(
+            f"{path} has a column without a name, which would be taken for a class: write it "
+            "without its index, as by to_csv(..., index=False)"
+        )
     wrong = [str(name) for name in classes if not pd.api.types.is_numeric_dtype(classes[name])]
     if wrong:
         raise InvalidInput(
@@ -48,7 +55,7 @@ def _arrays(path: Path, *names: str) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found: dict[str, Any] = dict(arrays)
-    except Exception as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     missing = [name for name in names if name not in found]
     if missing:

@@ -40,6 +40,7 @@ from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
 from search.tune.notice import on_signal
+from search.tune.required import StageFailed
 from search.tune.resources import Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
@@ -175,12 +176,12 @@ def _stages(context: Context) -> int:
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
     _tell_beforehand(context)
-    dense = _with_bound_of_begin(folder, train_dense(context))
+    dense = _dense(context)
     found = {"dense_val_accuracy": dense.val_accuracy, "chance_accuracy": _chance(context.inputs)}
     folder.write_config({**folder.read_config(), **found})
     say(
-        f"Dense network: validation accuracy {dense.val_accuracy:.4f}, mean of "
-        f"{config.first_dense_models}; the one that ships {dense.row['val_accuracy']:.4f}"
+        f"Dense network: validation accuracy {dense.accuracies.mean():.4f}, mean of "
+        f"{len(dense.accuracies)}; the one that ships {dense.row['val_accuracy']:.4f}"
     )
     if config.guarantee_is_fixed:
         say(
@@ -190,19 +191,8 @@ def _stages(context: Context) -> int:
     search(context, dense)
     base = base_job(context, dense)
     orders = _to_confirm(context, dense, base)
-    confirmation = _confirmation(context, dense, base)
-    results = _measured_again(context, confirmation, orders)
-    if config.may_take_more_models and _may_be_decided(folder):
-        config = config.with_models(2 * config.models)
-        say(
-            f"{config.models} models leave undecided which vector wins: the dense network and "
-            f"every confirmed vector get {config.models} more"
-        )
-        context = dataclasses.replace(context, config=config)
-        _keep_settings(context)
-        dense = _with_bound_of_begin(folder, train_dense(context))
-        confirmation = _confirmation(context, dense, base)
-        results = _measured_again(context, confirmation, orders)
+    context, dense, confirmation, results = _decided(context, dense, base, orders)
+    config = context.config
     best = _winner(folder)
     if best is not None and config.comparators:
         results |= confirm_comparators(context, dense, confirmation, best)
@@ -224,13 +214,48 @@ def _stages(context: Context) -> int:
     return winner_found(context)
 
 
-def _with_bound_of_begin(folder: RunFolder, dense: Dense) -> Dense:
-    """The dense stage's outcome with the accuracy that the run's first trials were held to.
+def _dense(context: Context) -> Dense:
+    """The dense stage; trials are held to the accuracy that the run's first ones were held to.
 
     Older releases held them to that of the dense model that ships.
     """
-    known = folder.read_config().get("dense_val_accuracy")
+    dense = train_dense(context)
+    known = context.folder.read_config().get("dense_val_accuracy")
     return dense if known is None else dataclasses.replace(dense, val_accuracy=float(known))
+
+
+def _decided(
+    context: Context, dense: Dense, base: Job, orders: dict[float, list[Candidate]]
+) -> tuple[Context, Dense, Confirmation, dict[str, tune.Result]]:
+    """The confirmation, again with twice the models where the first leave the winner undecided.
+
+    Where these cannot be made, the first decision stands.
+    """
+    confirmation = _confirmation(context, dense, base)
+    results = _measured_again(context, confirmation, orders)
+    models = context.config.models
+    if not (context.config.may_take_more_models and _may_be_decided(context.folder)):
+        return context, dense, confirmation, results
+    context.say(
+        f"{models} models leave undecided which vector wins: the dense network and every "
+        f"confirmed vector get {models} more"
+    )
+    more = dataclasses.replace(context, config=context.config.with_models(2 * models))
+    try:
+        return more, *_with_models_of(more, base, orders)
+    except StageFailed as error:
+        context.say(f"They cannot be made, so {models} models decide: {one_line(error)}")
+        return context, *_with_models_of(context, base, orders)
+
+
+def _with_models_of(
+    context: Context, base: Job, orders: dict[float, list[Candidate]]
+) -> tuple[Dense, Confirmation, dict[str, tune.Result]]:
+    """The dense stage and the confirmation with the models that the settings now say."""
+    _keep_settings(context)
+    dense = _dense(context)
+    confirmation = _confirmation(context, dense, base)
+    return dense, confirmation, _measured_again(context, confirmation, orders)
 
 
 def _keep_settings(context: Context) -> None:

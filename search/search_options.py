@@ -176,7 +176,8 @@ class SearchConfig:
     releases, which are resumed as they began, were not."""
 
     more_models: tuple[int, ...] = ()
-    """The models of each confirmed vector after each resume that added some, such as (32, 64)."""
+    """The models of each confirmed vector each time that some were added, by the run itself or by a
+    resume, such as (32, 64)."""
 
     trials: int = option(
         40,
@@ -257,8 +258,8 @@ class SearchConfig:
         False,
         group=CONFIRMATION,
         help="leave undecided what --models leaves undecided; without it the dense network and "
-        "every confirmed vector get as many models again where that may change the winner, unless "
-        "the run has --audit or --comparators",
+        "every confirmed vector get as many models again, once, where that may change the winner; "
+        "runs with --audit or --comparators never do",
     )
     no_references: bool = option(
         False,
@@ -398,7 +399,7 @@ class SearchConfig:
 
     @property
     def added_halves(self) -> dict[int, range]:
-        """The models of each vector after each resume that added some -> the halves it added.
+        """The models of each vector each time that some were added -> the halves of these.
 
         They come after those of the race, which no reported figure may use.
         """
@@ -415,7 +416,7 @@ class SearchConfig:
         return [*range(self.first_models_each), *added]
 
     def with_models(self, models: int) -> Self:
-        """The settings of a run that a resume gives more models. Raises InvalidInput for others."""
+        """The settings of a run that takes more models. Raises InvalidInput for others."""
         _require(
             not self.no_references,
             f"--models {models}: a run of --no-references has one model each and cannot take more; "
@@ -433,7 +434,7 @@ class SearchConfig:
     @property
     def may_take_more_models(self) -> bool:
         """Whether the run doubles its models once where those it began with do not decide."""
-        never = self.no_more_models or self.no_references or self.guarantee_is_fixed
+        never = self.no_more_models or self.no_references or self.guarantee_is_fixed or self.is_bare
         return not (never or self.more_models or self.comparators or self.audit != "none")
 
     def _require_more_models(self) -> None:

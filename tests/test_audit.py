@@ -1,6 +1,7 @@
 """`audit`: what any classifier's outputs give away, and what cannot be audited."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from trainables.attacks.gain import NO_LEAK
@@ -76,6 +77,8 @@ def test_references_see_more_than_the_outputs_alone() -> None:
         ({"labels": np.zeros(399)}, "one whole number for each of 400 images"),
         ({"is_member": np.zeros(400)}, "0 members and 400 non-members are too few"),
         ({"is_member": np.arange(400)}, "true or false"),
+        ({"is_member": pd.array([True, None] * 200)}, "true or false"),
+        ({"references": (np.zeros((2, 0, 4)), np.zeros((2, 0)))}, "a row per image"),
         ({"references": (-np.ones((2, 399, 4)), np.zeros((2, 399)))}, "one table (400, 4)"),
         ({"references": (-np.ones((2, 400, 4)), np.zeros((2, 400)))}, "inside one reference"),
     ],

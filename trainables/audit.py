@@ -30,8 +30,8 @@ FEWEST = 50
 LEAST_PROBABILITY = 1e-12
 """What a probability of exactly zero counts as: its logarithm is a logit."""
 
-SUMS_TO_ONE = 1e-3
-"""How far the probabilities of an image may be from one together, as those of float16 are."""
+SUMS_TO_ONE = 0.02
+"""How far the probabilities of an image may be from one together, as rounded ones are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,18 +121,19 @@ def audit(
 def _logits(outputs: ArrayLike, name: str, dimensions: int) -> NDArray[np.float64]:
     """As logits, whichever of the two they are."""
     table = _numbers(outputs, name)
-    if table.ndim != dimensions or table.shape[-1] < 2 or len(table) == 0:
+    if table.ndim != dimensions or table.shape[-1] < 2 or table.size == 0:
         raise InvalidInput(
             f"{name} have the shape {table.shape}: give a row per image and a column per class, at "
             "least two"
         )
     sums = table.sum(axis=-1)
-    if table.min() >= 0 and np.abs(sums - 1).max() <= SUMS_TO_ONE:
+    worst = float(sums.flat[np.abs(sums - 1).argmax()])
+    if table.min() >= 0 and abs(worst - 1) <= SUMS_TO_ONE:
         return np.log(np.maximum(table, LEAST_PROBABILITY))
     if table.min() >= 0 and table.max() <= 1:
         raise InvalidInput(
-            f"{name} lie in [0, 1] but do not sum to one, as {sums.flat[0]:.3f} in the first row: "
-            "give logits, or the probabilities of classes that exclude one another"
+            f"{name} lie in [0, 1] but do not sum to one, as {worst:.3f} in one row: give logits, "
+            "or the probabilities of classes that exclude one another"
         )
     return table
 
@@ -167,7 +168,11 @@ def _labels(labels: ArrayLike, images: int, classes: int) -> NDArray[np.int64]:
 
 def _bools(values: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
     table: NDArray[Any] = np.asarray(values)
-    if table.shape != shape or not np.isin(table, (0, 1)).all():
+    try:
+        fits = table.shape == shape and bool(np.isin(table, (0, 1)).all())
+    except TypeError:  # a missing value of pandas
+        fits = False
+    if not fits:
         raise InvalidInput(
             f"{name} has the shape {table.shape}: give true or false, or 1 or 0, in the shape "
             f"{shape}"

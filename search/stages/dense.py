@@ -38,10 +38,11 @@ class Dense:
     """With the dense model and the references' dense models."""
 
     val_accuracy: float
-    """The mean over the dense models with which the run began, which no luck of one moves."""
+    """What trials are held to: the mean of `accuracies`; in runs that older releases began, the
+    validation accuracy of the model that ships."""
 
-    val_accuracy_se: float
-    """Its standard error over trainings and halves; zero where there is one model."""
+    accuracies: np.ndarray
+    """(models,) validation accuracies of the dense models with which the run began."""
 
     row: dict[str, Any]
     """The baseline's row of trials.parquet."""
@@ -72,11 +73,10 @@ def train_dense(context: Context) -> Dense:
     _keep_baseline(context, models[0])
     row = _measure(context, shared, models)
     accuracies = _accuracies(row, models[1 : context.config.first_dense_models])
-    several = len(accuracies) > 1
     return Dense(
         shared=shared,
         val_accuracy=float(accuracies.mean()),
-        val_accuracy_se=float(accuracies.std(ddof=1)) / len(accuracies) ** 0.5 if several else 0.0,
+        accuracies=accuracies,
         row=row,
         results=models,
     )

@@ -142,15 +142,18 @@ def _run_race(
 def _entries(raced: Sequence[Raced], dense: Dense) -> list[dict[str, Any]]:
     """Leak and accuracy lost of each vector, with the error of the latter.
 
-    The luck of one model is taken to be that of another, since four tell little of their own.
+    The luck of one vector's models is taken to be that of another's, since four tell little of
+    their own; the median, since the models of a vector near collapse differ widely.
     """
-    luck = float(np.mean([one.accuracies.var(ddof=1) for one in raced]))
+    luck = float(np.median([one.accuracies.var(ddof=1) for one in raced]))
+    before = float(dense.accuracies.mean())
+    unsure = float(dense.accuracies.var(ddof=1)) / len(dense.accuracies)
     return [
         {
             "candidate": one.candidate,
             "excess_gain": crossed.excess(one.terms).value,
-            "lost": dense.val_accuracy - float(one.accuracies.mean()),
-            "lost_se": math.sqrt(luck / len(one.accuracies) + dense.val_accuracy_se**2),
+            "lost": before - float(one.accuracies.mean()),
+            "lost_se": math.sqrt(luck / len(one.accuracies) + unsure),
         }
         for one in raced
     ]

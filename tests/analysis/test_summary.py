@@ -45,7 +45,8 @@ def test_a_run_that_was_given_more_models_says_that_it_decided_more_than_once() 
     config = {"search": {"models": 16, "more_models": [32, 64]}, "notes": ["Copies."]}
     assert said_of_the_run(config) == [
         "Copies.",
-        "The run decided more than once: with 16 models of each vector, then with 32, then 64.",
+        "The run began with 16 models of each vector and took more, to 32, then 64, because of "
+        "what these had shown.",
     ]
 
 

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from tests.launches import Launches
 from trainables.base.seeding import torch_generator
+from trainables.data import device
 from trainables.data.device import PADDING, DeviceImages
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
+
+
+def crop_and_flip(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    count, _, height, width = batch.shape
+    return device._cropped(batch, *device._cuts(count, height, width, generator))
 
 
 def some(count: int, channels: int, side: int) -> Images:
@@ -36,12 +42,12 @@ def test_images_are_copied_once_and_never_changed() -> None:
     images = some(4, 1, 28)
     images.pixels.setflags(write=False)  # as the object store's memory
     before = images.pixels.copy()
-    device = DeviceImages.of(images, DATASETS["mnist5k"])
-    device.crop_and_flip(device.batch(torch.arange(4)), torch_generator(0, "crops"))
-    assert not np.shares_memory(device.pixels.numpy(), images.pixels)
-    assert (device.pixels.numpy() == before).all()
-    moved = device.to(torch.device("cpu"))
-    assert torch.equal(moved.batch(torch.arange(4)), device.batch(torch.arange(4)))
+    ours = DeviceImages.of(images, DATASETS["mnist5k"])
+    list(ours.batches([torch.arange(4)], torch_generator(0, "crops")))
+    assert not np.shares_memory(ours.pixels.numpy(), images.pixels)
+    assert (ours.pixels.numpy() == before).all()
+    moved = ours.to(torch.device("cpu"))
+    assert torch.equal(moved.batch(torch.arange(4)), ours.batch(torch.arange(4)))
 
 
 def augmented_one_by_one(batch: np.ndarray, generator: torch.Generator) -> np.ndarray:
@@ -65,10 +71,9 @@ def augmented_one_by_one(batch: np.ndarray, generator: torch.Generator) -> np.nd
     seed=st.integers(0, 2**16),
 )
 def test_crop_and_flip_equals_a_loop_over_images(count, channels, height, width, seed) -> None:
-    images = DeviceImages(torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1), [0.0], [1.0])
     batch = torch.rand(count, channels, height, width, generator=torch_generator(seed, "batch"))
     before = batch.clone()
-    result = images.crop_and_flip(batch, torch_generator(seed, "crops"))
+    result = crop_and_flip(batch, torch_generator(seed, "crops"))
     expected = augmented_one_by_one(batch.numpy(), torch_generator(seed, "crops"))
     assert (result.numpy() == expected).all()
     assert torch.equal(batch, before)
@@ -78,18 +83,15 @@ def test_crop_and_flip_equals_a_loop_over_images(count, channels, height, width,
 def test_crops_depend_on_the_generator_alone() -> None:
     images = DeviceImages.of(some(64, 3, 32), DATASETS["cifar10"])
     batch = images.batch(torch.arange(64))
-    one, same, other = (
-        images.crop_and_flip(batch, torch_generator(seed, "crops")) for seed in (1, 1, 2)
-    )
+    one, same, other = (crop_and_flip(batch, torch_generator(seed, "crops")) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 def test_every_crop_and_both_sides_occur() -> None:
-    images = DeviceImages.of(some(1, 1, 28), DATASETS["mnist5k"])
     marked = torch.zeros(2000, 1, 28, 28)
     marked[:, 0, 14, 10] = 1
-    cropped = images.crop_and_flip(marked, torch_generator(0, "crops"))
+    cropped = crop_and_flip(marked, torch_generator(0, "crops"))
     _, _, rows, columns = torch.nonzero(cropped, as_tuple=True)
     assert set(rows.tolist()) == set(range(10, 19))
     assert set(columns.tolist()) == {*range(6, 15), *range(13, 22)}
@@ -111,7 +113,7 @@ def test_batches_are_cropped_in_the_order_of_the_draws() -> None:
     orders = (torch.randperm(20, generator=together)[:5] for _ in range(3))  # as DP-SGD draws them
     for batch, labels in images.batches(orders, together):
         chosen = torch.randperm(20, generator=apart)[:5]
-        assert torch.equal(batch, images.crop_and_flip(images.batch(chosen), apart))
+        assert torch.equal(batch, crop_and_flip(images.batch(chosen), apart))
         assert torch.equal(labels, images.labels[chosen])
 
 

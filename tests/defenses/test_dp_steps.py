@@ -139,7 +139,7 @@ def _noted(draws: Iterator[Tensor], sizes: list[int]) -> Iterator[Tensor]:
 
 def test_drawing_ahead_gives_the_same_weights_as_drawing_step_by_step() -> None:
     ends = []
-    for ahead in (False, True):  # files are read ahead, images on the device are not
+    for ahead in (False, True):
         model = network()
         training = private(model)
         drawn = training.draw(MEMBERS, 1, torch.Generator().manual_seed(2))

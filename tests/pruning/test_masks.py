@@ -80,3 +80,4 @@ def test_all_layers_are_masked_by_one_launch_whatever_their_layout() -> None:
     for factor, weight in zip(masks._factors, weights.values(), strict=True):
         assert factor.stride() == weight.stride()  # else CUDA takes each layer for itself
     masks.assert_exact((7, 9))
+    assert [int(weight.grad.sum()) for weight in weights.values()] == [7, 9]

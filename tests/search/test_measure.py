@@ -51,6 +51,20 @@ def test_parquet_and_npz_with_the_same_outputs_give_the_same_figures(
     assert said[0] == said[1] == said[2]
 
 
+def test_a_csv_with_its_index_is_refused(tmp_path: Path, capsys) -> None:
+    pd.read_csv(table(tmp_path)).to_csv(tmp_path / "indexed.csv")
+    assert measure.main([str(tmp_path / "indexed.csv")]) == 2
+    assert "index=False" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys) -> None:
+    path = table(tmp_path)
+    assert measure.main([str(path), "--out", str(path / "below")]) == 2
+    said = capsys.readouterr().err
+    assert "below cannot be written: Not a directory" in said
+    assert said.count("\n") == 1
+
+
 def test_references_come_from_an_npz(tmp_path: Path, capsys) -> None:
     logits, _, _ = images(150, 150, 3.0)
     inside = np.arange(4)[:, None] % 2 == np.arange(300)[None] % 2

@@ -3,18 +3,21 @@
 import contextlib
 import dataclasses
 import datetime
+import json
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from search import pipeline, run
 from search.context import Context
 from search.record.trials_parquet import Ledger
 from search.stages.dense import Dense
+from search.tune.required import StageFailed
 from trainables.records import TrialRecord
 
 Stages = Callable[[list[TrialRecord]], None]
@@ -64,7 +67,7 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> Stages:
         return Dense(
             shared=nothing,
             val_accuracy=0.9,
-            val_accuracy_se=0.0,
+            accuracies=np.array([0.9]),
             row={"val_accuracy": 0.9},
             results=[],
         )
@@ -88,6 +91,61 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> Stages:
 def ends(out: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
     status = run.main(["--out", str(out), "--models", "4", "--quiet"])
     return status, capfd.readouterr().err
+
+
+@pytest.fixture
+def asked(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The models for which the dense stage was asked, in a run that is never decided."""
+    models: list[int] = []
+    stub = pipeline.train_dense
+
+    def train_dense(context: Context) -> Dense:
+        models.append(context.config.models_each)
+        return stub(context)
+
+    monkeypatch.setattr(pipeline, "train_dense", train_dense)
+    monkeypatch.setattr(pipeline, "_may_be_decided", lambda _folder: True)
+    stages([record("search", number) for number in range(4)])
+    return models
+
+
+def taken(out: Path) -> list[int]:
+    found: list[int] = json.loads((out / "config.json").read_text())["search"]["more_models"]
+    return found
+
+
+def test_a_run_that_is_left_undecided_doubles_its_models_once(
+    asked: list[int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    ends(out, capfd)
+    assert asked == [4, 8]
+    assert taken(out) == [8]
+    run.main(["--resume", str(out), "--quiet"])
+    assert asked == [4, 8, 8], "a resume begins with all of them and takes no more"
+    assert taken(out) == [8]
+
+
+def test_where_more_models_cannot_be_made_the_first_decision_stands(
+    asked: list[int],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = pipeline.train_dense
+
+    def fails(context: Context) -> Dense:
+        if context.config.models_each == 8:
+            raise StageFailed("a dense model failed: the training loss became nan")
+        return made(context)
+
+    monkeypatch.setattr(pipeline, "train_dense", fails)
+    out = tmp_path / "run"
+    status, _ = ends(out, capfd)
+    assert status == 3, "by what the first models decided"
+    assert asked == [4, 4]
+    assert taken(out) == []
+    assert "so 4 models decide: a dense model failed" in (out / "run.log").read_text()
 
 
 def test_a_run_whose_trials_failed_ends_as_a_fault_with_their_reason(

@@ -118,7 +118,7 @@ class RemotePath:
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the object. If it is missing, raises FileNotFoundError unless `missing_ok`."""
         try:
-            self._store.delete_file(self._key)
+            _patiently(lambda: self._store.delete_file(self._key), self)
         except FileNotFoundError:
             if not missing_ok:
                 raise

@@ -66,17 +66,13 @@ class DeviceImages:
             batch = self.batch(indices)
             yield _cropped(batch, *cut) if cut else batch, self.labels[indices]
 
-    def crop_and_flip(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Each image cropped at random out of its zero-padded self and mirrored half of the time.
-
-        batch: (b, c, h, w), left alone.  generator: on the CPU, so that every device draws alike.
-        """
-        rows, columns = _cuts(len(batch), batch.shape[2], batch.shape[3], generator)
-        return _cropped(batch, rows.to(batch.device), columns.to(batch.device))
-
 
 def _cuts(count: int, height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows (b, h) and columns (b, w) of padded images that make up the cropped ones."""
+    """Rows (b, h) and columns (b, w) of padded images that make up the cropped ones.
+
+    Each is cut out at random and mirrored half of the time.  generator: on the CPU, so that every
+    device draws alike.
+    """
     offsets = torch.randint(2 * PADDING + 1, (2, count), generator=generator)
     mirrored = torch.randint(2, (count,), generator=generator).bool()
     rows = offsets[0, :, None] + torch.arange(height)

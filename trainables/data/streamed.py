@@ -110,8 +110,10 @@ class StreamedImages:
             pin_memory=self._device.type == "cuda",
             generator=torch.Generator(),  # the loader's own draw must not touch the global one
         )
-        for part, pixels in zip(drawn, loader, strict=True):
-            yield self._normalised(pixels), self.labels[part]
+        every = self.labels[torch.cat(drawn).to(self._device)] if drawn else self.labels[:0]
+        labels = torch.split(every, [len(part) for part in drawn])
+        for own, pixels in zip(labels, loader, strict=True):
+            yield self._normalised(pixels), own
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return normalised(pixels.to(self._device, non_blocking=True), self._mean, self._std)

@@ -62,7 +62,7 @@ class EpochRun(abc.ABC):
 
     @property
     def is_recorded(self) -> bool:
-        """Whether its epochs go to epochs.parquet; a fifth of a small network's time is theirs."""
+        """Whether its epochs go to epochs.parquet; else they are not validated, to save time."""
         return self.config.kind in KINDS
 
     @property

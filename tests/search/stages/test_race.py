@@ -122,7 +122,7 @@ def dense() -> Any:
     models = [
         Made(dataclasses.replace(base(), reference=half), 2.0, 0.9) for half in range(len(HALVES))
     ]
-    return SimpleNamespace(shared=None, results=models, val_accuracy=0.9, val_accuracy_se=0.005)
+    return SimpleNamespace(shared=None, results=models, accuracies=np.array([0.88, 0.9, 0.92]))
 
 
 def raced(asked: SimpleNamespace, tmp_path: Path, **shows: tuple[float, float]) -> list[str]:
@@ -153,16 +153,21 @@ def test_the_least_leak_that_likely_keeps_the_bound_is_confirmed_first(
 
 def test_accuracy_is_held_against_all_dense_models(asked: SimpleNamespace, tmp_path: Path) -> None:
     asked.shown[0, 0] = lambda job: Made(job, 0.0, 0.9)
-    lucky = dense()
-    lucky.results = [Made(model.job, 2.0, 0.99) for model in lucky.results]
-    candidates = [Candidate.of((0, 0), None)]
-    assert race(context(tmp_path), lucky, base(), candidates) == {0.05: candidates}, "0.9, not 0.99"
-    lucky.val_accuracy = 0.99
-    (tmp_path / "another").mkdir()
-    asked.shown[1, 1] = lambda job: Made(job, 0.0, 0.96)
-    candidates.append(Candidate.of((1, 1), None))
-    found = race(context(tmp_path / "another"), lucky, base(), candidates)
-    assert found == {0.05: candidates[1:]}
+    asked.shown[1, 1] = lambda job: Made(job, 1.0, 0.98)
+    candidates = [Candidate.of((at, at), None) for at in range(2)]
+    assert race(context(tmp_path), dense(), base(), candidates) == {0.05: candidates}
+    better = dense()
+    better.accuracies = better.accuracies + 0.09
+    found = race(context(tmp_path), better, base(), candidates)
+    assert found == {0.05: candidates[1:]}, "0.9 is 9 points below their mean"
+
+
+def test_one_vector_near_collapse_makes_the_others_no_less_sure(
+    asked: SimpleNamespace, tmp_path: Path
+) -> None:
+    asked.shown[3, 3] = lambda job: Made(job, 0.0, 0.1 if job.reference == FIRST else 0.9)
+    shows = {"quiet": (0.2, 0.9), "leaky": (1.5, 0.9), "wrong": (0.0, 0.8)}
+    assert raced(asked, tmp_path, **shows, near=(0.0, 0.9)) == ["quiet", "leaky"]
 
 
 def test_where_none_may_keep_the_bound_a_round_of_the_nearest_is_confirmed(
