@@ -23,8 +23,8 @@ OPTIONS = """
     --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
     --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --levels --min-compression --seed
-    --confirm-top --comparators --models --no-more-models --no-race --no-references --audit --shadows
-    --canaries
+    --confirm-top --comparators --models --no-more-models --no-race --no-references --audit
+    --shadows --canaries
     --out --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
     --study-storage --dry-run --duplicates --limit
     --quiet
