@@ -35,18 +35,13 @@ def test_the_run_folder_holds_what_is_promised(smoke_run: Path) -> None:
     assert 0 < config["dense_val_accuracy"] <= 1
 
 
-def test_trials_are_held_to_the_mean_of_the_dense_models_not_to_the_luck_of_one(
-    smoke_run: Path,
-) -> None:
+def test_the_dense_accuracy_is_the_mean_of_the_models_of_all_halves(smoke_run: Path) -> None:
     config = json.loads((smoke_run / "config.json").read_text())
-    bound = config["dense_val_accuracy"] - config["search"]["max_accuracy_drop"]
-    searched = rows(smoke_run, "anchor", "search").dropna(subset="val_accuracy")
-    assert np.allclose(searched["accuracy_violation"] + searched["val_accuracy"], bound)
     models = sorted((smoke_run / "tune" / "dense").glob("*/checkpoint_*/correct.npz"))
-    assert rows(smoke_run, "baseline")["val_accuracy"].item() != config["dense_val_accuracy"]
-    assert len(models) == 8
     right = [np.load(model)["validation"].mean() for model in models]
-    assert np.mean(right) == pytest.approx(config["dense_val_accuracy"])
+    assert len(right) == 8, "four, and four for the race"
+    assert config["dense_val_accuracy"] == pytest.approx(np.mean(right))
+    assert config["dense_val_accuracy"] != rows(smoke_run, "baseline")["val_accuracy"].item()
 
 
 def test_the_tables_have_exactly_the_promised_columns(smoke_run: Path) -> None:
