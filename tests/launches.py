@@ -1,9 +1,10 @@
 """Counts what is launched on a device, without one: every operation that torch dispatches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -18,12 +19,12 @@ class Launches(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
+        func: OpOverload,
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        self.names.append(func.overloadpacket.__name__)  # type: ignore[attr-defined]  # an OpOverload
+        self.names.append(func.overloadpacket.__name__)
         if args and isinstance(args[0], Tensor):
             target = (kwargs or {}).get("device") or args[0].device
             self.copies += target != args[0].device
