@@ -100,8 +100,8 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  First comes the start of pretrained networks, then the images, then that
-    the run decided more than once.
+    config: config.json.  First comes the start of pretrained networks, then the images and a
+    network that the user gave, then that the run decided more than once.
     """
     start, search = config.get("pretrained_start"), config["search"]
     added = [str(models) for models in search.get("more_models") or []]
@@ -112,6 +112,7 @@ def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     return [
         *([start] if start else []),
         *(config.get("notes") or []),
+        *((config.get("given") or {}).get("said") or []),
         *([again] if added else []),
     ]
 

@@ -102,11 +102,13 @@ def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, An
     notes, unpruned = config.get("notes") or [], config.get("unpruned") or {}
     parameters, chance = search.get("parameters") or {}, config.get("chance_accuracy")
     start, levels = config.get("pretrained_start"), search.get("levels") or []
-    more = search.get("more_models") or []
+    more, given = search.get("more_models") or [], config.get("given") or {}
+    said = given.get("said", []) if isinstance(given, Mapping) else None
     whole = {
         "notes": isinstance(notes, list) and all(isinstance(note, str) for note in notes),
         "unpruned": isinstance(unpruned, Mapping)
         and all(isinstance(reason, str) for reason in unpruned.values()),
+        "given": isinstance(said, list) and all(isinstance(line, str) for line in said),
         "levels": isinstance(levels, list) and all(map(_is_number, levels)),
         "more_models": isinstance(more, list) and all(map(_is_count, more)),
         "pretrained_start": isinstance(start, str | None),

@@ -96,6 +96,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
     compression = config.min_compression or "none"
     spec = DATASETS[config.dataset]
     network = outline(config.model, spec.n_classes, spec.image_shape)
+    trained_on = (sizes or {}).get("members") if inputs is None else inputs.trained_on
     return "\n".join(
         [
             *_data(config, inputs, sizes),
@@ -112,7 +113,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{counts['audit']} audit shadows{_more(config)}",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
-            _cost(config, sizes, resources),
+            _cost(config, trained_on, resources),
             "Nothing was trained and nothing was written.",
         ]
     )
@@ -129,10 +130,11 @@ def _more(config: SearchConfig) -> str:
     )
 
 
-def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resources) -> str:
-    if sizes is None:
+def _cost(config: SearchConfig, members: int | None, resources: Resources) -> str:
+    """members: the images that each model trains on."""
+    if members is None:
         return "Cost       unknown, as the number of images is"
-    operations = floating_point_operations(config, sizes["members"])
+    operations = floating_point_operations(config, members)
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     return (

@@ -56,9 +56,10 @@ def recorded(options: Options) -> dict[str, object]:
 
 def as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
     """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
-    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
-    if isinstance(plugin, str):
-        options = dataclasses.replace(options, plugin=Path(plugin))
+    data_dir, storage = map(before.get, ("data_dir", "study_storage"))
+    for name in ("plugin", "dense", "members"):
+        if isinstance(file := before.get(name), str):
+            options = dataclasses.replace(options, **{name: Path(file)})  # type: ignore[arg-type]  # a field of this name
     if options.data_dir is None and isinstance(data_dir, str):
         options = dataclasses.replace(options, data_dir=Path(data_dir))
     if options.study_storage is None and isinstance(storage, str):

@@ -15,7 +15,8 @@ import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from trainables.base.errors import InvalidInput
@@ -33,6 +34,12 @@ MOST_PIXELS = 2**24
 
 LARGEST = 1e6
 """The largest mean or standard deviation that a data set may state for pixels in [0, 1]."""
+
+Training = Callable[[nn.Module, Tensor, Tensor, int, torch.device], nn.Module | None]
+"""(network, images, labels, seed, device) -> the trained network."""
+
+TRAININGS: list[Training] = []
+"""How the user trains dense models; at most one."""
 
 _LOADED: set[str] = set()
 """The hashes of the plugins that this process has already run."""
@@ -60,12 +67,16 @@ def register_dataset(
     std: tuple[float, ...] | None = None,
     training: TrainingConfig | None = None,
     admm: ADMMConfig | None = None,
+    parts: Callable[[Path], Mapping[str, object]] | None = None,
 ) -> None:
     """Let `--dataset name` mean `make(folder of --data-dir)`.
 
     make: returns a `torch.utils.data.Dataset` of (image, label), where the image is a uint8 tensor
     of `image_shape` without augmentation; all of it is held in memory.  mean, std: one value per
     channel, for pixels in [0, 1] [0.5, 0.25].  training, admm: the recipe [that of mnist5k].
+    parts: folder -> part of the split (members, non_members, validation, test, reserve) ->
+    positions of its images; members are needed, parts that are not there are dealt from the rest
+    [all are drawn by the seed].
     Raises InvalidInput when the name is taken or the description cannot be used.
     """
     _require_free(name, DATASETS, "data set")
@@ -96,7 +107,23 @@ def register_dataset(
         load=lambda folder: collected(name, make, folder, n_classes, image_shape),
         training=training,
         admm=admm,
+        positions=parts,
     )
+
+
+def register_training(train: Training) -> None:
+    """Let `train` make every dense model: references must be trained as your network was.
+
+    train: (network, images, labels, seed, device) -> the trained network, or None where it was
+    trained in place.  images: (n, *image_shape) float32 on the device, normalised as the network
+    gets them in every measurement; n differs between the rehearsal, with a few, and the run.
+    labels: (n,) int64.  The global generators of torch, NumPy and Python are seeded by the model's
+    seed.  A training that takes longer than --trial-timeout is ended.
+    Raises InvalidInput when a training is registered already.
+    """
+    if TRAININGS:
+        raise InvalidInput("register_training was called before: one function trains all models")
+    TRAININGS.append(train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,26 +154,28 @@ class Plugin:
         """Run the text once per process. Raises InvalidInput when it fails or registers nothing."""
         if self.sha256 in _LOADED:
             return
-        models, datasets = {*MODELS}, {*DATASETS}
+        models, datasets, trainings = {*MODELS}, {*DATASETS}, len(TRAININGS)
         modules = BesideLoader(Path(self.path).parent, self.beside)
         modules.install()
         try:
             self._run()
-            self._require_news(models, datasets)
+            if len(TRAININGS) == trainings:
+                self._require_news(models, datasets)
         except InvalidInput:
             modules.remove()
             for name in MODELS.keys() - models:
                 del MODELS[name]
             for name in DATASETS.keys() - datasets:
                 del DATASETS[name]
+            del TRAININGS[trainings:]
             raise
         _LOADED.add(self.sha256)
 
     def _require_news(self, models: set[str], datasets: set[str]) -> None:
         if MODELS.keys() == models and DATASETS.keys() == datasets:
             raise InvalidInput(
-                f"--plugin {self.path} registers nothing: call register_model or register_dataset "
-                "of trainables.plugin in it"
+                f"--plugin {self.path} registers nothing: call register_model, register_dataset or "
+                "register_training of trainables.plugin in it"
             )
 
     def _run(self) -> None:

@@ -31,7 +31,7 @@ from trainables.models.macs import count_macs
 from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
-from trainables.runs.dense import DenseRun, LoadedDense
+from trainables.runs.dense import LoadedDense, dense_run
 from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.start import Start
@@ -110,7 +110,7 @@ def _dense(config: TrialConfig, cohort: Cohort, file: Path) -> dict[str, Tensor]
     """Train a dense model, write it, read it, check that it answers as before; its weights."""
     name = config.model
     plain = dataclasses.replace(config, kind="reference", defense="none", n=())
-    run = DenseRun(plain, cohort)
+    run = dense_run(plain, cohort)
     with said(f"model {name!r} fails while it is trained", run.model):
         while not run.finished:
             run.advance()

@@ -27,7 +27,7 @@ from trainables.measure import measure_model, released_correct, released_logits,
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.records import COMPLETE, FAILED, EpochRecord
-from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
+from trainables.runs.dense import LoadedDense, dense_run, dense_seed
 from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
@@ -188,7 +188,7 @@ class Trial(tune.Trainable):
     def _new_run(self, cohort: Cohort) -> Run:
         job = self._job
         if job.dense is None:
-            return DenseRun(job.trial, cohort)
+            return dense_run(job.trial, cohort)
         tensors = as_tensors(self._shared.dense[job.dense])
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from trainables.base.errors import InvalidInput
 from trainables.data.images import ImageFiles, Images
-from trainables.data.split import PARTS, STORED, Indices, Split
+from trainables.data.split import Indices, Split
 
 ENDS = 4096
 """Bytes read at the beginning and at the end of a file."""
@@ -66,11 +66,11 @@ class Contents:
         """
         found = {}
         numbers = labels.astype("<i8")
-        for part in PARTS:
+        for name, positions in split.named.items():
             digest = hashlib.sha256()
-            for position in getattr(split, part).tolist():
+            for position in positions.tolist():
                 digest.update(self.identities[position] + numbers[position].tobytes())
-            found[STORED[part]] = digest.hexdigest()
+            found[name] = digest.hexdigest()
         return found
 
 

@@ -58,7 +58,7 @@ class Duplicates:
         return cls(
             images=int((counts > 1).sum()),
             occurrences=int(several.sum()),
-            most=int(np.bincount(copies[split.members]).max()),
+            most=int(np.bincount(copies[np.concatenate([split.members, split.common])]).max()),
             labelled_differently=len(np.unique(contradicting)),
             member_and_non_member=len(both),
         )

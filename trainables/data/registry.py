@@ -79,6 +79,9 @@ class DatasetSpec:
     parts: tuple[str, ...] = ()
     """Paths below the folder of the data; where one is absent, `load` downloads, or refuses."""
 
+    positions: Callable[[Path], Mapping[str, object]] | None = None
+    """Folder of the data -> part of the split -> positions, where a user says who is a member."""
+
     archives: tuple[str, ...] = ()
     """Paths there that `load` reads in place of `parts` where there is any of them."""
 

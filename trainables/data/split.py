@@ -45,6 +45,16 @@ class Split:
     """(images of the data set,) position of each one's first copy, where copies are kept together;
     None where each image stands for itself."""
 
+    common: Indices = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    """Members that no non-member matches, where the members are given (data/own_split.py): every
+    model trains on them, whichever half it has beside them, and nobody attacks them."""
+
+    @property
+    def named(self) -> dict[str, Indices]:
+        """Stored name of each part -> its positions, `common` only where there are any."""
+        parts = {STORED[part]: getattr(self, part) for part in PARTS}
+        return parts | ({"common": self.common} if len(self.common) else {})
+
 
 def five_way_split(
     labels: Indices, fractions: Mapping[str, float], seed: int, copies: Indices | None = None
@@ -124,6 +134,6 @@ def split_hashes(split: Split) -> dict[str, str]:
     Under --limit these are positions among the images that are used (data/limit.py).
     """
     return {
-        STORED[part]: hashlib.sha256(getattr(split, part).astype("<i8").tobytes()).hexdigest()
-        for part in PARTS
+        name: hashlib.sha256(positions.astype("<i8").tobytes()).hexdigest()
+        for name, positions in split.named.items()
     }
