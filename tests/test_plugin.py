@@ -139,7 +139,7 @@ def test_a_network_of_ones_own_goes_with_our_data_and_the_other_way_round(writte
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def broken(:", "cannot be imported: SyntaxError"),
         ("raise SystemExit(0)", "cannot be imported: SystemExit"),
-        ("x = 1", "registers nothing: call register_model or register_dataset"),
+        ("x = 1", "registers nothing: call register_model, register_dataset or register_training"),
         ("register_model('lenet5', nn.Flatten)", "model 'lenet5' exists already"),
         ("register_model('a', 1); register_model('a', 1)", "model 'a' exists already"),
         ("register_model('A-b', 1)", "a name is small letters, digits and _"),
