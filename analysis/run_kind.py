@@ -66,6 +66,8 @@ def unlike(run: RunRecord) -> str | None:
     search = run.config["search"]
     if canaries := search.get("canaries") or 0:
         return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)"
+    if (search.get("members") or search.get("dense")) and search.get("dataset") in PAPERS_DATASETS:
+        return "its members or its network were given (--members, --dense)"
     if (limit := search.get("limit")) and search.get("dataset") in PAPERS_DATASETS:
         return f"it draws {limit:,} images only from the paper's data set (--limit)"
     return None

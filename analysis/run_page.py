@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis import cross_audit, figures, pages, roc, run_kind, statistics, tables
 from analysis.front import front
+from analysis.in_short import in_short
 from analysis.load import RunRecord, load_run
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
@@ -34,6 +35,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "title": _title(run),
         "run": run.config,
         "headline": verdict(run),
+        "short": in_short(run),
         "facts": [*_facts(run), *_made(run, best)],
         "comparison": None
         if dense is None

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import run_kind, statistics, tables
 from analysis.front import front
+from analysis.in_short import in_short
 from analysis.load import RunRecord
 from analysis.verdict import verdict
 from trainables.defenses.registry import named
@@ -48,12 +49,13 @@ def card(run: RunRecord) -> str:
     table = _main_figures(run)
     if best is None or table is None:
         raise ValueError("a run without a winner has no card")
-    found, search = verdict(run), run.config["search"]
+    found, short, search = verdict(run), in_short(run), run.config["search"]
     pruned = best["nonzero"] < sum(best["layer_weights"])
     return "\n\n".join(
         [
             f"# {search.get('model')} on {search.get('dataset')}{_promise(run, found.tone)}",
             f"**{found.title}.** {found.text}",
+            *(["\n".join(f"- {sentence}" for sentence in short)] if short else []),
             *said_of_the_run(run.config),
             *_of_level(run),
             tables.as_markdown(table),
