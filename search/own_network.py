@@ -18,6 +18,12 @@ from trainables.defenses.registry import DEFENSES
 TRAINING = "training."
 """What the name of a number of the dense training begins with, after --set."""
 
+EPOCHS = (0.25, 0.5, 1.0, 2.0)
+"""Shares of the recipe's epochs that are tried where the recipe is fitted to a given network."""
+
+RATES = (0.3, 3.0)
+"""Factors on the recipe's rate, tried with the best number of epochs where no number fits."""
+
 _FIELDS = tuple(field.name for field in dataclasses.fields(TrainingConfig))
 
 

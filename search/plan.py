@@ -3,6 +3,7 @@
 import numpy as np
 
 from search.inputs import Inputs
+from search.own_network import EPOCHS, RATES
 from search.search_options import RACERS, SearchConfig
 from search.tune.resources import Resources
 from trainables.config import TrialConfig
@@ -14,6 +15,7 @@ from trainables.data.survey import Sample
 from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
+from trainables.plugin import TRAININGS
 from trainables.pruning.registry import PRUNERS
 from trainables.pruning.uniform_erk_lamp import ALLOCATIONS
 
@@ -104,6 +106,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
             f"{network.parameters:,} parameters",
             *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
+            *_own(config),
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
@@ -117,6 +120,22 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             "Nothing was trained and nothing was written.",
         ]
     )
+
+
+def _own(config: SearchConfig) -> list[str]:
+    """How the models beside the user's own network, or by the user's own training, are made."""
+    if TRAININGS:
+        made = "by the plugin's own training, whose cost is not counted below"
+    elif config.fit_training:
+        most = len(EPOCHS) + len(RATES)
+        made = f"by a recipe that up to {most} more trainings fit to the given network"
+    else:
+        made = "by the recipe"
+    if config.dense is not None:
+        return [
+            f"Given      the network of --dense is measured and pruned; others are trained {made}"
+        ]
+    return [f"Training   {made}"] if TRAININGS else []
 
 
 def _more(config: SearchConfig) -> str:

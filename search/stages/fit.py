@@ -10,6 +10,7 @@ import dataclasses
 from ray import tune
 
 from search.context import Context
+from search.own_network import EPOCHS, RATES
 from search.stages.given import fit_of, measure_given
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -17,12 +18,6 @@ from trainables.attacks.fit_to_members import Fit, distance, fits_alike
 from trainables.base.seeding import derive_seed
 from trainables.config import TARGETS_PAIR, TrainingConfig
 from trainables.job import Job
-
-EPOCHS = (0.25, 0.5, 1.0, 2.0)
-"""Shares of the recipe's epochs that are tried."""
-
-RATES = (0.3, 3.0)
-"""Factors on the recipe's rate, tried with the best number of epochs where no number fits."""
 
 FITTED = "fitted_training"
 """Where config.json keeps what was found."""
