@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from analysis.load import RunRecord, run_name
+from trainables.base import noun
 from trainables.config import TARGETS_PAIR
 from trainables.defenses.registry import named
 from trainables.paper import TASKS
@@ -67,7 +68,7 @@ def unlike(run: RunRecord) -> str | None:
     if canaries := search.get("canaries") or 0:
         return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)"
     if (limit := search.get("limit")) and search.get("dataset") in PAPERS_DATASETS:
-        return f"it draws {limit:,} images only from the paper's data set (--limit)"
+        return f"it draws {limit:,} {noun.many()} only from the paper's data set (--limit)"
     return None
 
 

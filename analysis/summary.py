@@ -9,11 +9,13 @@ import pandas as pd
 
 from analysis import run_kind, statistics, tables
 from analysis.front import front
-from analysis.load import RunRecord
+from analysis.load import RunRecord, in_its_words
 from analysis.verdict import verdict
+from trainables.base import noun
 from trainables.defenses.registry import named
 
 
+@in_its_words
 def headline(run: RunRecord) -> str:
     """The outcome for a terminal: the verdict, dense and winner side by side, and the front."""
     found = verdict(run)
@@ -27,7 +29,7 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     if not records:
         return None
     table = tables.front(records)
-    columns = [table.headers.index(name) for name in table.headers if name not in _LONG]
+    columns = [table.headers.index(name) for name in table.headers if not name.startswith(_LONG)]
     return dataclasses.replace(
         table,
         headers=[table.headers[column] for column in columns],
@@ -35,10 +37,11 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     )
 
 
-_LONG = ("ratio to dense", "accuracy lost on unseen images")
-"""Columns of the front that only the report has room for."""
+_LONG = ("ratio to dense", "accuracy lost on unseen ")
+"""How columns of the front begin that only the report has room for."""
 
 
+@in_its_words
 def card(run: RunRecord) -> str:
     """Markdown that travels with the winner's weights; `{trial_id}` stands for their trial's name.
 
@@ -86,7 +89,7 @@ def _means(best: pd.Series) -> str:
         return "The figures are means over fresh seeds"
     return (
         f"Excess gain and accuracies are means over {best['seeds']} models, one per half of the "
-        "audited images; the other figures are those of the one that trained on the members"
+        f"audited {noun.many()}; the other figures are those of the one that trained on the members"
     )
 
 
@@ -100,7 +103,7 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  First comes the start of pretrained networks, then the images, then that
+    config: config.json.  First comes the start of pretrained networks, then the data, then that
     the run decided more than once.
     """
     start, search = config.get("pretrained_start"), config["search"]
@@ -143,8 +146,8 @@ def _limits(defense: str | None, best: pd.Series) -> str:
     lines = [
         "## Limits",
         "",
-        f"- The figures hold for the attacks that were run, on these images. {guarantee}; unusual "
-        "training images can leak much more than the mean.",
+        f"- The figures hold for the attacks that were run, on these {noun.many()}. {guarantee}; "
+        f"unusual training {noun.many()} can leak much more than the mean.",
         "- **Do not release the dense network together with this one**: whoever has both learns "
         "more.",
     ]

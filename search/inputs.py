@@ -7,12 +7,13 @@ import numpy as np
 from search.machine_options import Options
 from search.parser import require_known
 from search.search_options import SearchConfig
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import derive_seed
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import for_population
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data
 from trainables.data.limit import limited
 from trainables.data.registry import DATASETS, load_images, require_there
 from trainables.data.split import PARTS, STORED, Split, split_hashes
@@ -27,7 +28,7 @@ from trainables.plugin import Plugin
 class Inputs:
     """The data of a run, loaded and split before anything is written."""
 
-    images: Images | ImageFiles
+    images: Data
     split: Split
     network: Outline
 
@@ -46,6 +47,9 @@ class Inputs:
     """The state dict of published weights; None if networks start from their seeds."""
 
     plugin: Plugin | None = None
+
+    noun: str = noun.IMAGES
+    """What the records are called."""
 
     @property
     def layers(self) -> dict[str, int]:
@@ -78,6 +82,7 @@ class Inputs:
             "layer_weights": list(self.layers.values()),
             "parameters": self.network.parameters,
             "unpruned": self.network.unpruned,
+            **({} if self.noun == noun.IMAGES else {"noun": self.noun}),
         }
 
 
@@ -90,6 +95,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     plugin = _plugin(config, options)
     require_known(config)
     spec = DATASETS[config.dataset]
+    noun.speak_of(spec.noun)
     if options.dry_run:
         require_there(config.dataset, options.data_dir)
     found = load_images(config.dataset, options.data_dir)
@@ -100,7 +106,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         images.labels, copies, config.duplicates, spec.fractions, derive_seed(config.seed, "split")
     )
     duplicates = Duplicates.of(images.labels, copies, split)
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
@@ -118,16 +124,17 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         ),
         pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
+        noun=spec.noun,
     )
 
 
-def _said_of_limit(used: Images | ImageFiles, found: Images | ImageFiles) -> list[str]:
+def _said_of_limit(used: Data, found: Data) -> list[str]:
     count, all_of_them = len(used.labels), len(found.labels)
     if count == all_of_them:
         return []
     return [
-        f"{count:,} of {all_of_them:,} images are used (--limit), each class in its proportion, "
-        "drawn by the seed"
+        f"{count:,} of {all_of_them:,} {noun.many()} are used (--limit), each class in its "
+        "proportion, drawn by the seed"
     ]
 
 
@@ -135,7 +142,7 @@ def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
     said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
     caveat = DEFENSES[config.defense].on_copies
     if caveat is not None and duplicates.most > 1:
-        said.append(caveat.format(most=duplicates.most))
+        said.append(caveat.format(a=noun.a(), most=duplicates.most))
     return said
 
 
