@@ -10,6 +10,7 @@ from analysis import statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from analysis.statistics.crossed_models import CrossedModels
+from trainables.base import noun
 from trainables.outcome.feasible import NO, UNDECIDED, YES, judged
 from trainables.records import COMPARATOR
 
@@ -51,8 +52,8 @@ class Pairs:
             f"Over {self.winner.models} trainings of each, in pairs: excess gain "
             f"{tables.nats(self.winner.excess.estimate)} instead of "
             f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
-            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen images "
-            f"{_points(drop)}{judgement}."
+            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen "
+            f"{noun.many()} {_points(drop)}{judgement}."
         )
 
 

@@ -10,11 +10,13 @@ import pandas as pd
 from analysis import run_kind, statistics, tables
 from analysis.front import front
 from analysis.in_short import in_short
-from analysis.load import RunRecord
+from analysis.load import RunRecord, in_its_words
 from analysis.verdict import verdict
+from trainables.base import noun
 from trainables.defenses.registry import named
 
 
+@in_its_words
 def headline(run: RunRecord) -> str:
     """The outcome for a terminal: the verdict, dense and winner side by side, and the front."""
     found = verdict(run)
@@ -28,7 +30,7 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     if not records:
         return None
     table = tables.front(records)
-    columns = [table.headers.index(name) for name in table.headers if name not in _LONG]
+    columns = [table.headers.index(name) for name in table.headers if not name.startswith(_LONG)]
     return dataclasses.replace(
         table,
         headers=[table.headers[column] for column in columns],
@@ -36,10 +38,11 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     )
 
 
-_LONG = ("ratio to dense", "accuracy lost on unseen images")
-"""Columns of the front that only the report has room for."""
+_LONG = ("ratio to dense", "accuracy lost on unseen ")
+"""How columns of the front begin that only the report has room for."""
 
 
+@in_its_words
 def card(run: RunRecord) -> str:
     """Markdown that travels with the winner's weights; `{trial_id}` stands for their trial's name.
 
@@ -88,7 +91,7 @@ def _means(best: pd.Series) -> str:
         return "The figures are means over fresh seeds"
     return (
         f"Excess gain and accuracies are means over {best['seeds']} models, one per half of the "
-        "audited images; the other figures are those of the one that trained on the members"
+        f"audited {noun.many()}; the other figures are those of the one that trained on the members"
     )
 
 
@@ -102,8 +105,8 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  First comes the start of pretrained networks, then the images and a
-    network that the user gave, then that the run decided more than once.
+    config: config.json.  First comes the start of pretrained networks, then the data and a network
+    that the user gave, then that the run decided more than once.
     """
     start, search = config.get("pretrained_start"), config["search"]
     added = [str(models) for models in search.get("more_models") or []]
@@ -146,8 +149,8 @@ def _limits(defense: str | None, best: pd.Series) -> str:
     lines = [
         "## Limits",
         "",
-        f"- The figures hold for the attacks that were run, on these images. {guarantee}; unusual "
-        "training images can leak much more than the mean.",
+        f"- The figures hold for the attacks that were run, on these {noun.many()}. {guarantee}; "
+        f"unusual training {noun.many()} can leak much more than the mean.",
         "- **Do not release the dense network together with this one**: whoever has both learns "
         "more.",
     ]

@@ -71,7 +71,7 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
     if not isinstance(sizes, Mapping) or not all(
         _is_count(size) and size for size in sizes.values()
     ):
-        return "split_sizes are not whole numbers of images"
+        return "split_sizes are not whole numbers"
     wrong = _of_another_kind(config, search) + _of_another_kind_if_there(config, search)
     if wrong:
         return f"{wrong[0]} has a value of another kind"
@@ -114,6 +114,7 @@ def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, An
         "pretrained_start": isinstance(start, str | None),
         "parameters": isinstance(parameters, Mapping)
         and all(isinstance(numbers, Mapping) for numbers in parameters.values()),
+        "noun": isinstance(config.get("noun", "images"), str),
         "chance_accuracy": chance is None or (_is_number(chance) and 0 <= chance <= 1),
     }
     return [name for name, fits in whole.items() if not fits]
@@ -206,5 +207,5 @@ def damage_of_scores(table: pa.Table) -> str | None:
         if not all(map(_is_number, table[name].to_pylist())):
             return f"{name} is not finite"
     if all(table["canary"].to_pylist()):
-        return "canary says that no image has its own label"
+        return "canary says that nothing has its own label"
     return None

@@ -9,12 +9,13 @@ from search.member_files import read_positions
 from search.own_network import require_unchanged
 from search.parser import require_known
 from search.search_options import SearchConfig
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import derive_seed
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import for_population
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data
 from trainables.data.limit import limited
 from trainables.data.own_split import checked_parts, split_of_members
 from trainables.data.registry import DATASETS, DEFAULT_FOLDER, load_images, require_there
@@ -33,7 +34,7 @@ from trainables.plugin import Plugin
 class Inputs:
     """The data of a run, loaded and split before anything is written."""
 
-    images: Images | ImageFiles
+    images: Data
     split: Split
     network: Outline
 
@@ -55,6 +56,9 @@ class Inputs:
     """The state dict of the user's own trained network; None if the run trains one."""
 
     plugin: Plugin | None = None
+
+    noun: str = noun.IMAGES
+    """What the records are called."""
 
     @property
     def layers(self) -> dict[str, int]:
@@ -92,6 +96,7 @@ class Inputs:
             "layer_weights": list(self.layers.values()),
             "parameters": self.network.parameters,
             "unpruned": self.network.unpruned,
+            **({} if self.noun == noun.IMAGES else {"noun": self.noun}),
         }
 
 
@@ -104,6 +109,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     plugin = _plugin(config, options)
     require_known(config)
     spec = DATASETS[config.dataset]
+    noun.speak_of(spec.noun)
     if options.dry_run:
         require_there(config.dataset, options.data_dir)
     found = load_images(config.dataset, options.data_dir)
@@ -113,7 +119,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     own = _own_parts(config, options, images)
     split = _split(config, images.labels, copies, own)
     duplicates = Duplicates.of(images.labels, copies, split)
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
@@ -133,12 +139,11 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         given=_given(config, options),
         pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
+        noun=spec.noun,
     )
 
 
-def _own_parts(
-    config: SearchConfig, options: Options, images: Images | ImageFiles
-) -> dict[str, Indices] | None:
+def _own_parts(config: SearchConfig, options: Options, images: Data) -> dict[str, Indices] | None:
     """Part -> positions, of the parts that the user names; None where all are drawn."""
     spec, count = DATASETS[config.dataset], len(images.labels)
     if options.members is not None:
@@ -185,18 +190,22 @@ def _given(config: SearchConfig, options: Options) -> dict[str, np.ndarray] | No
     require_unchanged("--dense", options.dense, config.dense)
     spec = DATASETS[config.dataset]
     model = build_model(
-        config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
+        config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=0,
     )
     return as_arrays(read_checkpoint(options.dense, model))
 
 
-def _said_of_limit(used: Images | ImageFiles, found: Images | ImageFiles) -> list[str]:
+def _said_of_limit(used: Data, found: Data) -> list[str]:
     count, all_of_them = len(used.labels), len(found.labels)
     if count == all_of_them:
         return []
     return [
-        f"{count:,} of {all_of_them:,} images are used (--limit), each class in its proportion, "
-        "drawn by the seed"
+        f"{count:,} of {all_of_them:,} {noun.many()} are used (--limit), each class in its "
+        "proportion, drawn by the seed"
     ]
 
 
@@ -204,7 +213,7 @@ def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
     said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
     caveat = DEFENSES[config.defense].on_copies
     if caveat is not None and duplicates.most > 1:
-        said.append(caveat.format(most=duplicates.most))
+        said.append(caveat.format(a=noun.a(), most=duplicates.most))
     return said
 
 

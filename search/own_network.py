@@ -84,7 +84,7 @@ def with_own_network(config: SearchConfig, given: Mapping[str, Any]) -> SearchCo
         return config
     if members is None and not in_plugin:
         raise InvalidInput(
-            f"--dense {dense} needs the images that it was trained on: give --members, or `parts` "
+            f"--dense {dense} needs what it was trained on: give --members, or `parts` "
             "where the plugin registers the data set"
         )
     if config.canaries:
@@ -116,11 +116,11 @@ def _with_own_members(config: SearchConfig, given: Mapping[str, Any]) -> SearchC
         )
     if given["limit"] is not None:
         raise InvalidInput(
-            f"--limit {given['limit']} draws images, and {source} name them: leave --limit out"
+            f"--limit {given['limit']} draws at random, and {source} name all: leave --limit out"
         )
     if config.duplicates == "drop":
         raise InvalidInput(
-            f"--duplicates drop leaves images out, and {source} name them: use together or keep"
+            f"--duplicates drop leaves copies out, and {source} name them: use together or keep"
         )
     if given["preset"] not in (None, "default", "smoke"):
         raise InvalidInput(

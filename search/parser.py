@@ -18,6 +18,7 @@ from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
+from trainables.base import noun
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
@@ -147,7 +148,8 @@ def _fitting_network(
     from trainables.models.building import outline
 
     spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    noun.speak_of(spec.noun)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     if given["space"] is None:
         config = dataclasses.replace(config, space=default_kind(len(network.layers)))
     _require_reachable(config, network)

@@ -6,12 +6,14 @@ from search.inputs import Inputs
 from search.own_network import EPOCHS, RATES
 from search.search_options import RACERS, SearchConfig
 from search.tune.resources import Resources
+from trainables.base import noun
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
 from trainables.data.limit import require_within
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
+from trainables.data.survey_rows import RowSample
 from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
@@ -81,7 +83,11 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     """The operations of all trainings of the run; stopped trials would make them fewer."""
     spec = DATASETS[config.dataset]
     model = build_model(
-        config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
+        config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=0,
     )
     macs = count_macs(model, spec.image_shape).total
     return float(2.0 * macs * FORWARD_PASSES * members * passes(config))
@@ -97,7 +103,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
         drop += f" (and a front at {', '.join(f'{level:g}' for level in config.levels)})"
     compression = config.min_compression or "none"
     spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     trained_on = (sizes or {}).get("members") if inputs is None else inputs.trained_on
     return "\n".join(
         [
@@ -152,7 +158,7 @@ def _more(config: SearchConfig) -> str:
 def _cost(config: SearchConfig, members: int | None, resources: Resources) -> str:
     """members: the images that each model trains on."""
     if members is None:
-        return "Cost       unknown, as the number of images is"
+        return f"Cost       unknown, as the number of {noun.many()} is"
     operations = floating_point_operations(config, members)
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
@@ -191,13 +197,13 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
     published = DATASETS[config.dataset].published
     limit = "" if config.limit is None else f"{config.limit:,} of "
     if published is None and config.limit is None:
-        return [f"Data       {config.dataset}: not looked at, its number of images unknown"]
+        return [f"Data       {config.dataset}: not looked at, its number of {noun.many()} unknown"]
     known = "an unknown number" if published is None else f"{published:,} published"
     return [f"Data       {config.dataset}: not looked at; of {limit}{known}: about {parts}"]
 
 
 def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
-    """The lines on images per class, overall and in each part: fewest, median and most."""
+    """The lines on records per class, overall and in each part: fewest, median and most."""
     spec, images = DATASETS[config.dataset], inputs.images
     present, counts = np.unique(images.labels, return_counts=True)
     fewest = int(present[counts.argmin()])
@@ -207,8 +213,8 @@ def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
         for part in PARTS
     )
     return [
-        f"Classes    {len(present)} of {spec.n_classes} have images: {len(images.labels):,} in "
-        f"all, {_range(counts)} a class (fewest / median / most), the fewest in {name}",
+        f"Classes    {len(present)} of {spec.n_classes} have {noun.many()}: {len(images.labels):,} "
+        f"in all, {_range(counts)} a class (fewest / median / most), the fewest in {name}",
         f"A class    {each}",
     ]
 
@@ -217,16 +223,13 @@ def _range(counts: np.ndarray) -> str:
     return f"{counts.min()} / {np.median(counts):g} / {counts.max()}"
 
 
-def _sample(sample: Sample, spec: DatasetSpec) -> str:
+def _sample(sample: Sample | RowSample, spec: DatasetSpec) -> str:
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in values)
 
-    def sides(side: tuple[int, int]) -> str:
-        return f"{side[0]}" if side[0] == side[1] else f"{side[0]} to {side[1]}"
-
+    if isinstance(sample, RowSample):
+        return f"Sample     {sample.in_words()}"
     return (
-        f"Sample     {sample.count:,} images, {sides(sample.heights)} high and "
-        f"{sides(sample.widths)} wide, values {sample.least} to {sample.most}; mean "
-        f"{numbers(sample.mean)} (declared {numbers(spec.mean)}), std {numbers(sample.std)} "
-        f"({numbers(spec.std)})"
+        f"Sample     {sample.in_words()}; mean {numbers(sample.mean)} (declared "
+        f"{numbers(spec.mean)}), std {numbers(sample.std)} ({numbers(spec.std)})"
     )

@@ -9,6 +9,7 @@ from search.inputs import Inputs
 from search.machine_options import Options
 from search.record.redaction import redacted
 from search.record.runfolder import RunFolder
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import RemotePath
 
@@ -31,14 +32,14 @@ def require_same_data(
         )
     if "image_hashes" not in stored:
         say(
-            "This run is from an older version, which did not record what its images were: only "
-            "that they are split alike could be checked"
+            f"This run is from an older version, which did not record what its {noun.many()} were: "
+            "only that they are split alike could be checked"
         )
     elif stored["image_hashes"] != found["image_hashes"]:
         raise InvalidInput(
-            f"--resume {folder.path}: the images, their labels or their order are not those of the "
-            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
-            "run"
+            f"--resume {folder.path}: the {noun.many()}, their labels or their order are not those "
+            "of the run (their hashes differ): restore the data, give the same --data-dir, or "
+            "start a new run"
         )
 
 

@@ -17,6 +17,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
+from trainables.base import noun
 from trainables.base.errors import one_line
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.batches import on_device
@@ -164,6 +165,7 @@ class Trial(tune.Trainable):
     def _members_cohort(self) -> Cohort:
         if self._cohort is None:
             spec = DATASETS[self._job.trial.dataset]
+            noun.speak_of(spec.noun)
             shared, device = self._shared, self._device
             images = on_device(shared.images, spec, device, shared.decoders)
             pretrained = None if shared.pretrained is None else as_tensors(shared.pretrained)

@@ -71,8 +71,8 @@ def _guesses(context: Context, fit: Fit) -> list[str]:
         return []
     return [
         f"On its members it is right in {fit.accuracy:.1%}, where always guessing the commonest "
-        f"class is in {commonest:.1%}: are mean, std, the order of classes and the images those of "
-        "its training?"
+        f"class is in {commonest:.1%}: are values, their scale, and the order of classes those "
+        "of its training?"
     ]
 
 

@@ -87,7 +87,7 @@ def test_too_few_members_say_which_interval_they_would_allow() -> None:
 
 def test_members_that_leave_no_image_for_the_other_parts_are_refused() -> None:
     labels = np.zeros(200, np.int64)
-    with pytest.raises(InvalidInput, match="leave more images outside"):
+    with pytest.raises(InvalidInput, match="leave more outside"):
         split_of_members(labels, {"members": np.arange(200)}, 0)
 
 

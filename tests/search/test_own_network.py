@@ -101,7 +101,7 @@ def test_every_number_of_the_training_can_be_set() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--dense", "FILE"], "needs the images that it was trained on"),
+        (["--dense", "FILE"], "needs what it was trained on"),
         (["--members", "MISSING"], "cannot be read: No such file"),
         (["--members", "FILE", "--limit", "900"], "leave --limit out"),
         (["--members", "FILE", "--duplicates", "drop"], "use together or keep"),

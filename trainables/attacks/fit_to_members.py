@@ -56,7 +56,7 @@ class Fit:
             return (
                 "The members do not look trained on: their loss is not lower than that of "
                 f"non-members by more than chance ({self.gap:.4f}, standard error "
-                f"{self.error:.4f} nats). Either they are not the images that this network was "
+                f"{self.error:.4f} nats). Either they are not what this network was "
                 "trained on, or it learnt nothing from them that it does not know of others"
             )
         return None

@@ -47,13 +47,13 @@ def checked_parts(given: Mapping[str, object], count: int, what: str) -> dict[st
                 )
             if position in owner:
                 raise InvalidInput(
-                    f"{what}: position {position} is in {owner[position]} and in {part}: an image "
-                    "has one part, and is named once"
+                    f"{what}: position {position} is in {owner[position]} and in {part}: name "
+                    "each once, in one part"
                 )
             owner[position] = part
         found[part] = np.sort(positions)
     if not len(found.get("members", ())):
-        raise InvalidInput(f"{what}: there are no members: name the images that were trained on")
+        raise InvalidInput(f"{what}: there are no members: name what was trained on")
     return found
 
 
@@ -167,10 +167,8 @@ def _require_enough(dealt: Mapping[str, list[int]], members: int) -> None:
         raise InvalidInput(
             f"{attacked} of {members} members have a non-member of their class to be compared "
             f"with, which allows an interval of about +-{width:.2f} nats: at least "
-            f"{FEWEST_ATTACKED} are needed; leave more images outside of the members"
+            f"{FEWEST_ATTACKED} are needed; leave more outside of the members"
         )
     for part in PARTS[2:]:
         if not dealt[part]:
-            raise InvalidInput(
-                f"no image is left for {part}: leave more images outside of the members"
-            )
+            raise InvalidInput(f"nothing is left for {part}: leave more outside of the members")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import numpy_generator
 
@@ -75,8 +76,9 @@ def five_way_split(
         if not all(parts.values()):
             count, different = len(order), f", {len(units)} of them different"
             raise InvalidInput(
-                f"class {label} has {count} images{different if len(units) < count else ''}, too "
-                "few to split five ways: use a larger data set, or a larger --limit"
+                f"class {label} has {count} "
+                f"{noun.many()}{different if len(units) < count else ''}, too few to split five "
+                "ways: use a larger data set, or a larger --limit"
             )
         for part, positions in parts.items():
             dealt[part].append(np.array(positions, dtype=np.int64))
