@@ -53,11 +53,11 @@ class Pairs:
             f"{tables.nats(self.winner.excess.estimate)} instead of "
             f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
             f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen "
-            f"{noun.many()} {_points(drop)}{judgement}."
+            f"{noun.many()} {in_points(drop)}{judgement}."
         )
 
 
-def _points(drop: Interval) -> str:
+def in_points(drop: Interval) -> str:
     """The change of an accuracy in points, named by its direction."""
     low, high = 100 * drop.low, 100 * drop.high
     if drop.estimate < 0:

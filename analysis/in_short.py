@@ -89,15 +89,13 @@ def _how_sure(pairs: Pairs) -> str:
 
 
 def _price(run: RunRecord, best: pd.Series, pairs: Pairs) -> str:
-    drop, defense = pairs.drop, named(run.config["search"].get("defense"))
-    change = f"{abs(100 * drop.estimate):.1f} points {'lower' if drop.estimate > 0 else 'higher'}"
+    defense = named(run.config["search"].get("defense"))
     promise = (
         "no promise beyond these measurements"
         if defense.guarantee is None
         else "a guarantee besides, which the card states"
     )
     return (
-        f"What it costs: accuracy on unseen examples is {change} "
-        f"({-100 * drop.high:+.1f} to {-100 * drop.low:+.1f}), {tables.size_in_words(best)}; and "
-        f"it comes with {promise}."
+        f"What it costs: accuracy on unseen examples is {cross_audit.in_points(pairs.drop)}, "
+        f"{tables.size_in_words(best)}; and it comes with {promise}."
     )
