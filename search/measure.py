@@ -1,83 +1,106 @@
-"""`python -m search.measure FILE`: what attacks gain from a network's outputs, without a search."""
+"""`python -m search.measure`: what attacks gain from one network, without a search."""
 
-import dataclasses
-import json
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainables.base.commandline import BAD_INPUT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
 if TYPE_CHECKING:
-    from trainables.audit import Audited
+    import numpy as np
 
-RESULT, CARD = "measured.json", "measured.md"
+    from trainables.data.split import Indices
+
+OF_A_NETWORK = ("dataset", "model", "plugin", "data_dir", "members", "non_members")
+"""Options that say what --dense is and was trained on."""
 
 
 @as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = OneLineParser(
-        prog="python -m search.measure",
-        description="Attack a classifier by its outputs on images (or rows) whose membership is "
-        "known, and print what the attacks gain. Nothing is trained but the attacks.",
-        epilog="exit status: 0 measured, 2 the outputs cannot be read or audited",
-    )
-    parser.add_argument(
-        "outputs",
-        metavar="FILE",
-        type=Path,
-        help="a .csv or .parquet with the columns label, is_member (1 or 0, true or false) and, in "
-        "their order, one per class, logits or probabilities; or an .npz with the arrays outputs, "
-        "labels and is_member",
-    )
-    parser.add_argument(
-        "--references",
-        metavar="NPZ",
-        type=Path,
-        help="outputs (models, images, classes) of models trained alike on other halves of these "
-        "images, in their order, and trained_on (models, images) [none: the leak is understated]",
-    )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of folds and draws [0]")
-    parser.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        help=f"a new folder for {RESULT} and {CARD} [nothing is written]",
-    )
+    parser = _parser()
     try:
         given = parser.parse_args(arguments)
-        _require(given.seed >= 0, f"--seed must be 0 or more, got {given.seed}")
-        is_new = given.out is None or not given.out.exists()
-        _require(is_new, f"--out {given.out} exists: choose a new folder")
-        # scikit-learn and torch: a mistake need not wait
-        from search.outputs import read_outputs, read_references
-        from trainables.audit import audit
-
-        outputs, labels, is_member = read_outputs(given.outputs)
-        references = None if given.references is None else read_references(given.references)
-        found = audit(outputs, labels, is_member, references, seed=given.seed)
-        sys.stdout.write(f"{described(found)}\n")
-        if given.out is not None:
-            _write(given.out, given.outputs.name, found)
-            sys.stdout.write(f"{given.out / CARD}\n")
+        _require_sense(given)
+        _measure(given)
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         return BAD_INPUT
     return OK
 
 
-def _write(folder: Path, name: str, found: "Audited") -> None:
-    figures = json.dumps(dataclasses.asdict(found), indent=2)
-    card = f"# Membership leak of {name}\n\n```\n{described(found)}\n```\n"
-    try:
-        folder.mkdir(parents=True)
-        (folder / RESULT).write_text(figures + "\n", encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"--out {folder} cannot be written: {error.strerror}") from error
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="python -m search.measure",
+        description="Attack a classifier on images (or rows) whose membership is known, by its "
+        "outputs in FILE or by its weights in --dense, and print what the attacks gain. Nothing is "
+        "trained but the attacks.",
+        epilog="exit status: 0 measured, 2 what was given cannot be read or audited",
+    )
+    add = parser.add_argument
+    add(
+        "outputs",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="a .csv or .parquet with the columns label, is_member (1 or 0, true or false) and, in "
+        "their order, one per class, logits or probabilities; or an .npz with the arrays outputs, "
+        "labels and is_member",
+    )
+    add(
+        "--dense",
+        metavar="FILE",
+        type=Path,
+        help="in place of outputs, a network: safetensors, a state dict of torch.save, or .onnx "
+        "(pip install 'prune-privacy[onnx]'), of images normalised as --dataset says",
+    )
+    add("--dataset", metavar="NAME", help="its images, as for search.run")
+    add("--model", metavar="NAME", help="its network [the data set's own; .onnx needs none]")
+    add("--plugin", metavar="FILE", type=Path, help="a file that registers either, as there")
+    add("--data-dir", metavar="DIR", type=Path, help="where the images lie [data]")
+    add(
+        "--members",
+        metavar="FILE",
+        type=Path,
+        help="the images that it was trained on: indices from 0 in the data set's order, or file "
+        "names below its folder; one a line, an .npy, or one column of a .csv or .parquet",
+    )
+    add(
+        "--non-members",
+        metavar="FILE",
+        type=Path,
+        help="images of which it has seen nothing, in the same form [all that are no members]",
+    )
+    add(
+        "--references",
+        metavar="NPZ",
+        type=Path,
+        help="outputs (models, images, classes) of models trained alike on other halves of these "
+        "images, in their order, and trained_on (models, images) [none: the leak is understated]",
+    )
+    add("--seed", metavar="N", type=int, default=0, help="of folds and draws [0]")
+    add("--out", metavar="DIR", type=Path, help="a new folder for report, card and figures [none]")
+    return parser
+
+
+def _require_sense(given: argparse.Namespace) -> None:
+    named = [f"--{name.replace('_', '-')}" for name in OF_A_NETWORK if getattr(given, name)]
+    _require(given.seed >= 0, f"--seed must be 0 or more, got {given.seed}")
+    _require(
+        (given.outputs is None) != (given.dense is None),
+        "give either a FILE of outputs or a network with --dense FILE"
+        + (", not both" if given.dense else ""),
+    )
+    if given.dense is None:
+        _require(not named, f"{' and '.join(named)} need --dense FILE")
+    else:
+        absent = [f"--{name}" for name in ("dataset", "members") if not getattr(given, name)]
+        _require(not absent, f"--dense needs {' and '.join(absent)}")
+    is_new = given.out is None or not given.out.exists()
+    _require(is_new, f"--out {given.out} exists: choose a new folder")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -85,36 +108,51 @@ def _require(condition: bool, message: str) -> None:
         raise InvalidInput(message)
 
 
-def described(found: "Audited") -> str:
-    """The figures as lines of text, the answer first."""
-    leakage, width = found.leakage, max(map(len, found.leakage.attack_gains))
-    known = f"{found.references} reference models" if found.references else "no references"
-    answer = "tell members from non-members"
-    if not found.leaks:
-        answer = "do not measurably tell members from non-members"
-    best = sorted(found.excess_gains.items(), key=lambda pair: -pair[1])
-    excess = round(leakage.excess_gain, 4) + 0  # no -0.0000
-    return "\n".join(
-        [
-            f"The outputs {answer}: excess gain {excess:.4f} nats, 95% interval {found.low:.4f} "
-            f"to {found.high:.4f} ({known}; 1.386 would be a full leak)",
-            f"Attacked   {found.members:,} members and {found.non_members:,} non-members"
-            + (f"; {found.left_out:,} of the larger side left out" if found.left_out else ""),
-            f"Accuracy   {found.member_accuracy:.1%} on members, {found.non_member_accuracy:.1%} "
-            "on non-members",
-            f"Attacker   {leakage.attack_accuracy:.1%} balanced accuracy, AUC "
-            f"{leakage.attack_auc:.3f}, {leakage.tpr_at_1pct_fpr:.1%} of members found at 1% false "
-            f"alarms; the strongest attack is {leakage.strongest_attack}",
-            "Excess gain of each attack (nats):",
-            *(f"  {name:{width}}  {round(excess, 4) + 0:8.4f}" for name, excess in best),
-            *([] if found.references else [WITHOUT]),
-        ]
+def _measure(given: argparse.Namespace) -> None:
+    # scikit-learn and torch: a mistake need not wait
+    import pandas as pd
+    import torch
+
+    from search.measured import PAGE, described, write_folder
+    from search.outputs import read_references
+    from trainables.audit import audit
+
+    outputs, rows, copies, notes, source = _given(given)
+    references = None if given.references is None else read_references(given.references)
+    labels, is_member = rows["label"], rows["is_member"]
+    torch.set_num_threads(1)  # small networks: two threads save little and wait for each other
+    found = audit(outputs, labels, is_member, references, copies=copies, seed=given.seed)
+    sys.stdout.write(f"{described(found, notes)}\n")
+    if given.out is not None:
+        write_folder(given.out, found, pd.DataFrame(rows), source, notes)
+        sys.stdout.write(f"{given.out / PAGE}\n")
+
+
+def _given(
+    given: argparse.Namespace,
+) -> tuple[
+    "np.ndarray", dict[str, "np.ndarray"], "Indices | None", tuple[str, ...], dict[str, Any]
+]:
+    """Outputs; position, label and is_member of each row; copies; notes; what they are of."""
+    import numpy as np
+
+    if given.dense is None:
+        from search.outputs import read_outputs
+
+        outputs, labels, is_member = read_outputs(given.outputs)
+        rows = {"position": np.arange(len(outputs)), "label": labels, "is_member": is_member}
+        return outputs, rows, None, (), {"name": given.outputs.name, "seed": given.seed}
+    from search.network_outputs import GivenNetwork, answers_of
+
+    network = GivenNetwork(
+        weights=given.dense, **{name: getattr(given, name) for name in OF_A_NETWORK}
     )
-
-
-WITHOUT = (
-    "Without reference models, trained alike on other halves of the images, the leak is understated"
-)
+    found = answers_of(network)
+    rows = {"position": found.positions, "label": found.labels, "is_member": found.is_member}
+    paths = ("members", "non_members", "plugin")
+    source = {"name": given.dense.name, "dataset": given.dataset, "model": given.model or ""}
+    source |= {name: str(getattr(given, name) or "") for name in paths}
+    return found.outputs, rows, found.copies, found.notes, source | {"seed": given.seed}
 
 
 if __name__ == "__main__":

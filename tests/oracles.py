@@ -16,15 +16,15 @@ def pairs(references, n, generator):
     return np.array([side for half in halves for side in (half, ~half)])
 
 
-def two_normals(shift, *, start=0.0, spread=0.0, references=8, n=1500, seed=0):
+def two_normals(shift, *, start=0.0, spread=0.0, references=8, n=1500, seed=0, members=1 / 2):
     """Two classes; the label's log-odds are N(mean of the image + shift IN, 1) over trainings.
 
     start, spread: of the images' means; without a spread references add nothing to what one output
-    says.
+    says.  members: their share of the n images.
     """
     generator = np.random.default_rng(seed)
     labels = generator.integers(2, size=n)
-    is_member = generator.permutation(n) < n // 2
+    is_member = generator.permutation(n) < int(n * members)
     means = start + spread * generator.normal(size=n)
     trained_on = pairs(references, n, generator)
 

@@ -3,6 +3,7 @@
 from analysis.figures.attack_gains import (
     ROC_VARIANTS,
     accuracy_gap,
+    attack_intervals,
     attacks,
     roc,
     theory,
@@ -23,6 +24,7 @@ __all__ = [
     "SERIES",
     "Front",
     "accuracy_gap",
+    "attack_intervals",
     "attacks",
     "compare_progress",
     "front",

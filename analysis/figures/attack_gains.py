@@ -26,7 +26,7 @@ from analysis.figures.drawing import (
     svg,
 )
 from analysis.roc import Curve
-from analysis.statistics import LOG4
+from analysis.statistics import LOG4, Interval
 from trainables.records import COMPARATOR
 
 
@@ -92,6 +92,31 @@ def attacks(dense_gains: Mapping[str, float], best_gains: Mapping[str, float]) -
             "Excess gain of each attack on the dense network and the winner: "
             + "; ".join(
                 f"{name} {a:.4f} and {b:.4f}" for name, a, b in zip(names, dense, best, strict=True)
+            ),
+        )
+
+
+def attack_intervals(gains: Mapping[str, Interval]) -> str:
+    """Excess gain of each attack on one network with its 95% interval, the strongest first."""
+    names = sorted(gains, key=lambda name: -gains[name].estimate)
+    with mpl.rc_context(STYLE):
+        figure, axes = canvas(1.2 + 0.36 * len(names))
+        axes.axvline(0, color=MUTED, linewidth=1)
+        for place, name in enumerate(names):
+            own = gains[name]
+            axes.hlines(place, own.low, own.high, color=BLUE, linewidth=3, alpha=0.45)
+            axes.scatter(own.estimate, place, marker="o", s=60, color=BLUE, zorder=3)
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlabel(GAIN_LABEL)
+        return svg(
+            figure,
+            "attacks",
+            "Excess gain of each attack, with its 95% interval: "
+            + "; ".join(
+                f"{name} {gains[name].estimate:.4f} ({gains[name].low:.4f} to "
+                f"{gains[name].high:.4f})"
+                for name in names
             ),
         )
 
@@ -180,7 +205,7 @@ ROC_VARIANTS = ("lira-offline", "lira-online-own-variance")
 
 
 def roc(found: Sequence[Curve]) -> str:
-    """True against false positive rate on logarithmic axes; solid dense, dashed winner.
+    """True against false positive rate on logarithmic axes; dashed the winner, solid others.
 
     An attack has one colour on both models; variants of an attack are left to the table.
     """
@@ -197,7 +222,7 @@ def roc(found: Sequence[Curve]) -> str:
                 np.maximum(curve.true_positive_rate, least),
                 where="post",
                 color=SERIES[attacks_seen.index(curve.attack) % len(SERIES)],
-                linestyle="-" if curve.model == "dense" else "--",
+                linestyle="--" if curve.model == "winner" else "-",
                 linewidth=1.6,
                 label=f"{curve.model}: {curve.attack}",
             )

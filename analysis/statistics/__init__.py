@@ -17,7 +17,6 @@ from analysis.statistics.intervals import (
     Interval,
     accuracy_over_seeds,
     difference,
-    least_visible,
     mean_over_seeds,
     ratio,
 )
@@ -37,6 +36,7 @@ from analysis.statistics.trials import (
     search_trials,
     theory,
 )
+from trainables.attacks.gain import least_visible
 
 __all__ = [
     "CONFIRMED_COLUMNS",

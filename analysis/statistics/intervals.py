@@ -155,20 +155,3 @@ def ratio(numerator: Interval, denominator: Interval) -> Interval:
         standard_error=math.sqrt(total),
         degrees_of_freedom=degrees,
     )
-
-
-def least_visible(members: int, non_members: int) -> float:
-    """The least excess gain, in nats, whose own 95% interval excludes zero; inf without images.
-
-    With a leak of x nats the best attack's probabilities are on average sqrt(x) / 2 from 1/2, so
-    that each image's term of eq. 1 scatters by sqrt(x), to first order in x: the standard error
-    is sqrt(x (1 / m + 1 / k)), and x becomes distinguishable from zero at q^2 (1 / m + 1 / k).
-    Attacks that found exactly nothing have a standard error of zero, which says nothing about
-    their power.
-
-    >>> round(least_visible(1000, 1000), 4)
-    0.0077
-    """
-    if members < 1 or non_members < 1:
-        return math.inf
-    return _quantile(math.inf) ** 2 * (1 / members + 1 / non_members)

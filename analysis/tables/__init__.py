@@ -3,6 +3,7 @@
 from analysis.tables.attacks import attack_gains, audits, theory
 from analysis.tables.crossed import cross_audit
 from analysis.tables.front import front
+from analysis.tables.measured import attack_intervals, attacker, both_sides
 from analysis.tables.table import Table, as_markdown, as_text
 from analysis.tables.trials import all_trials, failed_trials, settings
 from analysis.tables.vectors import (
@@ -36,8 +37,11 @@ __all__ = [
     "as_markdown",
     "as_text",
     "attack_gains",
+    "attack_intervals",
+    "attacker",
     "audits",
     "between",
+    "both_sides",
     "comparators",
     "compressed",
     "compression_of",

@@ -23,7 +23,7 @@ def with_value(values, value):
         (lambda e: {"logits": with_value(e.logits, np.nan)}, "not finite"),
         (lambda e: {"logits": with_value(e.logits, -np.inf)}, "not finite"),
         (lambda e: {"logits": np.full_like(e.logits, 1 / e.logits.shape[1])}, "take logits"),
-        (lambda e: {"is_member": np.ones_like(e.is_member)}, "half must be"),
+        (lambda e: {"is_member": np.ones_like(e.is_member)}, "some must be"),
         (lambda e: {"is_member": e.is_member.astype(int)}, "bool"),
         (lambda e: {"labels": with_value(e.labels, -1)}, "labels"),
         (lambda e: {"labels": with_value(e.labels, e.logits.shape[1])}, "labels"),

@@ -45,7 +45,7 @@ def test_exchanged_lists_are_noticed() -> None:
     logits, labels, is_member = outputs(1.0)
     doubt = fit_to_members(logits, labels, ~is_member).doubt
     assert doubt is not None
-    assert doubt.endswith("are the lists exchanged?")
+    assert doubt.startswith("The non-members look trained on, not the members")
 
 
 def test_one_absurd_output_does_not_hide_the_others() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from search import measure
+from search import measure, measured
 from tests.test_audit import images
 
 
@@ -26,10 +26,18 @@ def test_a_csv_is_measured_and_a_card_written(tmp_path: Path, capsys) -> None:
     said = capsys.readouterr().out
     assert said.startswith("The outputs tell members from non-members: excess gain ")
     assert "no references" in said
-    assert measure.WITHOUT in said
-    figures = json.loads((out / measure.RESULT).read_text())
-    assert figures["members"] == 150
-    assert f"{figures['leakage']['excess_gain']:.4f} nats" in (out / measure.CARD).read_text()
+    assert measured.WITHOUT in said
+    figures = json.loads((out / measured.RESULT).read_text())
+    assert figures["on_members"]["images"] == 150
+    excess = f"{figures['leakage']['excess_gain']:.4f} nats"
+    assert excess in (out / measured.CARD).read_text()
+    page = (out / measured.PAGE).read_text()
+    assert excess in page
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http-equiv", "")
+    scores = pd.read_parquet(out / measured.SCORES)
+    assert scores.columns.tolist() == ["position", "label", "is_member", "probability"]
+    assert len(scores) == 300
 
 
 def test_parquet_and_npz_with_the_same_outputs_give_the_same_figures(
@@ -74,7 +82,7 @@ def test_references_come_from_an_npz(tmp_path: Path, capsys) -> None:
     said = capsys.readouterr().out
     assert "4 reference models" in said
     assert "adaptive" in said
-    assert measure.WITHOUT not in said
+    assert measured.WITHOUT not in said
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,11 @@ def test_references_come_from_an_npz(tmp_path: Path, capsys) -> None:
         ({}, ["--seed", "-1"], "--seed must be 0 or more"),
         ({}, ["--references", "none.npz"], "none.npz cannot be read"),
         ({}, ["--out", "."], "exists: choose a new folder"),
+        ({}, ["--members", "m.txt"], "--members need --dense FILE"),
+        ({}, ["--dense", "net.pt"], "not both"),
+        ({"label": 0.5}, [], "a regression is not audited"),
+        ({"class0": 0.5, "class1": 0.5, "class2": 0.5, "class3": 0.5}, [], "several labels for"),
+        ({"is_member": 0}, [], "0 members and 300 non-members are too few"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, capsys, changes, words, says) -> None:

@@ -4,8 +4,8 @@ Eq. 10 says that the best attack's excess gain is 2 JS. This estimate trains not
 two check each other: an excess gain far below 2 JS means that the attacks are weak, one far above
 that the statistic taken here hides something.
 
-Notation: n images, s one number an image, B bins, p_b and q_b the shares of members and of
-non-members in bin b.
+Notation: n images, m members and k non-members, s one number an image, B bins, p_b and q_b the
+shares of members and of non-members in bin b.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.attacks.balance import effective_images
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import scaled_confidence, tempered
 
@@ -49,11 +50,13 @@ def output_divergence(evidence: Evidence) -> Divergence:
 def jensen_shannon(statistic: Floats, is_member: Bools) -> Divergence:
     """JS from a histogram over common quantiles, after Miller and Madow's correction.
 
-    statistic, is_member: (n,).  JS is the mutual information of bin and membership when D and D'
-    are equally many; the plug-in estimate of an information is too large by (the number of occupied
-    cells, less those of the margins, plus 1) / 2n to first order (Miller 1955).
+    statistic, is_member: (n,).  JS is the entropy of the mixture of both shares less their own mean
+    entropy; a plug-in entropy of B bins and n images is too small by (B - 1) / 2n to first order
+    (Miller 1955), and that of the mixture of m and k images by (B - 1) (1 / m + 1 / k) / 8 where
+    the leak is small.
     """
-    bins = quantile_bins(statistic, bin_count(len(statistic)))
+    sizes = int(is_member.sum()), int((~is_member).sum())
+    bins = quantile_bins(statistic, bin_count(effective_images(*sizes)))
     counts = np.stack(
         [np.bincount(bins[side], minlength=bins.max() + 1) for side in (is_member, ~is_member)]
     )
@@ -61,16 +64,17 @@ def jensen_shannon(statistic: Floats, is_member: Bools) -> Divergence:
     terms = np.log(np.where(shares > 0, shares, 1.0) / np.where(shares > 0, shares.mean(axis=0), 1))
     means = (shares * terms).sum(axis=1)
     variances = (shares * np.square(terms)).sum(axis=1) - np.square(means)
-    occupied = [int((cells > 0).sum()) for cells in (counts, counts.sum(axis=0))]
-    excess = (occupied[0] - occupied[1] - 1) / (2 * counts.sum())
+    own, mixed = (counts > 0).sum(axis=1).tolist(), int((counts.sum(axis=0) > 0).sum())
+    m, k = sizes  # whole numbers until the one division
+    excess = (2 * k * (own[0] - 1) + 2 * m * (own[1] - 1) - (m + k) * (mixed - 1)) / (8 * m * k)
     return Divergence(
         value=float(means.mean() - excess),
         standard_error=float(np.sqrt((variances / counts.sum(axis=1)).sum()) / 2),
     )
 
 
-def bin_count(n: int) -> int:
-    """B of n images, the same for all trials of a run."""
+def bin_count(n: float) -> int:
+    """B of n effective images, the same for all trials of a run."""
     return 2 * max(1, round(PAIRS_PER_ROOT * math.sqrt(n)))
 
 

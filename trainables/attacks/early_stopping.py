@@ -40,6 +40,9 @@ class Rows:
     validate: Tensor
     """Positions whose loss decides when to stop; disjoint from `fit`."""
 
+    weights: Tensor | None = None
+    """(n,) float32 weight of each row in the loss; None weighs all alike."""
+
 
 def train_early_stopped(
     model: nn.Module, rows: Rows, recipe: Recipe, generator: torch.Generator
@@ -69,4 +72,5 @@ def train_early_stopped(
 
 def _loss(model: nn.Module, rows: Rows, positions: Tensor) -> Tensor:
     logits = model(*(part[positions] for part in rows.inputs))
-    return functional.binary_cross_entropy_with_logits(logits, rows.is_member[positions])
+    weights = None if rows.weights is None else rows.weights[positions]
+    return functional.binary_cross_entropy_with_logits(logits, rows.is_member[positions], weights)

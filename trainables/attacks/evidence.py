@@ -55,7 +55,7 @@ class Evidence:
     """(n,) in [0, k)."""
 
     is_member: Bools
-    """(n,); as many True as False, so that 0.5 is the honest guess."""
+    """(n,); both sides count alike however many they are, so that 0.5 is the honest guess."""
 
     reference: ReferenceEvidence | None = None
 
@@ -81,7 +81,7 @@ class Evidence:
             raise ValueError("the target's logits are not finite")
         if self.logits.min() >= 0 and np.allclose(self.logits.sum(axis=1), 1, atol=1e-4):
             raise ValueError("these look like probabilities; attacks take logits")
-        if 2 * int(self.is_member.sum()) != n:
-            raise ValueError(f"{int(self.is_member.sum())} of {n} are members; half must be")
+        if not 0 < int(self.is_member.sum()) < n:
+            raise ValueError(f"{int(self.is_member.sum())} of {n} are members; some must be")
         if self.reference is not None and self.reference.logits.shape[1:] != self.logits.shape:
             raise ValueError(f"the references' logits are not of the target's {noun.many()}")

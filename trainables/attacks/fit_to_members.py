@@ -50,14 +50,16 @@ class Fit:
         """What speaks against the named members, in one sentence; None where nothing does."""
         if self.gap < -Z * self.error:
             return (
-                "The non-members look trained on, and the members do not: are the lists exchanged?"
+                "The non-members look trained on, not the members: are the two exchanged, or do "
+                "positions count in another order?"
             )
         if self.gap < Z * self.error:
             return (
                 "The members do not look trained on: their loss is not lower than that of "
                 f"non-members by more than chance ({self.gap:.4f}, standard error "
-                f"{self.error:.4f} nats). Either they are not what this network was "
-                "trained on, or it learnt nothing from them that it does not know of others"
+                f"{self.error:.4f} nats). Either they are not what this network was trained on, or "
+                "the non-members were trained on too, or it learnt nothing from the members that "
+                "it does not know of others"
             )
         return None
 

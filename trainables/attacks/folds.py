@@ -20,9 +20,10 @@ def stratified_folds(evidence: Evidence, count: int, generator: np.random.Genera
     """Deal members and non-members of each class to `count` folds, as evenly as can be.
 
     All copies of an image share a fold: an attack that saw one of them would know the others.
-    Raises ValueError where a fold would hold fewer than two members.
+    Raises ValueError where a fold would hold fewer than two members or non-members.
     """
-    if evidence.is_member.sum() < 2 * count:
+    members = int(evidence.is_member.sum())
+    if min(members, len(evidence.labels) - members) < 2 * count:
         raise ValueError(f"{len(evidence.labels)} {noun.many()} are too few for {count} folds")
     folds = np.empty(len(evidence.labels), dtype=np.int64)
     for member in (True, False):

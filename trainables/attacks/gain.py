@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy import stats
 
 from trainables.attacks.evidence import Bools, Floats
 
@@ -40,6 +41,32 @@ def gain_of_terms(terms: Floats, is_member: Bools) -> Gain:
     value = sum(float(half.mean()) for half in halves)
     variance = sum(float(half.var(ddof=1)) / len(half) for half in halves)
     return Gain(value, math.sqrt(variance))
+
+
+def least_visible(members: int, non_members: int) -> float:
+    """The least excess gain, in nats, whose own 95% interval excludes zero; inf without images.
+
+    With a leak of x nats the best attack's probabilities are on average sqrt(x) / 2 from 1/2, so
+    that each image's term of eq. 1 scatters by sqrt(x), to first order in x: the standard error
+    is sqrt(x (1 / m + 1 / k)), and x becomes distinguishable from zero at q^2 (1 / m + 1 / k).
+    Attacks that found exactly nothing have a standard error of zero, which says nothing about
+    their power.
+
+    >>> round(least_visible(1000, 1000), 4)
+    0.0077
+    """
+    if members < 1 or non_members < 1:
+        return math.inf
+    return reach(1.0) ** 2 * (1 / members + 1 / non_members)
+
+
+def reach(standard_error: float) -> float:
+    """Half the width of a 95% interval, normal over thousands of images.
+
+    >>> round(reach(1.0), 2)
+    1.96
+    """
+    return float(stats.norm.ppf(0.975)) * standard_error
 
 
 def attack_gain(probabilities: Floats, is_member: Bools) -> Gain:

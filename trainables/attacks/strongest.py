@@ -48,6 +48,20 @@ class Leakage:
     js_divergence_se: float
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Attacked:
+    """What attacks say of each image; every image is held out."""
+
+    probabilities: dict[str, Floats]
+    """Attack -> (n,) probabilities of membership."""
+
+    chosen: list[str]
+    """For each fold, the attack that gained most on the others."""
+
+    selected: Floats
+    """(n,) probabilities of the attack that was chosen for the image's fold."""
+
+
 def strongest_attack(
     evidence: Evidence,
     config: AttackConfig,
@@ -55,7 +69,18 @@ def strongest_attack(
     device: torch.device | None = None,
     without: Collection[str] = (),
 ) -> Leakage:
-    """Run every attack but those in `without` with common folds, and measure the strongest.
+    """Run every attack but those in `without` with common folds, and measure the strongest."""
+    return leakage(attacked(evidence, config, seed, device, without), evidence)
+
+
+def attacked(
+    evidence: Evidence,
+    config: AttackConfig,
+    seed: int,
+    device: torch.device | None = None,
+    without: Collection[str] = (),
+) -> Attacked:
+    """Run every attack but those in `without` with common folds.
 
     The largest of several noisy gains is too large on average, so each fold is scored by the
     attack that gained most on the other folds.
@@ -67,14 +92,19 @@ def strongest_attack(
         for name, attack in ATTACKS.items()
         if name not in without and (name not in WITH_REFERENCES or evidence.reference is not None)
     }
-    is_member = evidence.is_member
-    gains = {name: attack_gain(p, is_member).value for name, p in probabilities.items()}
-    chosen = strongest_by_fold(probabilities, is_member, folds)
+    chosen = strongest_by_fold(probabilities, evidence.is_member, folds)
     selected = np.empty(len(folds))
     for fold, name in enumerate(chosen):
         selected[folds == fold] = probabilities[name][folds == fold]
+    return Attacked(probabilities, chosen, selected)
+
+
+def leakage(found: Attacked, evidence: Evidence) -> Leakage:
+    """The figures of the strongest attack, and every attack's gain."""
+    is_member, selected = evidence.is_member, found.selected
+    gains = {name: attack_gain(p, is_member).value for name, p in found.probabilities.items()}
     gain = attack_gain(selected, is_member)
-    votes = Counter(chosen)
+    votes = Counter(found.chosen)
     divergence = output_divergence(evidence)
     return Leakage(
         attack_gain=gain.value,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.attacks.balance import of_part, side_weights
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import (
     correctness,
@@ -89,6 +90,7 @@ def metric_attack(name: str, evidence: Evidence, folds: Folds) -> Floats:
     """
     scores = METRICS[name](evidence)
     labels, is_member = evidence.labels, evidence.is_member
+    weights = side_weights(is_member)
 
     def fit_and_score(train: NDArray[np.int64], scored: NDArray[np.int64]) -> Floats:
         total = np.zeros(len(scored))
@@ -97,16 +99,19 @@ def metric_attack(name: str, evidence: Evidence, folds: Folds) -> Floats:
             both = np.concatenate([ours, scored])
             above = called_members(scores, labels, is_member, (train[fit], both))
             for side in (True, False):
+                beside = ours[above[: len(ours)] == side]
                 total[above[len(ours) :] == side] += _smoothed_share(
-                    is_member[ours][above[: len(ours)] == side]
+                    is_member[beside], of_part(weights, beside)
                 )
         return total / INNER_FOLDS
 
     return cross_fit(folds, fit_and_score)
 
 
-def _smoothed_share(is_member: Bools) -> float:
-    return (int(is_member.sum()) + SMOOTHING) / (len(is_member) + 2 * SMOOTHING)
+def _smoothed_share(is_member: Bools, weights: Floats | None) -> float:
+    if weights is None:
+        return (int(is_member.sum()) + SMOOTHING) / (len(is_member) + 2 * SMOOTHING)
+    return float((weights[is_member].sum() + SMOOTHING) / (weights.sum() + 2 * SMOOTHING))
 
 
 def _inner_folds(labels: NDArray[np.integer], is_member: Bools) -> Folds:

@@ -29,7 +29,7 @@ HOLDERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the state dict beside optimisers and counters."""
 
 COUNTER = "num_batches_tracked"
-"""A batch norm's counter, absent from files of before torch 0.4.1; no output depends on it."""
+"""A batch norm's counter: files of before torch 0.4.1 lack it, and no output depends on it."""
 
 MASKED = ("_orig", "_mask")
 """Endings of what torch.nn.utils.prune leaves of a weight: it is their product."""
@@ -62,6 +62,8 @@ def read_checkpoint(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """
     own = network.state_dict()
     found = _renamed(path, _unmasked(_tensors(path, _contents(path))), own)
+    counters = {name: value for name, value in own.items() if name.rpartition(".")[2] == COUNTER}
+    found = {**counters, **found}
     _require_names(path, found, own)
     _require_shapes(path, found, own)
     return {name: _like(path, name, value, own[name]) for name, value in found.items()}
@@ -199,10 +201,7 @@ def _require_names(path: Path, found: dict[str, Tensor], own: Mapping[str, Tenso
     missing = [
         name
         for name, value in own.items()
-        if name not in found
-        and value.numel()
-        and value.data_ptr() not in given
-        and name.rpartition(".")[2] != COUNTER
+        if name not in found and value.numel() and value.data_ptr() not in given
     ]
     unexpected = [name for name in found if name not in own]
     if missing or unexpected:

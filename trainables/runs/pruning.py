@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
@@ -40,11 +40,13 @@ class PruningRun(EpochRun):
         *,
         initial_seed: int,
         adversary: AdversaryFor | None = None,
+        network: nn.Module | None = None,
     ) -> None:
         """dense: the state dict of the run's dense model, the start of every candidate.
 
         initial_seed: seed that initialised the dense model; a lottery ticket rewinds to it.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
+        network: takes the dense weights and is pruned [a new one of the trial's model].
         """
         recipe = with_chosen(config.admm, config.parameters)
         config = dataclasses.replace(config, admm=recipe)
@@ -52,7 +54,7 @@ class PruningRun(EpochRun):
         super().__init__(
             config,
             cohort,
-            new_network(config, cohort),
+            new_network(config, cohort) if network is None else network,
             epochs=schedule.admm_epochs + schedule.retrain_epochs,
             batches="pruning-batches",
         )
