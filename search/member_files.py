@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trainables.base import noun
-from trainables.base.errors import InvalidInput, one_line
+from trainables.base.errors import UNREADABLE, InvalidInput, one_line
 from trainables.data.folders import IMAGE_ENDINGS
 from trainables.data.images import Data, ImageFiles
 from trainables.data.split import Indices
@@ -53,7 +53,7 @@ def _entries(path: Path, option: str) -> list[object]:
     except OSError as error:
         cause = error.strerror or one_line(error)
         raise InvalidInput(f"{option} {path} cannot be read: {cause}") from error
-    except (ValueError, EOFError, MemoryError) as error:  # of NumPy, pandas and pyarrow too
+    except UNREADABLE as error:
         raise InvalidInput(f"{option} {path} cannot be read: {one_line(error)[:200]}") from error
     return [line for line in text.splitlines() if line.strip()]
 

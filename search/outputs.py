@@ -1,13 +1,12 @@
 """Reads a network's outputs, with labels and membership, from CSV, parquet or npz files."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trainables.base.errors import InvalidInput
+from trainables.base.errors import UNREADABLE, InvalidInput, one_line
 
 LABEL, MEMBER = "label", "is_member"
 
@@ -24,8 +23,8 @@ def read_outputs(path: Path) -> Outputs:
         raise InvalidInput(f"{path} is no .csv, .parquet or .npz file")
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # of pandas and pyarrow too
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    except (OSError, *UNREADABLE) as error:
+        raise InvalidInput(f"{path} cannot be read: {one_line(error)[:200]}") from error
     missing = [name for name in (LABEL, MEMBER) if name not in table]
     if missing:
         raise InvalidInput(f"{path} has no column {' and no '.join(missing)}")
@@ -55,8 +54,8 @@ def _arrays(path: Path, *names: str) -> list[np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found: dict[str, Any] = dict(arrays)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    except (OSError, *UNREADABLE) as error:
+        raise InvalidInput(f"{path} cannot be read: {one_line(error)[:200]}") from error
     missing = [name for name in names if name not in found]
     if missing:
         raise InvalidInput(f"{path} has no array {' and no '.join(missing)}")

@@ -23,10 +23,12 @@ def written(
     shape: tuple = SHAPE,
     dtype: int = TensorProto.FLOAT,
     quantised: bool = False,
+    weights: np.ndarray | None = None,
 ) -> tuple[Path, np.ndarray]:
-    """One linear layer with weights (inputs, CLASSES), and these weights."""
-    generator = np.random.default_rng(0)
-    weights = generator.normal(size=(math.prod(shape), CLASSES)).astype(np.float32)
+    """One linear layer with weights (inputs, classes) [random], and these weights."""
+    if weights is None:
+        weights = np.random.default_rng(0).normal(size=(math.prod(shape), CLASSES))
+    weights = weights.astype(np.float32)
     nodes = [helper.make_node("Flatten", ["images"], ["flat"])]
     initialisers = [numpy_helper.from_array(weights, "w")]
     if quantised:
@@ -46,7 +48,7 @@ def written(
         nodes,
         "linear",
         [helper.make_tensor_value_info("images", dtype, [batch, *shape])],
-        [helper.make_tensor_value_info("logits", dtype, [batch, CLASSES])],
+        [helper.make_tensor_value_info("logits", dtype, [batch, weights.shape[1]])],
         initialisers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

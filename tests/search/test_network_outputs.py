@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from search import measure, measured
+from tests.models import test_onnx
 from trainables.data.device import DeviceImages
 from trainables.data.registry import DATASETS, load_images
 from trainables.models.building import build_model
@@ -67,6 +68,22 @@ def test_both_formats_and_listed_non_members(folder: Path, capsys) -> None:
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
     assert "200 members and 200 non-members" in outputs[0]
+
+
+def test_a_quantised_onnx_network_is_measured(folder: Path, tmp_path: Path, capsys) -> None:
+    """Least squares on 200 images of 784 pixels learns each of them by heart."""
+    spec = DATASETS["mnist5k"]
+    images = DeviceImages.of(load_images("mnist5k", None), spec)
+    chosen = torch.from_numpy(MEMBERS)
+    pixels = images.batch(chosen).flatten(1).double().numpy()
+    answers = np.eye(10)[images.labels[chosen].numpy()]
+    weights = 20 * np.linalg.lstsq(pixels, answers, rcond=None)[0]
+    path, _ = test_onnx.written(tmp_path, shape=spec.image_shape, quantised=True, weights=weights)
+    given = ["--dense", str(path), *words(folder)[2:4], *words(folder)[6:]]
+    assert measure.main([*given, "--non-members", str(folder / "others.txt")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("The outputs tell members from non-members")
+    assert "200 members and 200 non-members" in said
 
 
 def test_an_untrained_network_is_doubted_first(folder: Path, tmp_path: Path, capsys) -> None:

@@ -1,6 +1,24 @@
 """The one exception that a user can cause, and how an exception reads on one line."""
 
 import re
+import tokenize
+import zipfile
+import zlib
+
+UNREADABLE = (
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy, pandas and pyarrow raise, beside OSError, on a file that is damaged or another kind's
+(found by reading thousands of such files)."""
 
 
 class InvalidInput(ValueError):

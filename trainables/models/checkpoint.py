@@ -44,6 +44,7 @@ _DAMAGE = (  # whatever a broken or foreign file raises before there is a tensor
     ValueError,
     LookupError,
     TypeError,
+    AssertionError,
     AttributeError,
     OverflowError,
     MemoryError,
