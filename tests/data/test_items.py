@@ -82,10 +82,16 @@ def test_regression_is_refused_even_where_its_targets_are_whole(label) -> None:
         items.label(3, label)
 
 
-@pytest.mark.parametrize("label", [torch.tensor([0, 1, 1]), np.array([1]), [0, 2], {1}])
+@pytest.mark.parametrize("label", [torch.tensor([0, 1, 1]), np.eye(2), [0, 2], {1, 2}])
 def test_several_labels_are_refused(label) -> None:
-    says = r"not [123] values: take argmax\(\) of a one-hot .*several labels for a row are not supp"
+    says = r"not of the shape \([23],.*\): take argmax.*several labels for a row are not supported"
     with pytest.raises(InvalidInput, match=says):
+        items.label(3, label)
+
+
+@pytest.mark.parametrize("label", [torch.tensor([2]), np.array([[1]]), [0]])
+def test_one_label_in_a_vector_is_refused_too(label) -> None:
+    with pytest.raises(InvalidInput, match=r"not of the shape \(1,.*give it without a dimension"):
         items.label(3, label)
 
 

@@ -3,6 +3,7 @@
 Each function returns the item as it is, or raises InvalidInput, which says what is wrong with it.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -65,11 +66,16 @@ def label(n_classes: int, value: Any) -> int:  # noqa: ANN401 - what a user's da
     """A class in 0 to n_classes - 1, out of an int, a NumPy number or a tensor of one."""
     shape = tuple(getattr(value, "shape", ()))
     if shape or isinstance(value, list | tuple | set):
-        size = shape or (len(value),)
+        shape = shape or (len(value),)
+        remedy = (
+            "give it without a dimension, as by .squeeze()"
+            if math.prod(shape) == 1
+            else f"take argmax() of a one-hot label; several labels for {noun.a()} are not "
+            "supported, so register a data set for each"
+        )
         raise InvalidInput(
-            f"its label must be one whole number in 0 to {n_classes - 1}, not {size[0]} values: "
-            f"take argmax() of a one-hot label; several labels for {noun.a()} are not supported, "
-            "so register a data set for each"
+            f"its label must be one whole number in 0 to {n_classes - 1}, not of the shape "
+            f"{shape}: {remedy}"
         )
     found = value.item() if hasattr(value, "item") else value
     if isinstance(found, float):
