@@ -1,4 +1,4 @@
-"""A user's own networks and data sets: one file of Python that registers them, on every machine.
+"""A user's own networks, data sets and defences: one file that registers them, on every machine.
 
 The file's text travels to the workers, with the modules beside it that it imports, and the hash of
 all of them is part of the run's settings.
@@ -9,11 +9,13 @@ import functools
 import hashlib
 import json
 import math
+import operator
 import re
 import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -21,11 +23,16 @@ from torch.nn.parameter import is_lazy
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import seeded_globals
 from trainables.beside import RULE, BesideLoader, Files, files_beside
-from trainables.config import ADMMConfig, TrainingConfig
+from trainables.config import MOST_EXACT, ADMMConfig, TrainingConfig, TrialConfig
+from trainables.data.cohort import Cohort
 from trainables.data.pairs import Pairs, Shape, collected
 from trainables.data.registry import DATASETS, EVEN, DatasetSpec
+from trainables.defenses.recipe import RECIPE
+from trainables.defenses.registry import DEFENSES, Defense, Parameter
 from trainables.models.prunable import masked_layers, prunable_layers, unpruned_weights
 from trainables.models.registry import MODELS, ModelSpec
+from trainables.runs.protocol import Run
+from trainables.runs.start import Builder, Start
 
 MOST_CLASSES = 1_000_000
 MOST_PIXELS = 2**24
@@ -33,6 +40,12 @@ MOST_PIXELS = 2**24
 
 LARGEST = 1e6
 """The largest mean or standard deviation that a data set may state for pixels in [0, 1]."""
+
+EVERY_DEFENSE = "all"
+"""What --defense takes for all of them; no defence may be called so."""
+
+_REGISTRIES: tuple[dict[str, Any], ...] = (MODELS, DATASETS, DEFENSES)
+"""Where a plugin may add entries."""
 
 _LOADED: set[str] = set()
 """The hashes of the plugins that this process has already run."""
@@ -99,6 +112,47 @@ def register_dataset(
     )
 
 
+def register_defense(
+    name: str,
+    make: Builder,
+    *,
+    parameters: Mapping[str, Parameter] | None = None,
+    prunes: bool = False,
+    cost: float = 1.0,
+) -> None:
+    """Let `--defense name` mean the models that `make(trial, cohort, start)` trains.
+
+    make: returns a `trainables.runs.protocol.Run`, a resumable sequence of epochs on
+    `cohort.members` that gives the same model for the same `trial.seed`; most are a
+    `trainables.runs.dense.DenseRun` with a loss of their own, others subclass
+    `trainables.runs.epochs.EpochRun`.  `trial.parameters` holds the defence's numbers, and
+    `start.weights` the run's dense model, from which it may begin.  parameters: the numbers that
+    the search chooses, or that --set fixes.  prunes: whether {n_i} is searched too; the model must
+    then have at most `trial.n` non-zero weights in each layer.  cost: of a model, in trainings by
+    the recipe (for the plan alone).
+    Raises InvalidInput when the name is taken or the description cannot be used.
+    """
+    _require_free(name, {**DEFENSES, EVERY_DEFENSE: None}, "defence")
+    if not callable(make):
+        raise InvalidInput(
+            f"defence {name!r}: {make!r} cannot be called: give a function of (trial, cohort, "
+            "start) that returns a run"
+        )
+    if type(cost) not in (int, float) or not 0 < cost <= LARGEST:
+        raise InvalidInput(f"defence {name!r}: cost {cost!r} must be a number above 0")
+    numbers = dict(parameters or {})
+    for number, described in numbers.items():
+        _require_number(name, number, described)
+    DEFENSES[name] = Defense(
+        builder=functools.partial(_made, name, make),
+        foreign=True,
+        cost=functools.partial(_passes, cost),
+        prunes=prunes,
+        from_scratch=not prunes,
+        parameters=numbers,
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plugin:
     """A user's file as it was read, with the modules that it imports from its own folder."""
@@ -127,26 +181,25 @@ class Plugin:
         """Run the text once per process. Raises InvalidInput when it fails or registers nothing."""
         if self.sha256 in _LOADED:
             return
-        models, datasets = {*MODELS}, {*DATASETS}
+        before = [{**registry} for registry in _REGISTRIES]
         modules = BesideLoader(Path(self.path).parent, self.beside)
         modules.install()
         try:
             self._run()
-            self._require_news(models, datasets)
+            self._require_news(before)
         except InvalidInput:
             modules.remove()
-            for name in MODELS.keys() - models:
-                del MODELS[name]
-            for name in DATASETS.keys() - datasets:
-                del DATASETS[name]
+            for registry, entries in zip(_REGISTRIES, before, strict=True):
+                registry.clear()
+                registry.update(entries)
             raise
         _LOADED.add(self.sha256)
 
-    def _require_news(self, models: set[str], datasets: set[str]) -> None:
-        if MODELS.keys() == models and DATASETS.keys() == datasets:
+    def _require_news(self, before: list[dict[str, Any]]) -> None:
+        if all(map(operator.eq, _REGISTRIES, before)):
             raise InvalidInput(
-                f"--plugin {self.path} registers nothing: call register_model or register_dataset "
-                "of trainables.plugin in it"
+                f"--plugin {self.path} registers nothing: call register_model, register_dataset or "
+                "register_defense of trainables.plugin in it"
             )
 
     def _run(self) -> None:
@@ -186,6 +239,28 @@ def _require_description(
         raise InvalidInput(f"data set {name!r}: default_model {default_model!r} must be a name")
 
 
+def _require_number(name: str, number: object, described: object) -> None:
+    """Refuse a number of a defence that a search could not choose or --set not name."""
+    said = f"defence {name!r}: parameter {number!r}"
+    if not isinstance(number, str) or not re.fullmatch("[a-z][a-z0-9_]*", number):
+        raise InvalidInput(f"{said}: a name is small letters, digits and _, a letter first")
+    if number in RECIPE or number == "epochs":
+        raise InvalidInput(f"{said} is a number of the recipe: choose another name")
+    if not isinstance(described, Parameter):
+        raise InvalidInput(
+            f"{said} must be a Parameter of trainables.plugin, not {type(described).__name__}"
+        )
+    ends = described.low, described.default, described.high
+    if not all(type(end) in (int, float) and 0 < end <= MOST_EXACT for end in ends):
+        raise InvalidInput(f"{said}: low, default and high must be numbers above 0, got {ends}")
+    if not described.low <= described.default <= described.high:
+        raise InvalidInput(f"{said}: {ends} are not low <= default <= high")
+    if described.searched and described.low == described.high:
+        raise InvalidInput(f"{said} is searched between equal ends: give searched=False")
+    if described.integer and any(end != int(end) for end in ends):
+        raise InvalidInput(f"{said} is a whole number, got {ends}")
+
+
 def _is_count(value: object, most: int) -> bool:
     return type(value) is int and 1 <= value <= most
 
@@ -204,6 +279,21 @@ def _require_free(name: str, registry: Mapping[str, object], what: str) -> None:
         raise InvalidInput(f"{what} {name!r}: a name is small letters, digits and _")
     if name in registry:
         raise InvalidInput(f"{what} {name!r} exists already: choose another name")
+
+
+def _passes(cost: float, passes: float, _numbers: Mapping[str, float]) -> float:
+    return cost * passes
+
+
+def _made(name: str, make: Builder, trial: TrialConfig, cohort: Cohort, start: Start) -> Run:
+    """The user's run. Raises InvalidInput for anything that is none."""
+    run = make(trial, cohort, start)
+    if not isinstance(run, Run):
+        raise InvalidInput(
+            f"defence {name!r} makes no run but {type(run).__name__}: return one with all that "
+            "trainables.runs.protocol.Run has, such as a trainables.runs.dense.DenseRun"
+        )
+    return run
 
 
 def _build(

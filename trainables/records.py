@@ -128,6 +128,10 @@ class TrialRecord:
     js_divergence_se: float | None = measured()
     parameters: int | None = None
     """All parameters that ship, each counted once; `weights` counts the prunable ones."""
+    training_s: float | None = measured()
+    """Seconds until the model was trained; the rest of `duration_s` went to measuring it."""
+    answer_s: float | None = measured()
+    """Seconds that the model took for one audited image, as released, in batches."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
