@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from search.comparison import Comparison
 from search.machine_options import all_options
 from search.option_fields import Declared, exactly
 from search.search_options import SearchConfig
 from trainables.base.commandline import program
-from trainables.defenses.registry import Parameter
+from trainables.defenses.registry import Parameter, named
 
 
 def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
@@ -16,9 +17,28 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
 
     options: the values that were given for the fields of `Options`.
     """
+    return _command(config, options, {})
+
+
+def command_of_all(comparison: Comparison, options: Mapping[str, Any]) -> str:
+    """The shell command that asks for the same comparison again; `options` as for `command`."""
+    bounded = [run for run in comparison.runs if run.levels] or list(comparison.runs)
+    sizes = [run.min_compression for run in comparison.runs if named(run.defense).prunes]
+    own = {
+        "defense": ",".join(comparison.defenses),
+        "parameters": comparison.asked,
+        "levels": comparison.levels,
+        "min_compression": sizes[0] if sizes else None,
+    }
+    return _command(bounded[0], options, own)
+
+
+def _command(config: SearchConfig, options: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """own: fields whose values are others than those of `config`."""
     values = {
         **options,
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
+        **own,
     }
     values["plugin"] = options.get("plugin")  # the settings hold its hash
     words = [
@@ -32,6 +52,8 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
 
 def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - fields have values of any type
     """The words on the command line that ask for a field's value."""
+    if one.field == "parameters" and isinstance(value, tuple):
+        return [word for given in value for word in one.words(given)]
     if one.field == "parameters":
         return [
             word for name, number in value.items() for word in one.words(f"{name}={_given(number)}")

@@ -77,32 +77,31 @@ def passes(config: SearchConfig) -> float:
 
 def floating_point_operations(config: SearchConfig, members: int) -> float:
     """The operations of all trainings of the run; stopped trials would make them fewer."""
+    return passes(config) * operations_of_pass(config, members)
+
+
+def operations_of_pass(config: SearchConfig, members: int) -> float:
+    """The floating-point operations of one training pass of the network over the members."""
     spec = DATASETS[config.dataset]
     model = build_model(
         config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
     )
     macs = count_macs(model, spec.image_shape).total
-    return float(2.0 * macs * FORWARD_PASSES * members * passes(config))
+    return float(2.0 * macs * FORWARD_PASSES * members)
 
 
 def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:
     """The plan in words; without inputs it uses what is published about the data set."""
     counts = trainings(config)
-    sizes = _published_sizes(config) if inputs is None else inputs.sizes
+    sizes = sizes_of(config, inputs)
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     if config.levels:
         drop += f" (and a front at {', '.join(f'{level:g}' for level in config.levels)})"
     compression = config.min_compression or "none"
-    spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape)
     return "\n".join(
         [
-            *_data(config, inputs, sizes),
-            f"Network    {config.model}: {sum(network.layers.values()):,} prunable weights in "
-            f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
-            f"{network.parameters:,} parameters",
-            *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
+            *what_is_pruned(config, inputs),
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
@@ -110,12 +109,40 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"Trainings  {counts['dense']} dense, {counts['search']} search, {counts['race']} in "
             f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
             f"{counts['audit']} audit shadows{_more(config)}",
-            f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
-            f"cores and {resources.gpus_per_trial:g} GPUs",
-            _cost(config, sizes, resources),
-            "Nothing was trained and nothing was written.",
+            *at_what_cost(
+                None if sizes is None else floating_point_operations(config, sizes["members"]),
+                resources,
+            ),
         ]
     )
+
+
+def sizes_of(config: SearchConfig, inputs: Inputs | None) -> dict[str, int] | None:
+    """Images in each part of the split; without inputs as published, None where that is unknown."""
+    return _published_sizes(config) if inputs is None else inputs.sizes
+
+
+def what_is_pruned(config: SearchConfig, inputs: Inputs | None) -> list[str]:
+    """The lines on the data and the network."""
+    spec = DATASETS[config.dataset]
+    network = outline(config.model, spec.n_classes, spec.image_shape)
+    return [
+        *_data(config, inputs, sizes_of(config, inputs)),
+        f"Network    {config.model}: {sum(network.layers.values()):,} prunable weights in "
+        f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
+        f"{network.parameters:,} parameters",
+        *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
+    ]
+
+
+def at_what_cost(operations: float | None, resources: Resources) -> list[str]:
+    """The lines on the machine and the time; operations: floating-point, None where unknown."""
+    return [
+        f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
+        f"cores and {resources.gpus_per_trial:g} GPUs",
+        _cost(operations, resources),
+        "Nothing was trained and nothing was written.",
+    ]
 
 
 def _more(config: SearchConfig) -> str:
@@ -129,10 +156,9 @@ def _more(config: SearchConfig) -> str:
     )
 
 
-def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resources) -> str:
-    if sizes is None:
+def _cost(operations: float | None, resources: Resources) -> str:
+    if operations is None:
         return "Cost       unknown, as the number of images is"
-    operations = floating_point_operations(config, sizes["members"])
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     return (

@@ -43,6 +43,10 @@ NETWORKS = frozenset((NEURAL, SAMIA))
 """The attacks that are networks. A search with references leaves them out: each takes longer than
 the pruning, and neither ranks vectors as well as `adaptive` (`search/stages/search.py`)."""
 
+COMPARISON, DEFENCES, ENDED = "comparison", "defences", "ended"
+"""Of a comparison: in config.json its settings, in place of those of one run, and defence -> exit
+status of each run that has ended; and the folder of its runs, each named by its defence."""
+
 _VERSION_KEY = b"prune_privacy.schema_version"
 _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
 

@@ -11,6 +11,7 @@ from ray import tune
 
 from search.context import Context
 from search.stages.cross_audit import keep_cross_audit
+from search.tune.copied import copy_stage
 from search.tune.kept import kept_checkpoint, kept_logits
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -25,6 +26,9 @@ from trainables.runs.dense import dense_seed
 from trainables.trial import MODEL_FILE
 
 BASELINE = "baseline"
+
+STAGE = "dense"
+"""The name of the stage that trains them."""
 
 OTHER_MACHINE = 0.005
 """How far an accuracy may differ on another processor, or a GPU, by rounding alone."""
@@ -54,13 +58,7 @@ class Dense:
 def train_dense(context: Context) -> Dense:
     """Train one dense model per half, and measure the first, once per run."""
     jobs = _dense_jobs(context, range(context.config.first_dense_models))
-    if context.inputs.pretrained is not None:
-        context.say(
-            "Networks start from published weights and are fine-tuned on the members only: what is "
-            "measured is membership in the fine-tuning"
-        )
-    stage = context.stage("dense", jobs, context.shared({}), False)
-    results = run_stage(stage, needed="dense model")
+    results = dense_models(context)
     for total, halves in context.config.added_halves.items():
         added = _dense_jobs(context, halves)
         stage = context.stage(f"dense-{total}", added, context.shared({}), False)
@@ -80,6 +78,19 @@ def train_dense(context: Context) -> Dense:
         row=row,
         results=models,
     )
+
+
+def dense_models(context: Context) -> dict[str, tune.Result]:
+    """Train the dense models with which a run begins, or take those of another; by trial id."""
+    if context.inputs.pretrained is not None:
+        context.say(
+            "Networks start from published weights and are fine-tuned on the members only: what is "
+            "measured is membership in the fine-tuning"
+        )
+    if context.dense_from is not None:
+        copy_stage(context.dense_from / STAGE, context.folder.tune / STAGE)
+    jobs = _dense_jobs(context, range(context.config.first_dense_models))
+    return run_stage(context.stage(STAGE, jobs, context.shared({}), False), needed="dense model")
 
 
 def _dense_jobs(context: Context, halves: Sequence[int]) -> list[Job]:
