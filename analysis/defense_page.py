@@ -7,9 +7,11 @@ from analysis import figures, pages, run_kind, statistics, tables
 from analysis.leak_at_levels import (
     NONE,
     PRUNING,
+    Gap,
     Least,
     at_levels,
     beside,
+    said_beside,
     same_dense_models,
     sentence,
 )
@@ -83,28 +85,34 @@ def _bounded(interval: Interval, kind: str = "nats") -> str:
 def _level(level: float, found: Mapping[str, Least | None]) -> dict[str, Any]:
     """The table of a level, and a sentence for each pair that it compares."""
     references = [name for name in (PRUNING, NONE) if found.get(name) is not None]
-    rows, said, unpaired = [], [], []
+    gaps = {name: _gaps(found, name) for name in references}
+    rows = []
     for name, one in found.items():
         if one is None:
             rows.append([name, tables.UNKNOWN, NOTHING, *[tables.UNKNOWN] * (4 + len(references))])
             continue
-        cells = []
-        for reference in references:
-            compared = beside(one, found[reference])
-            if compared is None:
-                cells.append(tables.UNKNOWN)
-                continue
-            gap, words = compared
-            cells.append(_bounded(gap.interval) + ("" if gap.paired else "\nnot in pairs"))
-            said.append(f"{name} {words}")
-            unpaired += [] if gap.paired else [name]
+        cells = [
+            _bounded(gaps[reference][name].interval) if name in gaps[reference] else tables.UNKNOWN
+            for reference in references
+        ]
         rows.append([*_start(one), _bounded(one.excess), *cells, *_price(one)])
+    apart = [name for each in gaps.values() for name, gap in each.items() if not gap.paired]
     return {
         "name": tables.level_name(level),
         "table": tables.of_level(level, references, rows),
-        "said": said,
-        "unpaired": list(dict.fromkeys(unpaired)),
+        "said": [line for name in references for line in said_beside(name, gaps[name])],
+        "unpaired": list(dict.fromkeys(apart)),
     }
+
+
+def _gaps(found: Mapping[str, Least | None], reference: str) -> dict[str, Gap]:
+    """Defence -> how it stands beside the reference, without those that have no candidate."""
+    other = found[reference]
+    compared = {
+        name: None if one is None or other is None else beside(one, other)
+        for name, one in found.items()
+    }
+    return {name: gap for name, gap in compared.items() if gap is not None}
 
 
 def _start(one: Least) -> list[str]:

@@ -145,17 +145,22 @@ def sentence(level_name: str, at: Mapping[str, Least | None]) -> str:
     return "; ".join([said, *open_, *more]) + silent + "."
 
 
-def beside(one: Least, reference: Least | None) -> tuple[Gap, str] | None:
-    """How a defence stands beside a reference, and what the interval allows to say.
+def beside(one: Least, reference: Least) -> Gap | None:
+    """How a defence stands beside a reference; None for the reference itself."""
+    return None if one.defense == reference.defense else gap(one, reference)
 
-    None without a reference, or for the reference itself.
+
+VERDICTS = {-1: "less than {0} leak", 0: "not distinguishable from {0}", 1: "more than {0} leak"}
+"""A gap's verdict -> what its interval allows to say of the defences that have it."""
+
+
+def said_beside(reference: str, gaps: Mapping[str, Gap]) -> list[str]:
+    """A line for each verdict: which defences leak less than the reference, as much or more.
+
+    gaps: defence -> how it stands beside the reference.
     """
-    if reference is None or reference.defense == one.defense:
-        return None
-    found = gap(one, reference)
-    words = {
-        -1: f"leaks less than {reference.defense}",
-        0: f"not distinguishable from {reference.defense}",
-        1: f"leaks more than {reference.defense}",
+    found = {
+        words.format(reference): [name for name, gap in gaps.items() if gap.verdict == verdict]
+        for verdict, words in VERDICTS.items()
     }
-    return found, words[found.verdict]
+    return [f"{words}: {', '.join(names)}" for words, names in found.items() if names]

@@ -32,8 +32,6 @@ def defenses(
     """
     with mpl.rc_context(STYLE):
         figure, axes = canvas(5.2)
-        for level in levels:
-            axes.axvline(level, color=MUTED, linewidth=1, linestyle=":", zorder=1)
         for index, (name, candidates) in enumerate(points.items()):
             for at, (lost, excess) in enumerate(candidates):
                 axes.errorbar(
@@ -54,6 +52,10 @@ def defenses(
             label_point(axes, "dense", (0.0, dense), shift=(12, 0))
         axes.plot([], [], ":", color=MUTED, label="allowed drop")
         axes.margins(x=0.08, y=0.08)
+        shown = axes.get_xlim()  # levels that nobody comes near would squeeze the points
+        for level in levels:
+            axes.axvline(level, color=MUTED, linewidth=1, linestyle=":", zorder=1)
+        axes.set_xlim(shown)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         percent_axis(axes, "accuracy lost on unseen images")
         axes.set_ylabel(GAIN_LABEL)

@@ -13,7 +13,14 @@ import pytest
 
 from analysis import compare
 from analysis.defense_page import write_comparison
-from analysis.leak_at_levels import at_levels, beside, gap, same_dense_models, sentence
+from analysis.leak_at_levels import (
+    at_levels,
+    beside,
+    gap,
+    said_beside,
+    same_dense_models,
+    sentence,
+)
 from analysis.load import load_comparison, load_run
 from search.record.confirm_parquet import write_correct, write_terms
 from trainables.attacks.cross_audit import CrossAudit
@@ -134,15 +141,15 @@ def test_a_sentence_says_what_its_interval_allows(comparison: Path) -> None:
     assert at["pruning"] is not None
     assert at["minmax"] is not None
     assert at["none"] is not None
-    words = [beside(at[name], at["pruning"]) for name in ("minmax", "none", "pruning")]
-    assert [found and found[1] for found in words] == [
-        "leaks more than pruning",
-        "leaks more than pruning",
-        None,
+    assert beside(at["pruning"], at["pruning"]) is None
+    gaps = {name: gap(at[name], at["pruning"]) for name in ("minmax", "none")}
+    assert said_beside("pruning", gaps) == ["more than pruning leak: minmax, none"]
+    gaps = {name: gap(at[name], at["none"]) for name in ("minmax", "pruning")}
+    gaps["twin"] = gap(at["none"], dataclasses.replace(at["none"], models=None))
+    assert said_beside("none", gaps) == [
+        "less than none leak: minmax, pruning",
+        "not distinguishable from none: twin",
     ]
-    less = beside(at["minmax"], at["none"])
-    assert less is not None
-    assert less[1] == "leaks less than none"
     twin = {**at, "twin": dataclasses.replace(at["pruning"], defense="twin", models=None)}
     said = sentence("1 point", twin)
     assert re.match(
@@ -160,7 +167,7 @@ def test_the_page_is_one_file_with_all_levels_and_costs(comparison: Path) -> Non
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)|https?://(?!www\.w3\.org)""", page)
     for name in ("1 point", "2 points", "5 points", "10 points"):
         assert f"At most {name}</h2>" in page
-    assert "minmax leaks more than pruning" in page
+    assert "more than pruning leak: none, minmax" in page
     assert "after 4.0 of dense" in page
     assert "none confirmed" in page
     assert words.splitlines()[0].split() == [
