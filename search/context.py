@@ -40,8 +40,8 @@ class Context:
     say: Callable[[str], None]
 
     dense_from: Place | None = None
-    """The `tune/` folder of another run whose dense models are those of this one too; None trains
-    its own."""
+    """The folder of another run whose dense models are those of this one too; None trains its
+    own."""
 
     @property
     def space(self) -> Space:

@@ -1,7 +1,8 @@
 """A comparison of defences: a whole run of each, one after the other, in one Ray cluster.
 
 The folder of the comparison holds its settings and `defences/NAME/`, each a run like any other.
-The dense models of the halves are the same for all: they are trained once and given to every run.
+The dense models of the halves are the same for all: they are trained and measured once, in
+`dense/`, and every run gets a copy.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from search.record.redaction import redacted
 from search.record.runfolder import RunFolder, describe_comparison
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
-from search.stages.dense import dense_models
+from search.stages.dense import train_dense
 from search.stored_settings import as_before, recorded
 from search.tune.cause import cause
 from search.tune.join import cluster
@@ -100,6 +101,8 @@ def _as_it_began(
 ) -> tuple[Comparison, Options]:
     """The settings in the folder. Raises InvalidInput where they, or the folder, are unusable."""
     folder.require_own()
+    if folder.dense.is_dir():
+        RunFolder(folder.dense).require_own()
     if options.more_models is not None:
         raise InvalidInput(
             f"--models {options.more_models}: a comparison needs equally many models of every "
@@ -144,7 +147,7 @@ def _every_run(comparison: Comparison, above: Prepared) -> int:
         else:
             _keep_ended(folder, run.defense, status)
     if not faults:
-        remove_tree(folder.tune)
+        remove_tree(folder.dense)
     comparison_made(folder.path, faults)
     if faults:
         return FAULT
@@ -153,18 +156,20 @@ def _every_run(comparison: Comparison, above: Prepared) -> int:
 
 
 def _train_dense(above: Prepared) -> None:
-    """The dense models of all halves that any run needs; its stage lies in the folder above."""
+    """The dense models of all halves that any run needs, measured, in a folder of their own."""
+    folder = RunFolder(above.folder.dense)
     context = Context(
         config=above.config,
         options=above.options,
-        folder=above.folder,
+        folder=folder,
         run_id=above.run_id,
         inputs=above.inputs,
         resources=above.resources,
-        ledger=Ledger(above.folder.path),
+        ledger=Ledger(folder.path),
         say=above.say,
     )
-    dense_models(context)
+    folder.remove_leftovers()
+    train_dense(context)
 
 
 def _one_run(run: SearchConfig, above: Prepared) -> int | str:
@@ -180,14 +185,14 @@ def _one_run(run: SearchConfig, above: Prepared) -> int | str:
         options=dataclasses.replace(above.options, out=folder.path, resume=None),
         run_id=f"{above.run_id}-{run.defense}",
         inputs=for_defense(above.inputs, run.defense),
-        dense_from=above.folder.tune,
+        dense_from=above.folder.dense,
     )
-    stored = folder.read_config() if folder.config.exists() else None
-    if stored is not None:
-        folder.require_own()
     try:
+        stored = folder.read_config() if folder.config.exists() else None
+        if stored is not None:
+            folder.require_own()
         return conduct(own, stored)
-    except (InvalidInput, OSError):
+    except OSError:
         raise
     except Exception as error:  # noqa: BLE001 - the other runs go on, and the status says it
         said = redacted(cause(str(error) or type(error).__name__))

@@ -42,7 +42,8 @@ class RunFolder:
         self.audit = self.path / "audit"
         self.confirm = self.path / "confirm"
         self.tune = self.path / "tune"
-        self.defenses = self.path / DEFENCES  # of a comparison: the runs
+        self.defenses = self.path / DEFENCES  # of a comparison: its runs,
+        self.dense = self.path / "dense"  # and what they share while any is to be made
         self.log = self.path / "run.log"
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from ray import tune
 
 from search.context import Context
 from search.stages.cross_audit import keep_cross_audit
-from search.tune.copied import copy_stage
+from search.stages.given_dense import take_models, taken_row
 from search.tune.kept import kept_checkpoint, kept_logits
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -87,8 +87,7 @@ def dense_models(context: Context) -> dict[str, tune.Result]:
             "Networks start from published weights and are fine-tuned on the members only: what is "
             "measured is membership in the fine-tuning"
         )
-    if context.dense_from is not None:
-        copy_stage(context.dense_from / STAGE, context.folder.tune / STAGE)
+    take_models(context, STAGE)
     jobs = _dense_jobs(context, range(context.config.first_dense_models))
     return run_stage(context.stage(STAGE, jobs, context.shared({}), False), needed="dense model")
 
@@ -144,11 +143,12 @@ def _measure(context: Context, shared: Shared, models: list[tune.Result]) -> dic
         matched_references=BASELINE if shared.references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
+    taken = taken_row(context, job.trial.trial_id)
     if len(halves) > 1:
         keep_cross_audit(context, job.trial.trial_id, [models[half] for half in halves])
-    run_stage(
-        context.stage("baseline", [job], shared, True), needed="the attack on the dense model"
-    )
+    if taken is None:
+        attack = context.stage("baseline", [job], shared, True)
+        run_stage(attack, needed="the attack on the dense model")
     row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
     if row["state"] != COMPLETE:
         raise StageFailed(f"the dense model could not be measured: {row['error']}")
