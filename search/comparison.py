@@ -14,6 +14,9 @@ LEVELS = (0.01, 0.02, 0.05, 0.1)
 CONFIRM_TOP, MODELS = 1, 8
 """What a comparison confirms by default: one candidate for each level, with so many models."""
 
+PARTS = ("runs", "asked")
+"""What config.json holds of a comparison's settings."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
@@ -56,13 +59,17 @@ class Comparison:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` wrote. Raises InvalidInput on unknown or missing fields."""
-        try:
-            runs, asked = list(values["runs"]), list(values["asked"])
-        except (KeyError, TypeError) as error:
+        runs, asked = (
+            found
+            if isinstance(values, Mapping) and isinstance(found := values.get(name), list)
+            else []
+            for name in PARTS
+        )
+        if not runs or not all(isinstance(run, dict) for run in runs):
             raise InvalidInput(
                 "config.json lacks the runs of the comparison, or holds another kind of value; "
                 "restore the file or start a new run"
-            ) from error
+            )
         return cls(runs=tuple(map(SearchConfig.from_dict, runs)), asked=tuple(map(str, asked)))
 
 

@@ -108,10 +108,13 @@ def _as_it_began(
             f"--models {options.more_models}: a comparison needs equally many models of every "
             "defence, so it cannot take more; start a new one"
         )
-    if not isinstance(stored.get("options"), Mapping) or "run_id" not in stored:
-        raise InvalidInput(
-            "--resume: config.json lacks options or run_id; restore the file or start a new run"
-        )
+    kinds = {"options": dict, "run_id": str, ENDED: dict}
+    for name, kind in kinds.items():
+        if not isinstance(stored.get(name), kind):
+            raise InvalidInput(
+                f"--resume: config.json lacks {name}, or holds another kind of value; restore the "
+                "file or start a new run"
+            )
     return Comparison.from_dict(stored[COMPARISON]), options
 
 
@@ -202,9 +205,9 @@ def _one_run(run: SearchConfig, above: Prepared) -> int | str:
 
 def _ended(folder: RunFolder) -> dict[str, int]:
     """Defence -> exit status of its run, for those that have ended."""
-    return dict(folder.read_config().get(ENDED, {}))
+    return dict(folder.read_config()[ENDED])
 
 
 def _keep_ended(folder: RunFolder, defense: str, status: int) -> None:
     stored = folder.read_config()
-    folder.write_config({**stored, ENDED: {**stored.get(ENDED, {}), defense: status}})
+    folder.write_config({**stored, ENDED: {**stored[ENDED], defense: status}})

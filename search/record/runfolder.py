@@ -20,7 +20,7 @@ from search.search_options import SearchConfig
 from trainables.base.commandline import resume, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, RemotePath, children, is_temporary, read_json, write
-from trainables.records import COMPARISON, DEFENCES
+from trainables.records import COMPARISON, DEFENCES, ENDED
 
 log = logging.getLogger(__name__)
 
@@ -224,6 +224,7 @@ def describe_comparison(
     return {
         **_begun(run_id, asked, comparison.key, comparison.runs[0].seed),
         COMPARISON: comparison.to_dict(),
+        ENDED: {},
         "options": options,
     }
 

@@ -89,7 +89,10 @@ def dense_models(context: Context) -> dict[str, tune.Result]:
         )
     take_models(context, STAGE)
     jobs = _dense_jobs(context, range(context.config.first_dense_models))
-    return run_stage(context.stage(STAGE, jobs, context.shared({}), False), needed="dense model")
+    stage = context.stage(STAGE, jobs, context.shared({}), False)
+    if context.dense_from is not None:  # nothing is left to watch
+        stage = dataclasses.replace(stage, callbacks=[])
+    return run_stage(stage, needed="dense model")
 
 
 def _dense_jobs(context: Context, halves: Sequence[int]) -> list[Job]:

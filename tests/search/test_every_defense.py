@@ -143,7 +143,28 @@ def test_a_comparison_takes_no_more_models_and_no_folder_of_another(
     assert "equally many models of every defence" in capfd.readouterr().err
     assert start(out) == 2
     assert "already holds a run" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"comparison": {"runs": []}},
+        {"comparison": {"runs": ["x"], "asked": []}},
+        {"comparison": {"runs": [{"defense": "dp"}], "asked": []}},
+        {"comparison": None},
+        {"ended": None},
+        {"ended": [1]},
+        {"options": 1},
+        {"run_id": None},
+    ],
+)
+def test_a_damaged_config_is_one_line(
+    runs: Runs, tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: dict[str, object]
+) -> None:
+    out = tmp_path / "all"
+    assert start(out, "--quiet") == OK
     stored = json.loads((out / "config.json").read_text())
-    (out / "config.json").write_text(json.dumps({**stored, "comparison": {"runs": []}}))
+    (out / "config.json").write_text(json.dumps({**stored, **damage}))
+    capfd.readouterr()
     assert run.main(["--resume", str(out)]) == 2
     assert capfd.readouterr().err.count("\n") == 1
