@@ -3,6 +3,7 @@
 Every run gets its own copies, so that it stays whole where it is moved, resumed or read alone.
 """
 
+import datetime
 from typing import Any
 
 from search.context import Context
@@ -31,5 +32,7 @@ def taken_row(context: Context, trial_id: str) -> dict[str, Any] | None:
     if row is None or row["state"] != COMPLETE:
         return None
     copy_parts(source.confirm, context.folder.confirm, trial_id)
-    context.ledger.write(TrialRecord(**{**row, "run_id": context.run_id}))
+    # this run has it from now on: its wall clock must not hold the runs that went before
+    now = datetime.datetime.now(datetime.UTC)
+    context.ledger.write(TrialRecord(**{**row, "run_id": context.run_id, "started_at": now}))
     return row

@@ -43,7 +43,10 @@ def test_a_comparison_killed_on_the_way_goes_on_with_the_first_unfinished_run(
     assert before == {file: file.stat().st_mtime_ns for file in before}, "it had ended"
     assert set(json.loads((out / "config.json").read_text())["ended"]) == set(DEFENSES)
     assert not (out / "dense").exists(), "the dense models are in the runs"
-    (dense,) = {rows(run, "baseline").drop(columns="run_id").to_json() for run in runs.values()}
+    (dense,) = {
+        rows(run, "baseline").drop(columns=["run_id", "started_at"]).to_json()
+        for run in runs.values()
+    }
     assert '"state":{"0":"COMPLETE"}' in dense
     weights = {
         name: (run / "baseline/model.safetensors").read_bytes() for name, run in runs.items()
