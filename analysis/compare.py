@@ -1,4 +1,7 @@
-"""`python -m analysis.compare RUN RUN…`: several runs side by side, as text and as one page."""
+"""`python -m analysis.compare RUN RUN…`: several runs side by side, as text and as one page.
+
+With one folder, that of a comparison of defences, it writes that comparison's page again.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -17,26 +20,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compression, share of feasible trials, time. Prints a table and writes a page.",
         epilog="exit status: 0 compared, 2 a folder is not a run or the runs cannot be compared",
     )
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="folders of runs, or of one comparison of defences"
+    )
     parser.add_argument(
         "--out",
         metavar="F",
         type=Path,
-        default=Path("compare.html"),
-        help="where to write the page [%(default)s]",
+        help="where to write the page [compare.html, or comparison.html in the folder of a "
+        "comparison]",
     )
     try:
         options = parser.parse_args(arguments)
         from analysis import pages  # pandas and matplotlib: a mistake need not wait
         from analysis.comparison_page import compare
+        from analysis.defense_page import write_comparison
+        from analysis.load import is_comparison
 
-        pages.refuse_foreign(options.out)
-        text, page = compare(options.runs)
-        pages.write(options.out, page)
+        if options.out is not None:
+            pages.refuse_foreign(options.out)
+        if len(options.runs) == 1 and is_comparison(options.runs[0]):
+            out, text = write_comparison(options.runs[0], to=options.out)
+        else:
+            out = options.out or Path("compare.html")
+            pages.refuse_foreign(out)
+            text, page = compare(options.runs)
+            pages.write(out, page)
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         return 2
-    sys.stdout.write(f"{text}\n{options.out}\n")
+    sys.stdout.write(f"{text}\n{out}\n")
     return 0
 
 

@@ -22,7 +22,9 @@ from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, children, place, read_json
 from trainables.records import (
     AUDIT_SCHEMA,
+    COMPARISON,
     CORRECT_SCHEMA,
+    DEFENCES,
     EPOCH_SCHEMA,
     TERM_SCHEMA,
     TRIAL_SCHEMA,
@@ -84,6 +86,29 @@ def load_run(path: Place | str) -> RunRecord:
         audit=_read_audit(folder),
         crossed=_read_crossed(folder),
     )
+
+
+def is_comparison(path: Place | str) -> bool:
+    """Whether a folder is that of a comparison of defences.
+
+    Raises InvalidInput where it is none of this program's.
+    """
+    return COMPARISON in _read_json_of_ours(place(path) if isinstance(path, str) else path)
+
+
+def load_comparison(path: Place | str) -> tuple[dict[str, Any], list[RunRecord]]:
+    """Read config.json of a comparison of defences, and its runs that have begun, in its order.
+
+    Raises InvalidInput when the folder holds no comparison, or one of its runs is damaged.
+    """
+    folder = place(path) if isinstance(path, str) else path
+    config = _read_json_of_ours(folder)
+    try:
+        names = [str(run["defense"]) for run in config[COMPARISON]["runs"]]
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{folder} holds no comparison of defences") from error
+    below = [folder / DEFENCES / name for name in names]
+    return config, [load_run(run) for run in below if (run / "config.json").exists()]
 
 
 def _read_audit(run: Place) -> pd.DataFrame | None:
@@ -150,6 +175,22 @@ def load_distinct(paths: Sequence[Place | str]) -> list[RunRecord]:
 
 
 def _read_config(folder: Place) -> dict[str, Any]:
+    """Of one run."""
+    config, file = _read_json_of_ours(folder), folder / "config.json"
+    if COMPARISON in config:
+        raise InvalidInput(
+            f"{folder} holds a comparison of defences: give one of its runs, {folder / DEFENCES}/*"
+        )
+    missing = [name for name in _NEEDED if name not in config]
+    if missing:
+        raise InvalidInput(f"{file} is damaged: it lacks {', '.join(missing)}")
+    damage = damage_of_config(config)
+    if damage is not None:
+        raise InvalidInput(f"{file} is damaged: {damage}; restore it, or run again")
+    return config
+
+
+def _read_json_of_ours(folder: Place) -> dict[str, Any]:
     file = folder / "config.json"
     try:
         config = read_json(file)
@@ -167,12 +208,6 @@ def _read_config(folder: Place) -> dict[str, Any]:
             f"{file} has version {config['version']}, but this program reads up to "
             f"{CONFIG_VERSION}: update the program"
         )
-    missing = [name for name in _NEEDED if name not in config]
-    if missing:
-        raise InvalidInput(f"{file} is damaged: it lacks {', '.join(missing)}")
-    damage = damage_of_config(config)
-    if damage is not None:
-        raise InvalidInput(f"{file} is damaged: {damage}; restore it, or run again")
     return config
 
 

@@ -18,6 +18,7 @@ from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity
 from search.tune.resources import Resources
 from search.tune.stage import Stage
+from trainables.base.storage import Place
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.defenses.registry import DEFENSES
@@ -40,6 +41,10 @@ class Context:
 
     given: tune.Result | None = None
     """The measured network of the user; None where the run trains its own."""
+
+    dense_from: Place | None = None
+    """The folder of another run whose dense models are those of this one too; None trains its
+    own."""
 
     @property
     def space(self) -> Space:

@@ -1,15 +1,19 @@
 """What a run says at its end: its headline, or why no candidate won; and its exit status."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 
 from analysis import failures, run_kind
+from analysis.defense_page import write_comparison
 from analysis.load import RunRecord, load_run
 from analysis.run_page import write_report
 from analysis.statistics import hardest_bound, search_trials
 from analysis.summary import front_in_short, headline
 from analysis.tables import as_text
 from search.context import Context
-from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, shown
+from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, resume, shown
+from trainables.base.storage import Place
 
 
 def winner_found(context: Context) -> int:
@@ -39,6 +43,18 @@ def nothing_feasible(context: Context, what: str) -> int:
     if (reached := front_in_short(found)) is not None:
         Console().print(as_text(reached), markup=False, highlight=False, soft_wrap=True)
     return NOTHING_FEASIBLE if broken is None else FAULT
+
+
+def comparison_made(folder: Place, faults: Mapping[str, str]) -> None:
+    """Write the page of a comparison and print what it says in short.
+
+    faults: defence -> why its run could not be made.
+    """
+    page, words = write_comparison(folder, faults)
+    Console().print(f"{words}\nPage: {shown(page)}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        again = f"Again: {resume(folder)}"
+        Console(stderr=True).print(again, markup=False, highlight=False, soft_wrap=True)
 
 
 def _bounds(found: RunRecord) -> list[str]:

@@ -49,6 +49,9 @@ class Inputs:
     notes: tuple[str, ...] = ()
     """Sentences about the data that the run prints and records."""
 
+    caveats: tuple[str, ...] = ()
+    """Those of them that hold for the run's defence alone."""
+
     pretrained: dict[str, np.ndarray] | None = None
     """The state dict of published weights; None if networks start from their seeds."""
 
@@ -122,7 +125,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
-    return Inputs(
+    inputs = Inputs(
         images=dataclasses.replace(images, labels=labels),
         split=split,
         network=network,
@@ -133,7 +136,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         notes=(
             *_said_of_limit(images, found),
             *seen.notes,
-            *_said_of_copies(config, duplicates),
+            *([duplicates.in_words(config.duplicates)] if duplicates.images else []),
             *_said_of_members(own, split),
         ),
         given=_given(config, options),
@@ -141,6 +144,15 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         plugin=plugin,
         noun=spec.noun,
     )
+    return for_defense(inputs, config.defense)
+
+
+def for_defense(inputs: Inputs, defense: str) -> Inputs:
+    """The same data for a run with another defence, which may have caveats of its own."""
+    before = inputs.notes[: len(inputs.notes) - len(inputs.caveats)]
+    caveat, most = DEFENSES[defense].on_copies, inputs.duplicates.most
+    caveats = () if caveat is None or most < 2 else (caveat.format(a=noun.a(), most=most),)
+    return dataclasses.replace(inputs, notes=(*before, *caveats), caveats=caveats)
 
 
 def _own_parts(config: SearchConfig, options: Options, images: Data) -> dict[str, Indices] | None:
@@ -207,14 +219,6 @@ def _said_of_limit(used: Data, found: Data) -> list[str]:
         f"{count:,} of {all_of_them:,} {noun.many()} are used (--limit), each class in its "
         "proportion, drawn by the seed"
     ]
-
-
-def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
-    said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
-    caveat = DEFENSES[config.defense].on_copies
-    if caveat is not None and duplicates.most > 1:
-        said.append(caveat.format(a=noun.a(), most=duplicates.most))
-    return said
 
 
 def _plugin(config: SearchConfig, options: Options) -> Plugin | None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.recipes import recipe
 from search.search_options import SearchConfig
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
@@ -61,13 +60,12 @@ def _of_training(word: str) -> tuple[str, Any]:
     return name, int(value) if whole else value
 
 
-def training_in_words(config: SearchConfig) -> list[str]:
-    """The words after --set that make the recipe's dense training into that of `config`."""
-    usual = recipe(config.dataset, config.model).training
+def training_in_words(asked: TrainingConfig, usual: TrainingConfig) -> list[str]:
+    """The words after --set that make the usual training of the dense models into another."""
     return [
         f"{TRAINING}{name}={str(value).lower() if name == 'augment' else value}"
         for name in _FIELDS
-        if (value := getattr(config.training, name)) != getattr(usual, name)
+        if (value := getattr(asked, name)) != getattr(usual, name)
     ]
 
 
@@ -99,7 +97,7 @@ def with_own_network(config: SearchConfig, given: Mapping[str, Any]) -> SearchCo
 
 def _is_to_fit(config: SearchConfig, given: Mapping[str, Any]) -> bool:
     """Whether nobody said how the references are trained, and it is open what they take."""
-    from trainables.plugin import TRAININGS
+    from trainables.own_training import TRAININGS
 
     told = any(map(is_of_training, given["set"] or [])) or TRAININGS or config.no_references
     told = told or DATASETS[config.dataset].training is not None

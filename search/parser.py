@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.comparison import Comparison
 from search.machine_options import PRESETS, Options, all_options
 from search.option_fields import GROUPS, declared, duration, fractions
 from search.own_network import is_of_training, with_own_network, with_own_training
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
+from search.several_defenses import comparison, listed
 from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
 from trainables.base import noun
@@ -62,8 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
+def parse(words: Sequence[str]) -> tuple[SearchConfig | Comparison | None, Options]:
     """The settings that `words` ask for; None in place of settings when a run is resumed.
+
+    A list of defences asks for a comparison.
 
     Raises InvalidInput, one line, for anything a user can get wrong.
     """
@@ -88,7 +92,16 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | None, Options]:
                 f"--resume takes its settings from the run; leave out {', '.join(clash)}"
             )
         return None, dataclasses.replace(options, more_models=given["models"])
-    return _config(given, plugin), options
+    names = listed(given["defense"])
+    if not names:
+        return _config(given, plugin), options
+    _require_names({**given, "defense": None})
+    recipe = _recipe({**given, "defense": None})
+
+    def one(own: dict[str, Any]) -> SearchConfig:
+        return _config(own, plugin)
+
+    return comparison(names, given, recipe, one, _numbers), options
 
 
 RENAMED = {"--references": "--models", "--confirm-seeds": "--models"}
@@ -124,11 +137,7 @@ _SETTLED = ("dataset", "model", "plugin", "dense", "members", "preset", "paramet
 
 def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
     """Check names and limits first, without heavy imports, then whatever needs the network."""
-    for one in all_options():
-        value = given[one.name]
-        if value is not None and one.option.choices:
-            shown = one.option.names and one.option.names()
-            known(value, one.choices, one.flag, shown)
+    _require_names(given)
     config = dataclasses.replace(_recipe(given), **_asked(given))
     config = with_own_training(config, given["set"] or [])
     config = _with_defense(
@@ -136,6 +145,15 @@ def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
     )
     config = with_own_network(config, given)
     return _fitting_network(config, given, with_plugin=plugin is not None)
+
+
+def _require_names(given: dict[str, Any]) -> None:
+    """Raise InvalidInput for a name that its option does not know."""
+    for one in all_options():
+        value = given[one.name]
+        if value is not None and one.option.choices:
+            shown = one.option.names and one.option.names()
+            known(value, one.choices, one.flag, shown)
 
 
 def _fitting_network(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from search.tune.required import StageFailed
 from search.tune.resources import Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import remove_tree
+from trainables.base.storage import Place, remove_tree
 from trainables.data.images import DataAbsent
 from trainables.job import Job
 from trainables.outcome.objective import Goal, goal_of, goals_of
@@ -55,9 +55,25 @@ from trainables.rehearsal import PRETRAINED
 log = logging.getLogger("search")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run whose data are loaded and whose cluster is there."""
+
+    config: SearchConfig
+    options: Options
+    folder: RunFolder
+    run_id: str
+    inputs: Inputs
+    resources: Resources
+    say: Callable[[str], None]
+
+    dense_from: Place | None = None
+    """As in `Context`."""
+
+
 def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int:
     """Run from settings to report. Raises InvalidInput before anything is written."""
-    say = _speaker(options)
+    say = speaker(options)
     stored = folder.read_config() if options.resume else None
     if stored is not None:
         folder.require_own()
@@ -87,30 +103,48 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             _dry_run(config, inputs, resources, notes, say)
             return OK
         wait_for_room(resources, nodes, say)
-        if stored is None:
-            folder.create()
-            start = PRETRAINED if config.pretrained_start else None
-            data = {**inputs.describe(), "pretrained_start": start}
-            stored = describe(config, folder.path.name, recorded(options), data)
-            folder.write_config(stored)
-        else:
-            folder.require_writable()
-        with folder.held(), logging_to(folder.log):
-            context = Context(
-                config=config,
-                options=options,
-                folder=folder,
-                run_id=stored["run_id"],
-                inputs=inputs,
-                resources=resources,
-                ledger=Ledger(folder.path),
-                say=say,
-            )
-            status = _stages(context)
-            context.recorder(mirrored=True).on_experiment_end(
-                []
-            )  # for a mirror that has only now returned
-            return status
+        prepared = Prepared(
+            config=config,
+            options=options,
+            folder=folder,
+            run_id=folder.path.name,
+            inputs=inputs,
+            resources=resources,
+            say=say,
+        )
+        return conduct(prepared, stored)
+
+
+def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:
+    """Every stage of a run, or of what an earlier program left of it; returns its exit status.
+
+    stored: config.json of a run that goes on.
+    """
+    config, folder, options = prepared.config, prepared.folder, prepared.options
+    if stored is None:
+        folder.create()
+        start = PRETRAINED if config.pretrained_start else None
+        data = {**prepared.inputs.describe(), "pretrained_start": start}
+        stored = describe(config, prepared.run_id, recorded(options), data)
+        folder.write_config(dict(stored))
+    else:
+        folder.require_writable()
+    with folder.held(), logging_to(folder.log):
+        context = Context(
+            config=config,
+            options=options,
+            folder=folder,
+            run_id=stored["run_id"],
+            inputs=prepared.inputs,
+            resources=prepared.resources,
+            ledger=Ledger(folder.path),
+            say=prepared.say,
+            dense_from=prepared.dense_from,
+        )
+        status = _stages(context)
+        # for a mirror that has only now returned
+        context.recorder(mirrored=True).on_experiment_end([])
+        return status
 
 
 def _asked_now(config: SearchConfig, options: Options) -> SearchConfig:
@@ -381,7 +415,8 @@ def _winner(folder: RunFolder) -> pd.Series | None:
     return confirmed_winner(found.trials, found.config, found.crossed)
 
 
-def _speaker(options: Options) -> Callable[[str], None]:
+def speaker(options: Options) -> Callable[[str], None]:
+    """Says what happens on the terminal, unless --quiet, and in the log."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(text: str) -> None:

@@ -17,7 +17,7 @@ from trainables.data.survey_rows import RowSample
 from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
-from trainables.plugin import TRAININGS
+from trainables.own_training import TRAININGS
 from trainables.pruning.registry import PRUNERS
 from trainables.pruning.uniform_erk_lamp import ALLOCATIONS
 
@@ -81,6 +81,11 @@ def passes(config: SearchConfig) -> float:
 
 def floating_point_operations(config: SearchConfig, members: int) -> float:
     """The operations of all trainings of the run; stopped trials would make them fewer."""
+    return passes(config) * operations_of_pass(config, members)
+
+
+def operations_of_pass(config: SearchConfig, members: int) -> float:
+    """The floating-point operations of one training pass of the network over the members."""
     spec = DATASETS[config.dataset]
     model = build_model(
         config.model,
@@ -90,29 +95,22 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
         seed=0,
     )
     macs = count_macs(model, spec.image_shape).total
-    return float(2.0 * macs * FORWARD_PASSES * members * passes(config))
+    return float(2.0 * macs * FORWARD_PASSES * members)
 
 
 def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:
     """The plan in words; without inputs it uses what is published about the data set."""
     counts = trainings(config)
-    sizes = _published_sizes(config) if inputs is None else inputs.sizes
+    members = trained_on(config, inputs)
+    operations = None if members is None else floating_point_operations(config, members)
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     if config.levels:
         drop += f" (and a front at {', '.join(f'{level:g}' for level in config.levels)})"
     compression = config.min_compression or "none"
-    spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
-    trained_on = (sizes or {}).get("members") if inputs is None else inputs.trained_on
     return "\n".join(
         [
-            *_data(config, inputs, sizes),
-            f"Network    {config.model}: {sum(network.layers.values()):,} prunable weights in "
-            f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
-            f"{network.parameters:,} parameters",
-            *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
-            *_own(config),
+            *what_is_pruned(config, inputs),
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
@@ -120,12 +118,38 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"Trainings  {counts['dense']} dense, {counts['search']} search, {counts['race']} in "
             f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
             f"{counts['audit']} audit shadows{_more(config)}",
-            f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
-            f"cores and {resources.gpus_per_trial:g} GPUs",
-            _cost(config, trained_on, resources),
-            "Nothing was trained and nothing was written.",
+            *at_what_cost(operations, resources),
         ]
     )
+
+
+def trained_on(config: SearchConfig, inputs: Inputs | None) -> int | None:
+    """How much each model trains on; None where that is unknown."""
+    return (_published_sizes(config) or {}).get("members") if inputs is None else inputs.trained_on
+
+
+def what_is_pruned(config: SearchConfig, inputs: Inputs | None) -> list[str]:
+    """The lines on the data and the network."""
+    spec = DATASETS[config.dataset]
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
+    return [
+        *_data(config, inputs, _published_sizes(config) if inputs is None else inputs.sizes),
+        f"Network    {config.model}: {sum(network.layers.values()):,} prunable weights in "
+        f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
+        f"{network.parameters:,} parameters",
+        *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
+        *_own(config),
+    ]
+
+
+def at_what_cost(operations: float | None, resources: Resources) -> list[str]:
+    """The lines on the machine and the time; operations: floating-point, None where unknown."""
+    return [
+        f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
+        f"cores and {resources.gpus_per_trial:g} GPUs",
+        _cost(operations, resources),
+        "Nothing was trained and nothing was written.",
+    ]
 
 
 def _own(config: SearchConfig) -> list[str]:
@@ -155,11 +179,9 @@ def _more(config: SearchConfig) -> str:
     )
 
 
-def _cost(config: SearchConfig, members: int | None, resources: Resources) -> str:
-    """members: the images that each model trains on."""
-    if members is None:
+def _cost(operations: float | None, resources: Resources) -> str:
+    if operations is None:
         return f"Cost       unknown, as the number of {noun.many()} is"
-    operations = floating_point_operations(config, members)
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     return (

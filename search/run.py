@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from search.comparison import Comparison
 from search.parser import parse, words
 from search.record.log import quiet_root_logger, write_fault
 from search.record.redaction import redacted
@@ -31,9 +32,12 @@ def main(arguments: Sequence[str]) -> int:
         config, options = parse(arguments)
         folder = RunFolder(options.resume or options.out)
         # Ray, torch and pandas: seconds that a mistake need not wait
+        from search.every_defense import compare, is_comparison
         from search.pipeline import run
 
         quiet_root_logger()
+        if isinstance(config, Comparison) or (config is None and is_comparison(folder)):
+            return compare(config, options, folder)
         return run(config, options, folder)
     except InvalidInput as error:
         console.print(f"error: {redacted(one_line(error))}", markup=False)

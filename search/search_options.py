@@ -140,7 +140,15 @@ class SearchConfig:
     )
     """Whether the user says that weights which no seed changes never saw the data set."""
 
-    defense: str = option("pruning", group=WHAT, metavar="NAME", choices=_defenses, help="")
+    defense: str = option(
+        "pruning",
+        group=WHAT,
+        metavar="NAME",
+        choices=_defenses,
+        help="several, as in pruning,dp, or all are compared on the same halves, each with a run "
+        "of its own and the same budget; then --levels is 0.01,0.02,0.05,0.1, --models 8 and "
+        "--confirm-top 1 by default, and up to 12 trials do not race",
+    )
     parameters: dict[str, Parameter] = dataclasses.field(
         default_factory=dict, metadata={"options": (_SET, _EPSILON)}
     )
@@ -489,6 +497,11 @@ class SearchConfig:
     def first_models_each(self) -> int:
         """How many they had when the run began."""
         return 1 if self.no_references else self.models
+
+    @property
+    def prunes(self) -> bool:
+        """Whether {n_i} is searched."""
+        return named(self.defense).prunes
 
     @property
     def is_bare(self) -> bool:

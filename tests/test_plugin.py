@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 from search.inputs import load_inputs
 from search.parser import parse
+from search.plan import passes_of_candidate
 from tests.test_documentation import read
 from trainables import plugin
 from trainables.base.errors import InvalidInput
@@ -23,6 +24,7 @@ from trainables.config import TrainingConfig
 from trainables.data import items
 from trainables.data.pairs import collected
 from trainables.data.registry import DATASETS
+from trainables.defenses.registry import DEFENSES
 from trainables.models.registry import MODELS
 from trainables.plugin import Plugin
 
@@ -45,12 +47,13 @@ def example() -> str:
 @pytest.fixture(autouse=True)
 def registries_as_before(monkeypatch):
     """What a test registers is gone after it."""
-    saved = {**MODELS}, {**DATASETS}
+    registries = MODELS, DATASETS, DEFENSES
+    saved = [{**registry} for registry in registries]
     monkeypatch.setattr(plugin, "_LOADED", set())
     yield
     for finder in [one for one in sys.meta_path if isinstance(one, BesideLoader)]:
         finder.remove()
-    for registry, before in zip((MODELS, DATASETS), saved, strict=True):
+    for registry, before in zip(registries, saved, strict=True):
         registry.clear()
         registry.update(before)
 
@@ -141,7 +144,7 @@ def test_a_network_of_ones_own_goes_with_our_data_and_the_other_way_round(writte
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def broken(:", "cannot be imported: SyntaxError"),
         ("raise SystemExit(0)", "cannot be imported: SystemExit"),
-        ("x = 1", "registers nothing: call register_model, register_dataset or register_training"),
+        ("x = 1", "register_model, register_dataset, register_defense or register_training of"),
         ("register_model('lenet5', nn.Flatten)", "model 'lenet5' exists already"),
         ("register_model('a', 1); register_model('a', 1)", "model 'a' exists already"),
         ("register_model('A-b', 1)", "a name is small letters, digits and _"),
@@ -152,12 +155,84 @@ def test_a_network_of_ones_own_goes_with_our_data_and_the_other_way_round(writte
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_and_leaves_nothing_behind(text, says, written):
-    before = {*MODELS}, {*DATASETS}
+    before = {*MODELS}, {*DATASETS}, {*DEFENSES}
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
         load(written(IMPORTS + text))
     assert "\n" not in str(caught.value)
     assert "my_model.py" in str(caught.value)
-    assert before == ({*MODELS}, {*DATASETS})
+    assert before == ({*MODELS}, {*DATASETS}, {*DEFENSES})
+
+
+DEFENCE = """
+from torch.nn import functional
+from trainables.plugin import Parameter, register_defense
+from trainables.runs.dense import DenseRun
+
+
+def smoothed(trial, cohort, start):
+    share = trial.parameters["share"]
+    return DenseRun(
+        trial,
+        cohort,
+        loss=lambda logits, labels: functional.cross_entropy(
+            logits, labels, label_smoothing=share
+        ),
+    )
+
+
+"""
+SHARE = "parameters={'share': Parameter(low=0.1, high=0.8, default=0.2)}"
+
+
+def test_a_defence_of_ones_own_is_searched_like_any_other(written):
+    path = written(f"{DEFENCE}register_defense('smoothing', smoothed, {SHARE}, cost=1.5)")
+    config, _ = parse(["--plugin", str(path), "--defense", "smoothing", "--set", "share=0.1:0.5"])
+    assert (config.parameters["share"].low, config.parameters["share"].high) == (0.1, 0.5)
+    assert (config.min_compression, config.space) == (None, "layer")
+    assert passes_of_candidate(config, "admm") == 1.5 * config.training.epochs
+    with pytest.raises(InvalidInput, match="did you mean share"):
+        parse(["--plugin", str(path), "--defense", "smoothing", "--set", "shore=1"])
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        ("register_defense('dp', smoothed)", "defence 'dp' exists already"),
+        ("register_defense('all', smoothed)", "defence 'all' exists already"),
+        ("register_defense('a+b', smoothed)", "a name is small letters, digits and _"),
+        ("register_defense('a', 'smoothed')", "'smoothed' cannot be called"),
+        ("register_defense('a', smoothed, cost=0)", "cost 0 must be a number above 0"),
+        ("register_defense('a', smoothed, parameters={'s': 1})", "must be a Parameter"),
+        ("register_defense('a', smoothed, parameters={'epochs': 1})", "a number of the recipe"),
+        ("register_defense('a', smoothed, parameters={'S': 1})", "a letter first"),
+        (f"register_defense('a', smoothed, {SHARE.replace('0.1', '0')})", "numbers above 0"),
+        (f"register_defense('a', smoothed, {SHARE.replace('0.1', '0.3')})", "are not low <="),
+    ],
+)
+def test_a_defence_that_cannot_be_used_is_one_line_and_leaves_nothing_behind(call, says, written):
+    before = {*DEFENSES}
+    with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
+        load(written(DEFENCE + call))
+    assert "\n" not in str(caught.value)
+    assert before == {*DEFENSES}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return start", "defence 'own' makes no run but Start: return one with all that"),
+        ("return missing", "fails with --defense own (NameError"),
+        (
+            "run = DenseRun(trial, cohort); run.predict = lambda i: i; return run",
+            "its run predicts (68,) where logits (68, 10) are needed",
+        ),
+    ],
+)
+def test_a_defence_that_fails_is_one_line_before_anything_is_trained(body, says, written):
+    text = f"{DEFENCE}def own(trial, cohort, start):\n    {body}\nregister_defense('own', own)"
+    with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
+        parse(["--plugin", str(written(text)), "--defense", "own"])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])

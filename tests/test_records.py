@@ -107,6 +107,8 @@ TRIAL_COLUMNS = {
     "defense_spent": "map<string, double>",
     "js_divergence_se": "double",
     "parameters": "int64",
+    "training_s": "double",
+    "answer_s": "double",
 }
 EPOCH_COLUMNS = {
     "trial_id": "string",

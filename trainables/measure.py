@@ -1,6 +1,7 @@
 """The measures of one finished model: its size, its accuracies and what attacks gain from it."""
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,11 @@ def measure_model(
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
     informed = config.kind in SEARCH_KINDS and reference is not None
+    began = time.perf_counter()
+    logits = released_logits(run, cohort.audited)  # on the CPU, so nothing is left to wait for
+    answer_s = (time.perf_counter() - began) / len(logits)
     found = strongest_attack(
-        evidence_of(released_logits(run, cohort.audited), cohort, reference),
+        evidence_of(logits, cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,
@@ -97,5 +101,6 @@ def measure_model(
             released_accuracy(run, cohort, cohort.test) if config.kind in TEST_KINDS else None
         ),
         "defense_spent": dict(run.spent),
+        "answer_s": answer_s,
         **dataclasses.asdict(found),
     }

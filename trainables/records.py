@@ -43,6 +43,10 @@ NETWORKS = frozenset((NEURAL, SAMIA))
 """The attacks that are networks. A search with references leaves them out: each takes longer than
 the pruning, and neither ranks vectors as well as `adaptive` (`search/stages/search.py`)."""
 
+COMPARISON, DEFENCES, ENDED = "comparison", "defences", "ended"
+"""Of a comparison: in config.json its settings, in place of those of one run, and defence -> exit
+status of each run that has ended; and the folder of its runs, each named by its defence."""
+
 _VERSION_KEY = b"prune_privacy.schema_version"
 _METADATA = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
 
@@ -128,6 +132,10 @@ class TrialRecord:
     js_divergence_se: float | None = measured()
     parameters: int | None = None
     """All parameters that ship, each counted once; `weights` counts the prunable ones."""
+    training_s: float | None = measured()
+    """Seconds until the model was trained; the rest of `duration_s` went to measuring it."""
+    answer_s: float | None = measured()
+    """Seconds that the model took for one audited image, as released, in batches."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,7 +59,7 @@ def rehearse(config: TrialConfig, *, pretrained_start: bool = False) -> None:
     the user says that weights which no seed changes never saw the data.
     """
     network = require_sound_builds(config, pretrained_start=pretrained_start)
-    if not MODELS[config.model].foreign:
+    if not (MODELS[config.model].foreign or DEFENSES[config.defense].foreign):
         return
     spec = DATASETS[config.dataset]
     small, cohort = _few_steps(config, network, spec)
@@ -149,10 +149,18 @@ def _candidate(config: TrialConfig, cohort: Cohort, dense: dict[str, Tensor]) ->
     with said(what, run.model):
         while not run.finished:
             run.advance()
+        _require_answers(what, config, run, cohort)
         size(run.model, shape, config.defense)
         evidence_of(released_logits(run, cohort.audited), cohort)
         with tempfile.TemporaryDirectory() as folder:
             save_weights(run.model, Path(folder) / "model.safetensors")
+
+
+def _require_answers(what: str, config: TrialConfig, run: Run, cohort: Cohort) -> None:
+    expected = len(cohort.audited), DATASETS[config.dataset].n_classes
+    found = tuple(run.predict(cohort.audited).shape)
+    if found != expected:
+        raise InvalidInput(f"{what}: its run predicts {found} where logits {expected} are needed")
 
 
 def _require_guarantee(what: str, defense: str, run: Run, cohort: Cohort) -> None:

@@ -215,6 +215,7 @@ class Trial(tune.Trainable):
         job, run, trial = self._job, self._run, self._job.trial
         shape = DATASETS[trial.dataset].image_shape
         finished = run.finished and error is None
+        trained_s = self._elapsed_s()
         if finished and job.reference is None and job.dense is not None:
             measured = measure_model(
                 run, trial, self._members_cohort(), shape, self._reference_evidence()
@@ -237,6 +238,7 @@ class Trial(tune.Trainable):
             "accuracy_bound": job.accuracy_bound,
             "started_at": self._started_at.isoformat(),
             "duration_s": elapsed,
+            "training_s": trained_s,
             "node": socket.gethostname(),
             "device": device_name(self._device),
             "epochs": run.epochs,

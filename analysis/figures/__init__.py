@@ -10,6 +10,7 @@ from analysis.figures.attack_gains import (
     winners_curse,
 )
 from analysis.figures.best_so_far import compare_progress, progress
+from analysis.figures.defenses import defenses
 from analysis.figures.drawing import BLUE, INK, MARKERS, SERIES
 from analysis.figures.leak_against_accuracy import FARTHEST, Front, front, fronts, tradeoff
 from analysis.figures.networks import layers, weight_histograms
@@ -27,6 +28,7 @@ __all__ = [
     "attack_intervals",
     "attacks",
     "compare_progress",
+    "defenses",
     "front",
     "fronts",
     "layers",

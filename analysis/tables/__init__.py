@@ -2,6 +2,7 @@
 
 from analysis.tables.attacks import attack_gains, audits, theory
 from analysis.tables.crossed import cross_audit
+from analysis.tables.defenses import costs, in_short, of_level
 from analysis.tables.front import front
 from analysis.tables.measured import attack_intervals, attacker, both_sides
 from analysis.tables.table import Table, as_markdown, as_text
@@ -46,14 +47,17 @@ __all__ = [
     "compressed",
     "compression_of",
     "confirmed_vectors",
+    "costs",
     "cross_audit",
     "dense_and_winner",
     "duration",
     "failed_trials",
     "front",
+    "in_short",
     "layer_counts",
     "level_name",
     "nats",
+    "of_level",
     "percent",
     "prunable_share",
     "pruners",

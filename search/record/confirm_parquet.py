@@ -31,6 +31,14 @@ def _models_in(part: Place) -> int:
     return len(table["half"].unique())
 
 
+def copy_parts(source: Place, target: Place, vector: str) -> None:
+    """Copy both parts of a vector, as far as they are there, from one RUN/confirm to another."""
+    for name in (CORRECT, TERMS):
+        part = _part(source, name, vector)
+        if part.is_file():
+            write(_part(target, name, vector), part.read_bytes())
+
+
 def remove_terms(folder: Place, vector: str) -> None:
     """Delete the terms of a vector, which readers take for the sign that both parts are whole."""
     _part(folder, TERMS, vector).unlink(missing_ok=True)

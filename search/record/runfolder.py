@@ -14,11 +14,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from search.command import command
+from search.command import command, command_of_all
+from search.comparison import Comparison
 from search.search_options import SearchConfig
 from trainables.base.commandline import resume, shown
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, RemotePath, children, is_temporary, read_json, write
+from trainables.records import COMPARISON, DEFENCES, ENDED
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class RunFolder:
         self.audit = self.path / "audit"
         self.confirm = self.path / "confirm"
         self.tune = self.path / "tune"
+        self.defenses = self.path / DEFENCES  # of a comparison: its runs,
+        self.dense = self.path / "dense"  # and what they share while any is to be made
         self.log = self.path / "run.log"
 
     def check(self) -> None:
@@ -204,14 +208,35 @@ def describe(
     options: what was asked of the machine.  data: hashes of splits and images, sizes, layers.
     """
     return {
+        **_begun(run_id, command(config, options), config.key, config.seed),
+        "search": config.to_dict(),
+        "options": options,
+        "dense_val_accuracy": None,
+        **data,
+    }
+
+
+def describe_comparison(
+    comparison: Comparison, run_id: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of config.json in the folder above the runs of a comparison."""
+    asked = command_of_all(comparison, options)
+    return {
+        **_begun(run_id, asked, comparison.key, comparison.runs[0].seed),
+        COMPARISON: comparison.to_dict(),
+        ENDED: {},
+        "options": options,
+    }
+
+
+def _begun(run_id: str, asked: str, key: str, seed: int) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "run_id": run_id,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command(config, options),
-        "config_hash": config.key,
-        "seeds": {"run": config.seed},
-        "search": config.to_dict(),
-        "options": options,
+        "command": asked,
+        "config_hash": key,
+        "seeds": {"run": seed},
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "hardware": {
             "platform": platform.platform(),
@@ -219,6 +244,4 @@ def describe(
             "cores": os.cpu_count(),
             "python": platform.python_version(),
         },
-        "dense_val_accuracy": None,
-        **data,
     }

@@ -12,6 +12,7 @@ from ray import tune
 from search.context import Context
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.given import compare_references
+from search.stages.given_dense import take_models, taken_row
 from search.tune.kept import kept_checkpoint, kept_logits
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -26,6 +27,9 @@ from trainables.runs.dense import dense_seed
 from trainables.trial import MODEL_FILE
 
 BASELINE = "baseline"
+
+STAGE = "dense"
+"""The name of the stage that trains them."""
 
 OTHER_MACHINE = 0.005
 """How far an accuracy may differ on another processor, or a GPU, by rounding alone."""
@@ -55,19 +59,7 @@ class Dense:
 def train_dense(context: Context) -> Dense:
     """Train one dense model per half, and measure the first, once per run."""
     jobs = _dense_jobs(context, range(context.config.first_dense_models))
-    results: dict[str, tune.Result] = {}
-    own = context.given
-    if own is not None:
-        results = {jobs[0].trial.trial_id: own}
-    if context.inputs.pretrained is not None:
-        context.say(
-            "Networks start from published weights and are fine-tuned on the members only: what is "
-            "measured is membership in the fine-tuning"
-        )
-    trained = jobs if own is None else jobs[1:]
-    if trained:
-        stage = context.stage("dense", trained, context.shared({}), False)
-        results |= run_stage(stage, needed="dense model")
+    results = dense_models(context)
     for total, halves in context.config.added_halves.items():
         added = _dense_jobs(context, halves)
         stage = context.stage(f"dense-{total}", added, context.shared({}), False)
@@ -78,7 +70,7 @@ def train_dense(context: Context) -> Dense:
     attackers = models[: context.config.first_models_each]
     shared = dataclasses.replace(context.shared(states), references=_references(attackers))
     _keep_baseline(context, models[0])
-    if own is not None:
+    if context.given is not None:
         compare_references(context, models[: context.config.first_dense_models])
     row = _measure(context, shared, models)
     accuracies = _accuracies(row, models[1 : context.config.first_dense_models])
@@ -89,6 +81,24 @@ def train_dense(context: Context) -> Dense:
         row=row,
         results=models,
     )
+
+
+def dense_models(context: Context) -> dict[str, tune.Result]:
+    """Train the dense models with which a run begins, or take those of another; by trial id."""
+    if context.inputs.pretrained is not None:
+        context.say(
+            "Networks start from published weights and are fine-tuned on the members only: what is "
+            "measured is membership in the fine-tuning"
+        )
+    jobs = _dense_jobs(context, range(context.config.first_dense_models))
+    own = {} if context.given is None else {jobs.pop(0).trial.trial_id: context.given}
+    if not jobs:
+        return own
+    take_models(context, STAGE)
+    stage = context.stage(STAGE, jobs, context.shared({}), False)
+    if context.dense_from is not None:  # nothing is left to watch
+        stage = dataclasses.replace(stage, callbacks=[])
+    return own | run_stage(stage, needed="dense model")
 
 
 def _dense_jobs(context: Context, halves: Sequence[int]) -> list[Job]:
@@ -143,11 +153,12 @@ def _measure(context: Context, shared: Shared, models: list[tune.Result]) -> dic
         matched_references=BASELINE if shared.references else None,
         before_s=float((trained.metrics or {})["duration_s"]),
     )
+    taken = taken_row(context, job.trial.trial_id)
     if len(halves) > 1:
         keep_cross_audit(context, job.trial.trial_id, [models[half] for half in halves])
-    run_stage(
-        context.stage("baseline", [job], shared, True), needed="the attack on the dense model"
-    )
+    if taken is None:
+        attack = context.stage("baseline", [job], shared, True)
+        run_stage(attack, needed="the attack on the dense model")
     row = next(row for row in context.ledger.rows() if row["kind"] == "baseline")
     if row["state"] != COMPLETE:
         raise StageFailed(f"the dense model could not be measured: {row['error']}")

@@ -12,6 +12,7 @@ from ray import tune
 from search.context import Context
 from search.own_network import EPOCHS, RATES
 from search.stages.given import fit_of, measure_given
+from search.stages.given_dense import take_models
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
 from trainables.attacks.fit_to_members import Fit, distance, fits_alike
@@ -69,6 +70,7 @@ def _fitted(context: Context, wanted: Fit) -> TrainingConfig:
 
 def _tried(context: Context, name: str, recipes: list[TrainingConfig]) -> dict[TrainingConfig, Fit]:
     """Each recipe and how its model fits; one that diverges is left out."""
+    take_models(context, name)
     half = TARGETS_PAIR  # a random one: what fits must not depend on the members being yours
     jobs = [_job(context, number, half, training) for number, training in enumerate(recipes)]
     results: dict[str, tune.Result] = run_stage(

@@ -10,6 +10,7 @@ import numpy as np
 from ray import tune
 
 from search.context import Context
+from search.stages.given_dense import take_models
 from search.tune.kept import kept_logits
 from search.tune.stage import run_stage
 from trainables.attacks.fit_to_members import Fit, fit_to_members, match_in_words, mean_fit
@@ -25,6 +26,7 @@ def measure_given(context: Context) -> tune.Result:
 
     The result's checkpoint is as that of a dense model that the run trained.
     """
+    take_models(context, GIVEN)
     trial = context.trial("baseline", 0, dense_seed(context.config.seed, None), ())
     job = Job(trial=trial, dense=GIVEN, keep_model=True)
     shared = context.shared({GIVEN: context.inputs.given or {}})

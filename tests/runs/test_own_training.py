@@ -10,7 +10,8 @@ from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.plugin import TRAININGS, register_training
+from trainables.own_training import TRAININGS
+from trainables.plugin import register_training
 from trainables.runs.dense import DenseRun, dense_run
 from trainables.runs.own_training import OwnTraining
 from trainables.training import DivergedError

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.command import command
+from search.budget import budget
+from search.command import command, command_of_all
+from search.comparison import Comparison
 from search.option_fields import duration
 from search.parser import build_parser, parse
+from search.presets import paper_presets
 from search.recipes import RECIPES, recipe
 from search.search_options import NO_BOUND, SearchConfig
 from trainables.base.errors import InvalidInput
@@ -294,3 +297,112 @@ def test_comparators_are_for_defences_that_prune() -> None:
     assert "--comparators" in shlex.split(command(config, {}))
     with pytest.raises(InvalidInput, match="removes none"):
         parse(["--comparators", "--defense", "minmax"])
+
+
+def compared(words: str) -> Comparison:
+    found, _ = parse(words.split())
+    assert isinstance(found, Comparison)
+    return found
+
+
+def test_all_defences_share_a_budget_and_the_halves() -> None:
+    found = compared("--defense all --trials 8")
+    assert found.defenses == tuple(DEFENSES)
+    assert found.levels == (0.01, 0.02, 0.05, 0.1)
+    shared = (
+        "trials",
+        "models",
+        "confirm_top",
+        "seed",
+        "training",
+        "race_models",
+        "no_more_models",
+    )
+    for name in shared:
+        assert len({str(getattr(run, name)) for run in found.runs}) == 1, name
+    assert (found.runs[0].models, found.runs[0].confirm_top) == (8, 1)
+    assert {run.dense_models for run in found.runs} == {found.widest.dense_models}
+    for run in found.runs:
+        assert run.max_accuracy_drop == (NO_BOUND if run.is_bare else 0.1)
+        assert run.min_compression == (2.0 if DEFENSES[run.defense].prunes else None)
+    assert Comparison.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_more_trials_race_and_the_dense_models_of_the_widest_run_serve_all() -> None:
+    found = compared("--defense none,pruning --trials 13 --models 16")
+    none, pruning = found.runs
+    assert (none.race_models, pruning.race_models) == (0, 4)
+    assert found.widest is pruning
+    assert none.dense_models < pruning.dense_models
+    assert none.halves_each == pruning.halves_each
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--defense all --trials 8",
+        "--defense none,pruning --levels 0.02 --max-accuracy-drop 0.04 --min-compression 3",
+        "--defense dp,minmax --epsilon 8 --set gamma=0.5:2 --set clip=1 --seed 3",
+        "--defense pruning,weight-decay --space recipe+global",
+        "--defense pruning,stacking --preset smoke",
+    ],
+)
+def test_the_command_of_a_comparison_asks_for_the_same_again(words: str) -> None:
+    found, options = parse(words.split())
+    assert isinstance(found, Comparison)
+    given = {"preset": options.preset}
+    again, _ = parse(shlex.split(command_of_all(found, given))[3:])
+    assert again == found
+
+
+def test_each_defence_takes_the_numbers_that_it_has() -> None:
+    found = compared("--defense none,dp,minmax --epsilon 8 --set gamma=2")
+    none, dp, minmax = found.runs
+    assert none.parameters == {}
+    assert dp.guarantee_is_fixed
+    assert (dp.levels, dp.max_accuracy_drop) == ((), 0.1)
+    assert not minmax.parameters["gamma"].searched
+    assert minmax.levels == (0.01, 0.02, 0.05, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--defense prunning,dp", "did you mean pruning"),
+        ("--defense pruning,", "--defense '' is unknown"),
+        ("--defense all,dp", "all stands for every defence, and alone"),
+        ("--defense dp,pruning,dp", "lists dp twice: name each once"),
+        ("--defense dp,none --set gamma=2", "--set 'gamma' is unknown"),
+        ("--defense none,pruning --epsilon 8", "--set 'epsilon' is unknown"),
+        ("--defense dp,minmax --epsilon 0", "above 0"),
+        ("--defense dp,minmax --min-compression 4", "none of dp, minmax removes weights"),
+        ("--defense all --comparators", "--comparators are allocations of one defence's weights"),
+        ("--defense all --no-references", "leaves nothing that compares in pairs"),
+        ("--defense all --preset paper-table1-mnist5k-lenet5-smoke", "is unknown"),
+        ("--defense all --levels 0.1,1", "[0, 1), got 1"),
+        ("--defense all --dataset cifar1O", "did you mean cifar10"),
+        ("--defense all --trials 0", "--trials must be at least 1"),
+        ("--resume runs/x --defense all", "leave out --defense"),
+    ],
+)
+def test_a_mistake_in_a_comparison_is_one_line(words: str, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(words.split())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_of_the_paper_is_of_one_system() -> None:
+    preset = next(iter(paper_presets()))
+    with pytest.raises(InvalidInput, match="a row of the paper under one system"):
+        parse(["--defense", "all", "--preset", preset])
+
+
+def test_a_comparison_says_what_it_trains_before_it_starts() -> None:
+    found = compared("--defense none,pruning,minmax --trials 8")
+    said = "\n".join(budget(found))
+    assert "the same for each of 3 defences: 8 trials, no race, then at most 4 candidates" in said
+    assert "may fall by 0.01, 0.02, 0.05, 0.1" in said
+    assert "8 dense models, shared by all, and at most 89 of the defences" in said
+    assert "none: 9 (1 search, 0 race, 8 confirmed" in said
+    assert "minmax: 40 (8 search, 0 race, 32 confirmed, 0 shadows), each as long as 4.3" in said

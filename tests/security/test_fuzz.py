@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import search.every_defense
 import search.inputs
 import search.pipeline
 import search.run
@@ -99,6 +100,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch, mnist5k) -> None:
         return mnist5k
 
     monkeypatch.setattr(search.pipeline, "cluster", cluster)
+    monkeypatch.setattr(search.every_defense, "cluster", cluster)
     monkeypatch.setattr(search.inputs, "load_images", load_images)
     monkeypatch.setattr(search.pipeline.signal, "signal", lambda *_: None)
 
@@ -112,7 +114,7 @@ NUMBER = st.one_of(
 NAMES = {
     "dataset": [*registry.DATASETS, "../../x"],
     "model": ["lenet5", "mlp", "vgg16", "/etc/passwd"],
-    "defense": [*DEFENSES, "dpp"],
+    "defense": [*DEFENSES, "dpp", "all", "dp,none", "pruning,minmax,", "none,,none"],
     "pruner": ["admm", "magnitude", "../x"],
     "sampler": ["tpe", "gp", "grid", "random", "xx"],
     "duplicates": ["keep", "drop", "together", "merge"],

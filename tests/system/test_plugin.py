@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 (EXAMPLE,) = re.findall(r"^```python\n(import torch\n.*?)^```", README, re.MULTILINE | re.DOTALL)
-(COMMAND,) = re.findall(r"-m search.run (--plugin .*)", README)
+(COMMAND,) = re.findall(r"-m search.run (--plugin my_model.py .*)", README)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +59,11 @@ def _with_adversary(passes: float, numbers: Mapping[str, float]) -> float:
 class Defense:
     """One defence, as a whole: callers ask it and know no names."""
 
-    builder: str
-    """`module:function` with the signature of trainables.runs.start.Builder; makes a candidate."""
+    builder: str | Callable[..., Any]
+    """A trainables.runs.start.Builder, which makes a candidate, or its place, `module:function`."""
+
+    foreign: bool = False
+    """Whether a user wrote it; it is then rehearsed before anything is trained."""
 
     cost: Cost = _whole_recipe
     """Training passes over the members that make one candidate.

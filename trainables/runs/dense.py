@@ -12,12 +12,12 @@ from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
 from trainables.models.weights import load_weights
 from trainables.network import new_network
-from trainables.plugin import TRAININGS
+from trainables.own_training import TRAININGS
 from trainables.records import EpochRecord
 from trainables.runs.epochs import EpochRun, Stateful
 from trainables.runs.own_training import OwnTraining
 from trainables.runs.start import Start
-from trainables.training import cosine_pass, make_optimizer, predict
+from trainables.training import Loss, cosine_pass, make_optimizer, predict
 
 
 def dense_seed(run_seed: int, reference: int | None) -> int:
@@ -36,11 +36,13 @@ class DenseRun(EpochRun):
         training: TrainingConfig | None = None,
         stop_after: int | None = None,
         adversary: AdversaryFor | None = None,
+        loss: Loss | None = None,
     ) -> None:
         """training: replaces the run's own recipe.
 
         stop_after: epochs to train; the learning rate still follows the whole recipe's schedule.
         adversary: makes the attacker whose gain joins the loss; None trains without one.
+        loss: of logits (b, classes) and labels (b,), without an adversary [the cross-entropy].
         """
         training = training or config.training
         epochs = training.epochs if stop_after is None else stop_after
@@ -54,6 +56,7 @@ class DenseRun(EpochRun):
         )
         self._epoch = self._pass_over(cohort.members, training)
         self._adversary = None if adversary is None else adversary(network)
+        self._loss = loss_against(self._adversary) if loss is None else loss
 
     def advance(self) -> EpochRecord:
         """Train one epoch."""
@@ -64,7 +67,7 @@ class DenseRun(EpochRun):
             learning_rate=cosine_pass(
                 training.learning_rate, self._done, training.epochs, self._epoch.steps
             ),
-            loss=loss_against(self._adversary),
+            loss=self._loss,
         )
         attack = None if self._adversary is None else self._adversary.accuracy()
         return self._counted("dense", trained, attack_accuracy=attack)

@@ -15,7 +15,9 @@ def builder_of(defense: str) -> Builder:
 
     It is imported only now: Opacus costs each process that needs it a second.
     """
-    return typing.cast("Builder", pkgutil.resolve_name(DEFENSES[defense].builder))
+    builder = DEFENSES[defense].builder
+    found = pkgutil.resolve_name(builder) if isinstance(builder, str) else builder
+    return typing.cast("Builder", found)
 
 
 def new_run(config: TrialConfig, cohort: Cohort, start: Start) -> Run:

@@ -14,7 +14,7 @@ from trainables.base.seeding import seeded_globals
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.network import new_network
-from trainables.plugin import TRAININGS
+from trainables.own_training import TRAININGS
 from trainables.records import EpochRecord
 from trainables.runs.epochs import EpochRun, Stateful
 from trainables.training import DivergedError, mean_loss_and_accuracy

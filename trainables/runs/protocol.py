@@ -1,13 +1,14 @@
 """What every way to make a model looks like from outside: a resumable sequence of epochs."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from trainables.records import EpochRecord
 
 
+@runtime_checkable
 class Run(Protocol):
     """One model in the making; plain Python, runs without Ray."""
 
