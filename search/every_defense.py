@@ -5,10 +5,10 @@ The dense models of the halves are the same for all: they are trained and measur
 `dense/`, and every run gets a copy.
 """
 
+import contextlib
 import dataclasses
-import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from search.context import Context
 from search.ending import comparison_made
 from search.inputs import Inputs, for_defense, load_inputs
 from search.machine_options import Options
+from search.parser import require_known
 from search.pipeline import Prepared, conduct, speaker
 from search.record.log import logging_to, write_fault
 from search.record.mirror import require_storage_url
@@ -34,13 +35,11 @@ from search.tune.join import cluster
 from search.tune.notice import on_signal
 from search.tune.resources import plan_resources, wait_for_room
 from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK
-from trainables.base.errors import InvalidInput
-from trainables.base.storage import remove_tree
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import RemotePath, remove_tree
 from trainables.data.images import DataAbsent
 from trainables.defenses.registry import named
 from trainables.records import COMPARISON, ENDED
-
-log = logging.getLogger("search")
 
 
 def is_comparison(folder: RunFolder) -> bool:
@@ -63,7 +62,7 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
         require_storage_url(options.study_storage)
     if stored is None and not options.dry_run:
         folder.check()
-    inputs = _inputs(comparison, options)
+    inputs = _inputs(comparison, options, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = plan_resources(
@@ -93,8 +92,15 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
             resources=resources,
             say=say,
         )
-        with folder.held(), logging_to(folder.log):
+        with folder.held(), _log_of_all(folder):
             return _every_run(comparison, above)
+
+
+def _log_of_all(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
+    """The log of the whole; in a store, where a log is put at its end, only the runs have one."""
+    if isinstance(folder.log, RemotePath):
+        return contextlib.nullcontext()
+    return logging_to(folder.log)
 
 
 def _as_it_began(
@@ -119,14 +125,18 @@ def _as_it_began(
     return Comparison.from_dict(stored[COMPARISON]), options
 
 
-def _inputs(comparison: Comparison, options: Options) -> Inputs | None:
-    """The data; None when a dry run has no data to look at."""
+def _inputs(comparison: Comparison, options: Options, say: Callable[[str], None]) -> Inputs | None:
+    """The data, which all runs share; None when a dry run has no data to look at."""
     try:
-        return load_inputs(comparison.widest, options)
-    except DataAbsent:
+        inputs = load_inputs(comparison.widest, options)
+    except DataAbsent as error:
         if not options.dry_run:
             raise
+        say(f"The data were not looked at: {one_line(error)}")
         return None
+    for run in comparison.runs:
+        require_known(run)  # after a plugin was loaded
+    return inputs
 
 
 def _every_run(comparison: Comparison, above: Prepared) -> int:

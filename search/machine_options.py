@@ -38,7 +38,8 @@ class Options:
         None,
         group=WHAT,
         metavar="FILE",
-        help="a file of your own that registers networks and data sets for --dataset and --model",
+        help="a file of your own that registers networks, data sets and defences for --model, "
+        "--dataset and --defense",
     )
     dense: Path | None = option(
         None,
