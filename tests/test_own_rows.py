@@ -28,7 +28,7 @@ from trainables.data.cohort import Cohort, halves_of_models
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 from trainables.measure import evidence_of, measure_model, released_logits
-from trainables.models.building import build_model
+from trainables.models.building import build_model, memory_format
 from trainables.models.macs import layer_macs
 from trainables.models.registry import MODELS
 from trainables.plugin import register_dataset
@@ -170,6 +170,16 @@ def test_products_of_a_text_are_those_of_its_layers_and_none_of_its_table(loaded
         "gru.weight_hh_l0": 12 * 48 * 16,
         "head": 64,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [NETWORKS["signals"], NETWORKS["recurrent texts"]], ids=["float", "tokens"]
+)
+def test_only_images_are_laid_out_channels_last(text, words, loaded) -> None:
+    config, _ = loaded(text, words)
+    spec = DATASETS[config.dataset]
+    asked = (config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
+    assert memory_format(*asked) is torch.contiguous_format
 
 
 def test_copies_and_limits_of_rows_are_said_of_rows(loaded) -> None:
