@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from analysis import figures, pages, run_kind, statistics, tables
-from analysis.load import RunRecord, load_distinct, run_name
+from analysis.load import RunRecord, load_distinct, noun_of, run_name
 from analysis.run_page import wall_clock
 from analysis.summary import defense_in_words
+from trainables.base import noun
 from trainables.base.commandline import program
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import Place
@@ -17,6 +18,11 @@ def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
     Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
     """
     runs = _load(paths)
+    with noun.spoken(noun_of(runs)):
+        return _compared(runs)
+
+
+def _compared(runs: Sequence[RunRecord]) -> tuple[str, str]:
     table, caveats = comparison(runs), _caveats(runs)
     curves = {run_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
     page = pages.render(
@@ -61,7 +67,7 @@ def _caveats(runs: Sequence[RunRecord]) -> list[str]:
         ],
         "the number of references": [run_kind.references(run) for run in runs],
         "the number of models that decided": [run_kind.models(run) for run in runs],
-        "the split of the images": [run.config.get("split_hashes") for run in runs],
+        f"the split of the {noun.many()}": [run.config.get("split_hashes") for run in runs],
     }
     unlike = [(run_name(run, runs), run_kind.unlike(run)) for run in runs]
     return [f"{name}: {reason}." for name, reason in unlike if reason is not None] + [

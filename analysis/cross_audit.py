@@ -10,6 +10,7 @@ from analysis import statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from analysis.statistics.crossed_models import CrossedModels
+from trainables.base import noun
 from trainables.outcome.feasible import NO, UNDECIDED, YES, judged
 from trainables.records import COMPARATOR
 
@@ -51,12 +52,12 @@ class Pairs:
             f"Over {self.winner.models} trainings of each, in pairs: excess gain "
             f"{tables.nats(self.winner.excess.estimate)} instead of "
             f"{tables.nats(self.dense.excess.estimate)} nats, ratio "
-            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen images "
-            f"{_points(drop)}{judgement}."
+            f"{bounds if math.isfinite(ratio.low) else 'unknown'}; accuracy on unseen "
+            f"{noun.many()} {in_points(drop)}{judgement}."
         )
 
 
-def _points(drop: Interval) -> str:
+def in_points(drop: Interval) -> str:
     """The change of an accuracy in points, named by its direction."""
     low, high = 100 * drop.low, 100 * drop.high
     if drop.estimate < 0:

@@ -1,9 +1,10 @@
 """Reads a run folder into tables; says in one line what is wrong with one that cannot be read."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,7 @@ from analysis.validity import (
     damage_of_scores,
     damage_of_trials,
 )
+from trainables.base import noun
 from trainables.base.commandline import program, resume
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, children, place, read_json
@@ -113,6 +115,28 @@ def run_name(run: RunRecord, runs: Sequence[RunRecord]) -> str:
     names = [other.path.resolve().name for other in runs]
     name = run.path.resolve().name
     return name if names.count(name) == 1 else str(run.path)
+
+
+def noun_of(runs: Sequence[RunRecord]) -> str:
+    """What the records of these runs are called; older runs knew images only."""
+    found = {str(run.config.get("noun", noun.IMAGES)) for run in runs}
+    if len(found) > 1:
+        return noun.RECORDS
+    return found.pop() if found else noun.IMAGES
+
+
+Said = TypeVar("Said")
+
+
+def in_its_words(say: Callable[[RunRecord], Said]) -> Callable[[RunRecord], Said]:
+    """The same function of a run, which calls the run's records what the run calls them."""
+
+    @functools.wraps(say)
+    def said(run: RunRecord) -> Said:
+        with noun.spoken(noun_of([run])):
+            return say(run)
+
+    return said
 
 
 def load_distinct(paths: Sequence[Place | str]) -> list[RunRecord]:

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from trainables.base import storage
+from trainables.base import noun, storage
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import Place
 
@@ -21,7 +21,9 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(values)
+    return environment.get_template(template).render(
+        {**values, "records": noun.many(), "record": noun.one()}
+    )
 
 
 def figure(svg: str) -> Markup:

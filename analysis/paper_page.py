@@ -14,10 +14,11 @@ from analysis import (
     statistics,
 )
 from analysis.defenses import Task
-from analysis.load import RunRecord, load_distinct, run_name
+from analysis.load import RunRecord, load_distinct, noun_of, run_name
 from analysis.paper_tables import PaperTable, paper_tables
 from analysis.run_kind import Chosen, ordinary
 from analysis.side_by_side import defended
+from trainables.base import noun
 from trainables.base.storage import Place
 
 
@@ -27,6 +28,11 @@ def paper(paths: Sequence[Place | str]) -> tuple[str, str]:
     Raises InvalidInput for a run given twice and for a folder that is not a run.
     """
     chosen = ordinary(load_distinct(paths))
+    with noun.spoken(noun_of(chosen.runs)):
+        return _paper(chosen)
+
+
+def _paper(chosen: Chosen) -> tuple[str, str]:
     runs = chosen.runs
     made = paper_tables(runs)
     compared = [

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from analysis.load import RunRecord, run_name
+from trainables.base import noun
 from trainables.config import TARGETS_PAIR
 from trainables.defenses.registry import named
 from trainables.paper import TASKS
@@ -66,8 +67,10 @@ def unlike(run: RunRecord) -> str | None:
     search = run.config["search"]
     if canaries := search.get("canaries") or 0:
         return f"{canaries:.0%} of its labels are wrong on purpose (--canaries)"
+    if (search.get("members") or search.get("dense")) and search.get("dataset") in PAPERS_DATASETS:
+        return "its members or its network were given (--members, --dense)"
     if (limit := search.get("limit")) and search.get("dataset") in PAPERS_DATASETS:
-        return f"it draws {limit:,} images only from the paper's data set (--limit)"
+        return f"it draws {limit:,} {noun.many()} only from the paper's data set (--limit)"
     return None
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 
 from analysis import cross_audit, figures, pages, roc, run_kind, statistics, tables
 from analysis.front import front
-from analysis.load import RunRecord, load_run
+from analysis.in_short import in_short
+from analysis.load import RunRecord, load_run, noun_of
 from analysis.summary import made_by, said_of_the_run
 from analysis.verdict import verdict
+from trainables.base import noun
 from trainables.base.storage import Place
 from trainables.outcome.objective import goal_of
 
@@ -18,7 +20,8 @@ def write_report(run_path: Place | str) -> Place:
     """Write the report of a run into its folder, complete or interrupted; returns the file."""
     run = load_run(run_path)
     target = run.path / "report.html"
-    pages.write(target, pages.render("report.html.jinja", _values(run)))
+    with noun.spoken(noun_of([run])):
+        pages.write(target, pages.render("report.html.jinja", _values(run)))
     return target
 
 
@@ -34,6 +37,7 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "title": _title(run),
         "run": run.config,
         "headline": verdict(run),
+        "short": in_short(run),
         "facts": [*_facts(run), *_made(run, best)],
         "comparison": None
         if dense is None
@@ -117,7 +121,10 @@ def _pruners(run: RunRecord, best: pd.Series | None) -> tables.Table | None:
 
 def _audits(found: list[roc.Curve]) -> list[tables.Table]:
     """The ordinary images, then the mislabelled ones where there are any."""
-    kinds = {False: "Audit: images with their own label", True: "Audit: mislabelled images"}
+    kinds = {
+        False: f"Audit: {noun.many()} with their own label",
+        True: f"Audit: mislabelled {noun.many()}",
+    }
     groups = {kind: [curve for curve in found if curve.canary == kind] for kind in kinds}
     return [tables.audits(group, kinds[kind]) for kind, group in groups.items() if group]
 
@@ -170,8 +177,8 @@ def _provenance(run: RunRecord) -> list[tables.Table]:
     names = {
         "search": "Settings",
         "seeds": "Seeds",
-        "split_sizes": "Images per part",
-        "split_hashes": "SHA-256 of each part's image indices",
+        "split_sizes": f"{noun.many().capitalize()} per part",
+        "split_hashes": f"SHA-256 of each part's {noun.one()} indices",
         "packages": "Packages",
         "hardware": "Hardware",
     }

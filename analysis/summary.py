@@ -9,11 +9,14 @@ import pandas as pd
 
 from analysis import run_kind, statistics, tables
 from analysis.front import front
-from analysis.load import RunRecord
+from analysis.in_short import in_short
+from analysis.load import RunRecord, in_its_words
 from analysis.verdict import verdict
+from trainables.base import noun
 from trainables.defenses.registry import named
 
 
+@in_its_words
 def headline(run: RunRecord) -> str:
     """The outcome for a terminal: the verdict, dense and winner side by side, and the front."""
     found = verdict(run)
@@ -27,7 +30,7 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     if not records:
         return None
     table = tables.front(records)
-    columns = [table.headers.index(name) for name in table.headers if name not in _LONG]
+    columns = [table.headers.index(name) for name in table.headers if not name.startswith(_LONG)]
     return dataclasses.replace(
         table,
         headers=[table.headers[column] for column in columns],
@@ -35,10 +38,11 @@ def front_in_short(run: RunRecord) -> tables.Table | None:
     )
 
 
-_LONG = ("ratio to dense", "accuracy lost on unseen images")
-"""Columns of the front that only the report has room for."""
+_LONG = ("ratio to dense", "accuracy lost on unseen ")
+"""How columns of the front begin that only the report has room for."""
 
 
+@in_its_words
 def card(run: RunRecord) -> str:
     """Markdown that travels with the winner's weights; `{trial_id}` stands for their trial's name.
 
@@ -48,12 +52,13 @@ def card(run: RunRecord) -> str:
     table = _main_figures(run)
     if best is None or table is None:
         raise ValueError("a run without a winner has no card")
-    found, search = verdict(run), run.config["search"]
+    found, short, search = verdict(run), in_short(run), run.config["search"]
     pruned = best["nonzero"] < sum(best["layer_weights"])
     return "\n\n".join(
         [
             f"# {search.get('model')} on {search.get('dataset')}{_promise(run, found.tone)}",
             f"**{found.title}.** {found.text}",
+            *(["\n".join(f"- {sentence}" for sentence in short)] if short else []),
             *said_of_the_run(run.config),
             *_of_level(run),
             tables.as_markdown(table),
@@ -86,7 +91,7 @@ def _means(best: pd.Series) -> str:
         return "The figures are means over fresh seeds"
     return (
         f"Excess gain and accuracies are means over {best['seeds']} models, one per half of the "
-        "audited images; the other figures are those of the one that trained on the members"
+        f"audited {noun.many()}; the other figures are those of the one that trained on the members"
     )
 
 
@@ -100,8 +105,8 @@ def _promise(run: RunRecord, tone: str) -> str:
 def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     """Sentences that a run's settings carry for whoever reads its figures.
 
-    config: config.json.  First comes the start of pretrained networks, then the images, then that
-    the run decided more than once.
+    config: config.json.  First comes the start of pretrained networks, then the data and a network
+    that the user gave, then that the run decided more than once.
     """
     start, search = config.get("pretrained_start"), config["search"]
     added = [str(models) for models in search.get("more_models") or []]
@@ -112,6 +117,7 @@ def said_of_the_run(config: Mapping[str, Any]) -> list[str]:
     return [
         *([start] if start else []),
         *(config.get("notes") or []),
+        *((config.get("given") or {}).get("said") or []),
         *([again] if added else []),
     ]
 
@@ -143,8 +149,8 @@ def _limits(defense: str | None, best: pd.Series) -> str:
     lines = [
         "## Limits",
         "",
-        f"- The figures hold for the attacks that were run, on these images. {guarantee}; unusual "
-        "training images can leak much more than the mean.",
+        f"- The figures hold for the attacks that were run, on these {noun.many()}. {guarantee}; "
+        f"unusual training {noun.many()} can leak much more than the mean.",
         "- **Do not release the dense network together with this one**: whoever has both learns "
         "more.",
     ]

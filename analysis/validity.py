@@ -71,7 +71,7 @@ def damage_of_config(config: Mapping[str, Any]) -> str | None:
     if not isinstance(sizes, Mapping) or not all(
         _is_count(size) and size for size in sizes.values()
     ):
-        return "split_sizes are not whole numbers of images"
+        return "split_sizes are not whole numbers"
     wrong = _of_another_kind(config, search) + _of_another_kind_if_there(config, search)
     if wrong:
         return f"{wrong[0]} has a value of another kind"
@@ -102,16 +102,19 @@ def _of_another_kind_if_there(config: Mapping[str, Any], search: Mapping[str, An
     notes, unpruned = config.get("notes") or [], config.get("unpruned") or {}
     parameters, chance = search.get("parameters") or {}, config.get("chance_accuracy")
     start, levels = config.get("pretrained_start"), search.get("levels") or []
-    more = search.get("more_models") or []
+    more, given = search.get("more_models") or [], config.get("given") or {}
+    said = given.get("said", []) if isinstance(given, Mapping) else None
     whole = {
         "notes": isinstance(notes, list) and all(isinstance(note, str) for note in notes),
         "unpruned": isinstance(unpruned, Mapping)
         and all(isinstance(reason, str) for reason in unpruned.values()),
+        "given": isinstance(said, list) and all(isinstance(line, str) for line in said),
         "levels": isinstance(levels, list) and all(map(_is_number, levels)),
         "more_models": isinstance(more, list) and all(map(_is_count, more)),
         "pretrained_start": isinstance(start, str | None),
         "parameters": isinstance(parameters, Mapping)
         and all(isinstance(numbers, Mapping) for numbers in parameters.values()),
+        "noun": isinstance(config.get("noun", "images"), str),
         "chance_accuracy": chance is None or (_is_number(chance) and 0 <= chance <= 1),
     }
     return [name for name, fits in whole.items() if not fits]
@@ -204,5 +207,5 @@ def damage_of_scores(table: pa.Table) -> str | None:
         if not all(map(_is_number, table[name].to_pylist())):
             return f"{name} is not finite"
     if all(table["canary"].to_pylist()):
-        return "canary says that no image has its own label"
+        return "canary says that nothing has its own label"
     return None

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import cross_audit, failures, run_kind, shadow_audit, statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
+from trainables.base import noun
 from trainables.base.commandline import resume
 from trainables.outcome.feasible import UNDECIDED
 
@@ -191,7 +192,7 @@ def _winning(run: RunRecord, dense: pd.Series, best: pd.Series) -> Verdict:
     if unknown is not None:
         return Verdict(
             tone="warn",
-            title="Too few images or models to say whether the winner leaks less",
+            title=f"Too few {noun.many()} or models to say whether the winner leaks less",
             text=f"{unknown} {_figures(run, dense, best)}",
         )
     leak = statistics.excess_interval(dense)
@@ -235,7 +236,7 @@ def _compared(quotient: Interval, best: pd.Series, price: str, figures: str) -> 
     return Verdict(
         tone="warn",
         title=f"No measurable difference in leakage, {price}",
-        text=f"{figures} The interval includes 1: more images or models would be needed.",
+        text=f"{figures} The interval includes 1: more {noun.many()} or models would be needed.",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from search.machine_options import all_options
 from search.option_fields import Declared, exactly
+from search.own_network import training_in_words
 from search.search_options import SearchConfig
 from trainables.base.commandline import program
 from trainables.defenses.registry import Parameter
@@ -20,7 +21,7 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
         **options,
         **{field.name: getattr(config, field.name) for field in dataclasses.fields(config)},
     }
-    values["plugin"] = options.get("plugin")  # the settings hold its hash
+    values |= {name: options.get(name) for name in ("plugin", "dense", "members")}  # not the hash
     words = [
         word
         for one in all_options()
@@ -32,10 +33,10 @@ def command(config: SearchConfig, options: Mapping[str, Any]) -> str:
 
 def _words(one: Declared, value: Any, config: SearchConfig) -> list[str]:  # noqa: ANN401 - fields have values of any type
     """The words on the command line that ask for a field's value."""
-    if one.field == "parameters":
-        return [
-            word for name, number in value.items() for word in one.words(f"{name}={_given(number)}")
-        ]
+    if one.field == "parameters" and one.flag == "--set":
+        numbers = [f"{name}={_given(number)}" for name, number in value.items()]
+        asked = [*numbers, *training_in_words(config)]
+        return [word for text in asked for word in one.words(text)]
     if one.field == "time_budget_s":
         return one.words(None if value is None else f"{exactly(value)}s")
     if one.field == "levels":

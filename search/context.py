@@ -38,6 +38,9 @@ class Context:
     ledger: Ledger
     say: Callable[[str], None]
 
+    given: tune.Result | None = None
+    """The measured network of the user; None where the run trains its own."""
+
     @property
     def space(self) -> Space:
         """The space that the searcher draws from."""

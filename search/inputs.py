@@ -5,21 +5,28 @@ import dataclasses
 import numpy as np
 
 from search.machine_options import Options
+from search.member_files import read_positions
+from search.own_network import require_unchanged
 from search.parser import require_known
 from search.search_options import SearchConfig
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import derive_seed
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import for_population
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data
 from trainables.data.limit import limited
-from trainables.data.registry import DATASETS, load_images, require_there
-from trainables.data.split import PARTS, STORED, Split, split_hashes
+from trainables.data.own_split import checked_parts, split_of_members
+from trainables.data.registry import DATASETS, DEFAULT_FOLDER, load_images, require_there
+from trainables.data.split import PARTS, Indices, Split, split_hashes
 from trainables.data.survey import Survey, survey_images
 from trainables.defenses.registry import DEFENSES
-from trainables.models.building import Outline, outline
+from trainables.foreign_code import said
+from trainables.models.building import Outline, build_model, outline
+from trainables.models.checkpoint import read_checkpoint
 from trainables.models.imagenet import published_weights
+from trainables.models.weights import as_arrays
 from trainables.plugin import Plugin
 
 
@@ -27,7 +34,7 @@ from trainables.plugin import Plugin
 class Inputs:
     """The data of a run, loaded and split before anything is written."""
 
-    images: Images | ImageFiles
+    images: Data
     split: Split
     network: Outline
 
@@ -45,7 +52,13 @@ class Inputs:
     pretrained: dict[str, np.ndarray] | None = None
     """The state dict of published weights; None if networks start from their seeds."""
 
+    given: dict[str, np.ndarray] | None = None
+    """The state dict of the user's own trained network; None if the run trains one."""
+
     plugin: Plugin | None = None
+
+    noun: str = noun.IMAGES
+    """What the records are called."""
 
     @property
     def layers(self) -> dict[str, int]:
@@ -62,6 +75,11 @@ class Inputs:
         """The number of images in each part of the split."""
         return {part: len(getattr(self.split, part)) for part in PARTS}
 
+    @property
+    def trained_on(self) -> int:
+        """The number of images that each model trains on."""
+        return len(self.split.members) + len(self.split.common)
+
     def describe(self) -> dict[str, object]:
         """The part of config.json that says which images were which.
 
@@ -69,7 +87,7 @@ class Inputs:
         """
         return {
             "split_hashes": split_hashes(self.split),
-            "split_sizes": {STORED[part]: size for part, size in self.sizes.items()},
+            "split_sizes": {name: len(places) for name, places in self.split.named.items()},
             "image_hashes": self.image_hashes,
             "duplicates": dataclasses.asdict(self.duplicates),
             "notes": list(self.notes),
@@ -78,6 +96,7 @@ class Inputs:
             "layer_weights": list(self.layers.values()),
             "parameters": self.network.parameters,
             "unpruned": self.network.unpruned,
+            **({} if self.noun == noun.IMAGES else {"noun": self.noun}),
         }
 
 
@@ -90,17 +109,17 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     plugin = _plugin(config, options)
     require_known(config)
     spec = DATASETS[config.dataset]
+    noun.speak_of(spec.noun)
     if options.dry_run:
         require_there(config.dataset, options.data_dir)
     found = load_images(config.dataset, options.data_dir)
     images = limited(config.dataset, found, config.limit, spec.fractions, config.seed)
     seen = survey_images(config.dataset, images, spec)
     copies = seen.contents.copies
-    split = split_without_copies_apart(
-        images.labels, copies, config.duplicates, spec.fractions, derive_seed(config.seed, "split")
-    )
+    own = _own_parts(config, options, images)
+    split = _split(config, images.labels, copies, own)
     duplicates = Duplicates.of(images.labels, copies, split)
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     return Inputs(
@@ -115,19 +134,78 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
             *_said_of_limit(images, found),
             *seen.notes,
             *_said_of_copies(config, duplicates),
+            *_said_of_members(own, split),
         ),
+        given=_given(config, options),
         pretrained=None if options.dry_run else _pretrained(config, options),
         plugin=plugin,
+        noun=spec.noun,
     )
 
 
-def _said_of_limit(used: Images | ImageFiles, found: Images | ImageFiles) -> list[str]:
+def _own_parts(config: SearchConfig, options: Options, images: Data) -> dict[str, Indices] | None:
+    """Part -> positions, of the parts that the user names; None where all are drawn."""
+    spec, count = DATASETS[config.dataset], len(images.labels)
+    if options.members is not None:
+        require_unchanged("--members", options.members, config.members)
+        positions = read_positions(options.members, images, "--members")
+        return checked_parts({"members": positions}, count, f"--members {options.members}")
+    if spec.positions is None:
+        return None
+    what = f"the parts of data set {config.dataset!r}"
+    with said(f"{what} cannot be read"):
+        named = dict(spec.positions((options.data_dir or DEFAULT_FOLDER).absolute()))
+    return checked_parts(named, count, what)
+
+
+def _split(
+    config: SearchConfig, labels: Indices, copies: Indices, own: dict[str, Indices] | None
+) -> Split:
+    seed = derive_seed(config.seed, "split")
+    if own is None:
+        fractions = DATASETS[config.dataset].fractions
+        return split_without_copies_apart(labels, copies, config.duplicates, fractions, seed)
+    together = config.duplicates == "together" and len(np.unique(copies)) < len(copies)
+    return split_of_members(labels, own, seed, copies if together else None)
+
+
+def _said_of_members(own: dict[str, Indices] | None, split: Split) -> list[str]:
+    if own is None:
+        return []
+    attacked, common = len(split.members), len(split.common)
+    rest = f"; the other {common:,}, which no non-member matches, train every model of the run"
+    said = [
+        f"The members are given: {attacked:,} of {len(own['members']):,} are attacked, beside as "
+        f"many non-members of their classes{rest if common else ''}"
+    ]
+    left = len(own.get("non_members", split.non_members)) - len(split.non_members)
+    return (
+        [*said, f"{left:,} of the non-members match no member and are not used"] if left else said
+    )
+
+
+def _given(config: SearchConfig, options: Options) -> dict[str, np.ndarray] | None:
+    if options.dense is None:
+        return None
+    require_unchanged("--dense", options.dense, config.dense)
+    spec = DATASETS[config.dataset]
+    model = build_model(
+        config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=0,
+    )
+    return as_arrays(read_checkpoint(options.dense, model))
+
+
+def _said_of_limit(used: Data, found: Data) -> list[str]:
     count, all_of_them = len(used.labels), len(found.labels)
     if count == all_of_them:
         return []
     return [
-        f"{count:,} of {all_of_them:,} images are used (--limit), each class in its proportion, "
-        "drawn by the seed"
+        f"{count:,} of {all_of_them:,} {noun.many()} are used (--limit), each class in its "
+        "proportion, drawn by the seed"
     ]
 
 
@@ -135,7 +213,7 @@ def _said_of_copies(config: SearchConfig, duplicates: Duplicates) -> list[str]:
     said = [duplicates.in_words(config.duplicates)] if duplicates.images else []
     caveat = DEFENSES[config.defense].on_copies
     if caveat is not None and duplicates.most > 1:
-        said.append(caveat.format(most=duplicates.most))
+        said.append(caveat.format(a=noun.a(), most=duplicates.most))
     return said
 
 

@@ -40,6 +40,24 @@ class Options:
         metavar="FILE",
         help="a file of your own that registers networks and data sets for --dataset and --model",
     )
+    dense: Path | None = option(
+        None,
+        group=WHAT,
+        metavar="FILE",
+        help="your own trained network, safetensors or a state dict of torch: it is what is "
+        "measured and pruned, and its training images are those of --members; the models of the "
+        "other halves are trained as it was",
+        without="a network is trained",
+    )
+    members: Path | None = option(
+        None,
+        group=WHAT,
+        metavar="FILE",
+        help="the images that were trained on: positions in the data set or names of its files, "
+        "one a line, or .npy, .csv or .parquet; non-members, validation and test are dealt from "
+        "the others",
+        without="drawn by the seed",
+    )
     preset: str = option(
         "default", group=WHAT, metavar="NAME", choices=_presets, names=_presets_in_words, help=""
     )

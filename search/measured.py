@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,45 +11,16 @@ import pandas as pd
 from analysis.measured_page import CARD, PAGE, RESULT, SCORES, write_page
 from trainables.attacks.gain import reach
 from trainables.audit import Audited, Side
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 
-WITHOUT = (
-    "Without reference models, trained alike on other halves of the images, the leak is understated"
-)
+WITHOUT = "Without reference models, trained alike on other halves, the leak is understated"
 
 
 def doubts(found: Audited) -> list[str]:
-    """Whether the members look trained on; said first, since nothing else means much if not.
-
-    Accuracy and cross-entropy are compared at 95%, images as independent.
-    """
-    inside, outside = found.on_members, found.on_non_members
-    better = (
-        _apart(inside.accuracy - outside.accuracy, inside.accuracy_se, outside.accuracy_se),
-        _apart(outside.loss - inside.loss, inside.loss_se, outside.loss_se),
-    )
-    if max(better) > 0:
-        return []
-    figures = (
-        f"accuracy {inside.accuracy:.1%} on the members and {outside.accuracy:.1%} on the "
-        f"non-members, cross-entropy {inside.loss:.4f} and {outside.loss:.4f}"
-    )
-    if min(better) < 0:
-        return [
-            f"The non-members look trained on, not the members: {figures}. Are the two exchanged, "
-            "or do the indices count in another order?"
-        ]
-    return [
-        f"The members do not look trained on: {figures}. Either the network learned nothing of "
-        "its own images, or the list is of other images, or the non-members were trained on too: "
-        "check the list, the order of the images, and the weights"
-    ]
-
-
-def _apart(difference: float, *errors: float) -> int:
-    """1 or -1 where the difference is distinguishable from zero, else 0."""
-    apart = abs(difference) > reach(math.hypot(*errors))
-    return int(math.copysign(1, difference)) if apart else 0
+    """What speaks against the lists, with the figures; said first, for nothing else means much."""
+    doubt = found.fit.doubt
+    return [] if doubt is None else [f"{doubt.rstrip('.')} ({found.fit.in_words})"]
 
 
 def described(found: Audited, notes: Sequence[str] = ()) -> str:
@@ -108,6 +78,7 @@ def write_folder(
     del plain["probability"]
     figures = {
         "source": source,
+        "noun": noun.many(),
         **plain,
         "least_visible": found.least_visible,
         "doubts": doubts(found),

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trainables.base import noun
 from trainables.base.errors import UNREADABLE, InvalidInput, one_line
 from trainables.data.folders import IMAGE_ENDINGS
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data, ImageFiles
 from trainables.data.split import Indices
 
 TABLES = (".csv", ".parquet")
@@ -18,7 +19,7 @@ TABLES = (".csv", ".parquet")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def read_positions(path: Path, images: Images | ImageFiles, option: str) -> Indices:
+def read_positions(path: Path, images: Data, option: str) -> Indices:
     """The positions that `path` names among the images, ascending, each once.
 
     Text holds one index or file name a line; .npy an array of them; .csv and .parquet one column
@@ -30,7 +31,7 @@ def read_positions(path: Path, images: Images | ImageFiles, option: str) -> Indi
     """
     entries = [str(entry).strip() for entry in _entries(path, option)]
     if not entries:
-        raise InvalidInput(f"{option} {path} names no image: give one index or file name a line")
+        raise InvalidInput(f"{option} {path} names nothing: give one index or file name a line")
     where = f"{option} {path}"
     if all(_WHOLE.fullmatch(entry) for entry in entries):
         positions = _in_range(entries, len(images.labels), where)
@@ -98,18 +99,18 @@ def _in_range(entries: list[str], count: int, where: str) -> list[int]:
     for position in positions:
         if not 0 <= position < count:
             raise InvalidInput(
-                f"{where}: index {position} is not in the data set: it has {count:,} images, 0 to "
-                f"{count - 1}"
+                f"{where}: index {position} is not in the data set: it has {count:,} "
+                f"{noun.many()}, 0 to {count - 1}"
             )
     return positions
 
 
-def _of_files(entries: list[str], images: Images | ImageFiles, where: str) -> list[int]:
-    if isinstance(images, Images):
+def _of_files(entries: list[str], images: Data, where: str) -> list[int]:
+    if not isinstance(images, ImageFiles):
         odd = next(entry for entry in entries if not _WHOLE.fullmatch(entry))
         raise InvalidInput(
-            f"{where}: {odd!r} is no index: this data set's images have no file names, give whole "
-            f"numbers from 0 to {len(images.labels) - 1}"
+            f"{where}: {odd!r} is no index: this data set's {noun.many()} have no file names, "
+            f"give whole numbers from 0 to {len(images.labels) - 1}"
         )
     known = {os.fsdecode(file): position for position, file in enumerate(images.files)}
     positions = []

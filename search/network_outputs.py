@@ -11,10 +11,11 @@ from torch import nn
 
 from search.member_files import read_positions
 from trainables.audit import require_enough
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.data.batches import on_device
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data
 from trainables.data.registry import DATASETS, load_images
 from trainables.data.split import Indices
 from trainables.data.survey import survey_images
@@ -69,13 +70,16 @@ def answers_of(given: GivenNetwork) -> Answers:
     if given.plugin is not None:
         Plugin.read(given.plugin).load()
     spec = DATASETS[known(given.dataset, DATASETS, "--dataset")]
+    noun.speak_of(spec.noun)
     name = known(given.model or spec.default_model, MODELS, "--model")
     shape = spec.n_classes, spec.image_shape
     network: nn.Module
     if given.weights.suffix == SUFFIX:
         network = OnnxNetwork(given.weights, *shape)
     else:
-        network = build_model(name, n_classes=shape[0], image_shape=shape[1], seed=0)
+        network = build_model(
+            name, n_classes=shape[0], image_shape=shape[1], seed=0, n_tokens=spec.n_tokens
+        )
         load_weights(network, read_checkpoint(given.weights, network))
     images = load_images(given.dataset, given.data_dir)
     inside = read_positions(given.members, images, "--members")
@@ -86,7 +90,7 @@ def answers_of(given: GivenNetwork) -> Answers:
     on_cuda = torch.cuda.is_available() and given.weights.suffix != SUFFIX
     device = torch.device("cuda" if on_cuda else "cpu")
     if given.weights.suffix != SUFFIX:
-        network = network.to(device).to(memory_format=memory_format(name, *shape))
+        network = network.to(device).to(memory_format=memory_format(name, *shape, spec.n_tokens))
     batches = on_device(images, spec, device, decoders=(os.cpu_count() or 1))
     with said(f"{given.weights} cannot be run", network):
         logits = predict(network, batches, torch.from_numpy(positions).to(device))
@@ -102,7 +106,7 @@ def answers_of(given: GivenNetwork) -> Answers:
     )
 
 
-def _outside(given: GivenNetwork, images: Images | ImageFiles, inside: Indices) -> Indices:
+def _outside(given: GivenNetwork, images: Data, inside: Indices) -> Indices:
     """The non-members: those listed, or all others."""
     if given.non_members is None:
         return np.setdiff1d(np.arange(len(images.labels)), inside)
@@ -110,8 +114,8 @@ def _outside(given: GivenNetwork, images: Images | ImageFiles, inside: Indices) 
     both = np.intersect1d(listed, inside)
     if len(both):
         raise InvalidInput(
-            f"{len(both):,} images are members and non-members, the first at {both[0]}: take them "
-            f"out of {given.members} or of {given.non_members}"
+            f"{len(both):,} {noun.many()} are members and non-members, the first at {both[0]}: "
+            f"take them out of {given.members} or of {given.non_members}"
         )
     return listed
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from search.machine_options import PRESETS, Options, all_options
 from search.option_fields import GROUPS, declared, duration, fractions
+from search.own_network import is_of_training, with_own_network, with_own_training
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
+from trainables.base import noun
 from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
@@ -116,7 +118,7 @@ def _take_task_of_preset(given: dict[str, Any]) -> None:
         given[option] = value
 
 
-_SETTLED = ("dataset", "model", "plugin", "preset", "parameters", "out")
+_SETTLED = ("dataset", "model", "plugin", "dense", "members", "preset", "parameters", "out")
 """The fields that `_config` does not take over unchanged."""
 
 
@@ -128,9 +130,11 @@ def _config(given: dict[str, Any], plugin: "Plugin | None") -> SearchConfig:
             shown = one.option.names and one.option.names()
             known(value, one.choices, one.flag, shown)
     config = dataclasses.replace(_recipe(given), **_asked(given))
+    config = with_own_training(config, given["set"] or [])
     config = _with_defense(
         dataclasses.replace(config, plugin=None if plugin is None else plugin.sha256), given
     )
+    config = with_own_network(config, given)
     return _fitting_network(config, given, with_plugin=plugin is not None)
 
 
@@ -144,7 +148,8 @@ def _fitting_network(
     from trainables.models.building import outline
 
     spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    noun.speak_of(spec.noun)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     if given["space"] is None:
         config = dataclasses.replace(config, space=default_kind(len(network.layers)))
     _require_reachable(config, network)
@@ -236,7 +241,7 @@ def _numbers(config: SearchConfig) -> dict[str, Parameter]:
 
 def _with_defense(config: SearchConfig, given: dict[str, Any]) -> SearchConfig:
     """The settings with the defence's numbers, and without a bound that it cannot meet."""
-    words = list(given["set"] or [])
+    words = [word for word in given["set"] or [] if not is_of_training(word)]
     if given["epsilon"] is not None:
         words.append(f"epsilon={given['epsilon']}")
     numbers = _numbers(config)
@@ -330,7 +335,7 @@ def _options(given: dict[str, Any]) -> Options:
         values["resume"] = place(values["resume"])
     if "trial_timeout_s" in values:
         values["trial_timeout_s"] = duration(values["trial_timeout_s"], "--trial-timeout")
-    for name in ("data_dir", "plugin"):
+    for name in ("data_dir", "plugin", "dense", "members"):
         if name in values:
             values[name] = values[name].absolute()
     return Options(**values)

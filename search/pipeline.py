@@ -35,6 +35,7 @@ from search.stages.confirm import Confirmation, best_candidates, confirm, neares
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.dense import Dense, train_dense
 from search.stages.export import export_winner, write_card
+from search.stages.fit import with_given
 from search.stages.race import common_field, race
 from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
@@ -176,6 +177,7 @@ def _stages(context: Context) -> int:
     folder.remove_leftovers()
     context.ledger.remove_leftovers()
     _tell_beforehand(context)
+    context = with_given(context)
     dense = _dense(context)
     found = {"dense_val_accuracy": dense.val_accuracy, "chance_accuracy": _chance(context.inputs)}
     folder.write_config({**folder.read_config(), **found})

@@ -3,17 +3,21 @@
 import numpy as np
 
 from search.inputs import Inputs
+from search.own_network import EPOCHS, RATES
 from search.search_options import RACERS, SearchConfig
 from search.tune.resources import Resources
+from trainables.base import noun
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
 from trainables.data.limit import require_within
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS
 from trainables.data.survey import Sample
+from trainables.data.survey_rows import RowSample
 from trainables.defenses.registry import DEFENSES, FORWARD_PASSES
 from trainables.models.building import build_model, outline
 from trainables.models.macs import count_macs
+from trainables.plugin import TRAININGS
 from trainables.pruning.registry import PRUNERS
 from trainables.pruning.uniform_erk_lamp import ALLOCATIONS
 
@@ -79,7 +83,11 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     """The operations of all trainings of the run; stopped trials would make them fewer."""
     spec = DATASETS[config.dataset]
     model = build_model(
-        config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
+        config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=0,
     )
     macs = count_macs(model, spec.image_shape).total
     return float(2.0 * macs * FORWARD_PASSES * members * passes(config))
@@ -95,7 +103,8 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
         drop += f" (and a front at {', '.join(f'{level:g}' for level in config.levels)})"
     compression = config.min_compression or "none"
     spec = DATASETS[config.dataset]
-    network = outline(config.model, spec.n_classes, spec.image_shape)
+    network = outline(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
+    trained_on = (sizes or {}).get("members") if inputs is None else inputs.trained_on
     return "\n".join(
         [
             *_data(config, inputs, sizes),
@@ -103,6 +112,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{len(network.layers)} layers, {network.prunable_share:.1%} of all "
             f"{network.parameters:,} parameters",
             *(f"Not pruned {name} ({why})" for name, why in network.unpruned.items()),
+            *_own(config),
             f"Search     {config.sampler} over the {config.space} space, "
             f"{counts['search']} trials, time budget {budget}",
             f"Bounds     accuracy drop {drop}, compression of the prunable weights >= "
@@ -112,10 +122,26 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"{counts['audit']} audit shadows{_more(config)}",
             f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
             f"cores and {resources.gpus_per_trial:g} GPUs",
-            _cost(config, sizes, resources),
+            _cost(config, trained_on, resources),
             "Nothing was trained and nothing was written.",
         ]
     )
+
+
+def _own(config: SearchConfig) -> list[str]:
+    """How the models beside the user's own network, or by the user's own training, are made."""
+    if TRAININGS:
+        made = "by the plugin's own training, whose cost is not counted below"
+    elif config.fit_training:
+        most = len(EPOCHS) + len(RATES)
+        made = f"by a recipe that up to {most} more trainings fit to the given network"
+    else:
+        made = "by the recipe"
+    if config.dense is not None:
+        return [
+            f"Given      the network of --dense is measured and pruned; others are trained {made}"
+        ]
+    return [f"Training   {made}"] if TRAININGS else []
 
 
 def _more(config: SearchConfig) -> str:
@@ -129,10 +155,11 @@ def _more(config: SearchConfig) -> str:
     )
 
 
-def _cost(config: SearchConfig, sizes: dict[str, int] | None, resources: Resources) -> str:
-    if sizes is None:
-        return "Cost       unknown, as the number of images is"
-    operations = floating_point_operations(config, sizes["members"])
+def _cost(config: SearchConfig, members: int | None, resources: Resources) -> str:
+    """members: the images that each model trains on."""
+    if members is None:
+        return f"Cost       unknown, as the number of {noun.many()} is"
+    operations = floating_point_operations(config, members)
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
     minutes = operations / rate / resources.concurrency / 60
     return (
@@ -170,13 +197,13 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
     published = DATASETS[config.dataset].published
     limit = "" if config.limit is None else f"{config.limit:,} of "
     if published is None and config.limit is None:
-        return [f"Data       {config.dataset}: not looked at, its number of images unknown"]
+        return [f"Data       {config.dataset}: not looked at, its number of {noun.many()} unknown"]
     known = "an unknown number" if published is None else f"{published:,} published"
     return [f"Data       {config.dataset}: not looked at; of {limit}{known}: about {parts}"]
 
 
 def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
-    """The lines on images per class, overall and in each part: fewest, median and most."""
+    """The lines on records per class, overall and in each part: fewest, median and most."""
     spec, images = DATASETS[config.dataset], inputs.images
     present, counts = np.unique(images.labels, return_counts=True)
     fewest = int(present[counts.argmin()])
@@ -186,8 +213,8 @@ def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:
         for part in PARTS
     )
     return [
-        f"Classes    {len(present)} of {spec.n_classes} have images: {len(images.labels):,} in "
-        f"all, {_range(counts)} a class (fewest / median / most), the fewest in {name}",
+        f"Classes    {len(present)} of {spec.n_classes} have {noun.many()}: {len(images.labels):,} "
+        f"in all, {_range(counts)} a class (fewest / median / most), the fewest in {name}",
         f"A class    {each}",
     ]
 
@@ -196,16 +223,13 @@ def _range(counts: np.ndarray) -> str:
     return f"{counts.min()} / {np.median(counts):g} / {counts.max()}"
 
 
-def _sample(sample: Sample, spec: DatasetSpec) -> str:
+def _sample(sample: Sample | RowSample, spec: DatasetSpec) -> str:
     def numbers(values: tuple[float, ...]) -> str:
         return " ".join(f"{value:.3f}" for value in values)
 
-    def sides(side: tuple[int, int]) -> str:
-        return f"{side[0]}" if side[0] == side[1] else f"{side[0]} to {side[1]}"
-
+    if isinstance(sample, RowSample):
+        return f"Sample     {sample.in_words()}"
     return (
-        f"Sample     {sample.count:,} images, {sides(sample.heights)} high and "
-        f"{sides(sample.widths)} wide, values {sample.least} to {sample.most}; mean "
-        f"{numbers(sample.mean)} (declared {numbers(spec.mean)}), std {numbers(sample.std)} "
-        f"({numbers(spec.std)})"
+        f"Sample     {sample.in_words()}; mean {numbers(sample.mean)} (declared "
+        f"{numbers(spec.mean)}), std {numbers(sample.std)} ({numbers(spec.std)})"
     )

@@ -86,7 +86,9 @@ _SET = Option(
     flag="--set",
     metavar="NAME=VALUE",
     help="fix a number of the defence or of its pruning recipe, as gamma=2 or rho=0.1, or search "
-    "it in another range, as gamma=0.1:10; may be given several times",
+    "it in another range, as gamma=0.1:10; or change how dense models are trained, as "
+    "training.epochs=30 (batch_size, optimizer, learning_rate, weight_decay, augment); may be "
+    "given several times",
     read=str,
     repeated=True,
 )
@@ -117,6 +119,15 @@ class SearchConfig:
 
     plugin: str | None = None
     """The SHA-256 hash of the user's file that registers the network or the data set."""
+
+    dense: str | None = None
+    """The SHA-256 hash of the user's own trained network; None trains one."""
+
+    fit_training: bool = False
+    """Whether epochs and rate of the dense models are fitted to the user's own network."""
+
+    members: str | None = None
+    """The SHA-256 hash of the list of images that were trained on; None draws them."""
 
     pretrained: bool = False
     """Whether networks start from published weights; members are then those of fine-tuning."""

@@ -9,6 +9,7 @@ from search.inputs import Inputs
 from search.machine_options import Options
 from search.record.redaction import redacted
 from search.record.runfolder import RunFolder
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import RemotePath
 
@@ -31,14 +32,14 @@ def require_same_data(
         )
     if "image_hashes" not in stored:
         say(
-            "This run is from an older version, which did not record what its images were: only "
-            "that they are split alike could be checked"
+            f"This run is from an older version, which did not record what its {noun.many()} were: "
+            "only that they are split alike could be checked"
         )
     elif stored["image_hashes"] != found["image_hashes"]:
         raise InvalidInput(
-            f"--resume {folder.path}: the images, their labels or their order are not those of the "
-            "run (their hashes differ): restore the data, give the same --data-dir, or start a new "
-            "run"
+            f"--resume {folder.path}: the {noun.many()}, their labels or their order are not those "
+            "of the run (their hashes differ): restore the data, give the same --data-dir, or "
+            "start a new run"
         )
 
 
@@ -56,9 +57,10 @@ def recorded(options: Options) -> dict[str, object]:
 
 def as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
     """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
-    data_dir, storage, plugin = map(before.get, ("data_dir", "study_storage", "plugin"))
-    if isinstance(plugin, str):
-        options = dataclasses.replace(options, plugin=Path(plugin))
+    data_dir, storage = map(before.get, ("data_dir", "study_storage"))
+    for name in ("plugin", "dense", "members"):
+        if isinstance(file := before.get(name), str):
+            options = dataclasses.replace(options, **{name: Path(file)})  # type: ignore[arg-type]  # a field of this name
     if options.data_dir is None and isinstance(data_dir, str):
         options = dataclasses.replace(options, data_dir=Path(data_dir))
     if options.study_storage is None and isinstance(storage, str):

@@ -54,6 +54,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(autouse=True)
+def own_words() -> Iterator[None]:
+    """What a test calls its records is forgotten after it."""
+    from trainables.base import noun
+
+    with noun.spoken():
+        yield
+
+
 @pytest.fixture(scope="module")
 def ray_cluster(own_home: Path) -> Iterator[str]:
     """The address of a real cluster: two nodes of one CPU, each a raylet and workers of its own.

@@ -1,6 +1,7 @@
 """A user's own file: what it may register, and one clear line for everything that can be wrong."""
 
 import dataclasses
+import functools
 import pickle
 import re
 import subprocess
@@ -19,6 +20,7 @@ from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.beside import BesideLoader
 from trainables.config import TrainingConfig
+from trainables.data import items
 from trainables.data.pairs import collected
 from trainables.data.registry import DATASETS
 from trainables.models.registry import MODELS
@@ -139,7 +141,7 @@ def test_a_network_of_ones_own_goes_with_our_data_and_the_other_way_round(writte
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
         ("def broken(:", "cannot be imported: SyntaxError"),
         ("raise SystemExit(0)", "cannot be imported: SystemExit"),
-        ("x = 1", "registers nothing: call register_model or register_dataset"),
+        ("x = 1", "registers nothing: call register_model, register_dataset or register_training"),
         ("register_model('lenet5', nn.Flatten)", "model 'lenet5' exists already"),
         ("register_model('a', 1); register_model('a', 1)", "model 'a' exists already"),
         ("register_model('A-b', 1)", "a name is small letters, digits and _"),
@@ -189,6 +191,7 @@ def test_a_network_that_cannot_be_pruned_is_one_line(factory, says, written):
 
 PIXELS = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
 LABELS = torch.tensor([0, 1, 2, 0])
+IMAGE = functools.partial(items.image, (1, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ LABELS = torch.tensor([0, 1, 2, 0])
 )
 def test_a_data_set_that_cannot_be_used_is_one_line_with_the_first_wrong_item(dataset, says):
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
-        collected("mine", lambda folder: dataset, Path(), 3, (1, 8, 8))
+        collected("mine", lambda folder: dataset, Path(), 3, IMAGE)
     assert "\n" not in str(caught.value)
     assert "'mine'" in str(caught.value)
 
@@ -215,9 +218,9 @@ def test_a_data_set_that_cannot_be_used_is_one_line_with_the_first_wrong_item(da
 @pytest.mark.parametrize("kind", [int, np.int32, torch.tensor])
 def test_labels_may_be_any_whole_numbers(kind):
     pairs = [(image, kind(int(label))) for image, label in zip(PIXELS, LABELS, strict=True)]
-    images = collected("mine", lambda folder: pairs, Path(), 3, (1, 8, 8))
-    assert images.labels.tolist() == [0, 1, 2, 0]
-    assert images.labels.dtype == np.int64
+    _, labels = collected("mine", lambda folder: pairs, Path(), 3, IMAGE)
+    assert labels.tolist() == [0, 1, 2, 0]
+    assert labels.dtype == np.int64
 
 
 def test_the_factory_gets_the_data_folder(tmp_path):
@@ -227,7 +230,7 @@ def test_the_factory_gets_the_data_folder(tmp_path):
         asked.append(folder)
         return TensorDataset(PIXELS, LABELS)
 
-    collected("mine", make, tmp_path, 3, (1, 8, 8))
+    collected("mine", make, tmp_path, 3, IMAGE)
     assert asked == [tmp_path]
 
 

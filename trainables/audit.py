@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.attacks.fit_to_members import Fit, fit_to_members
 from trainables.attacks.gain import NO_LEAK, attack_gain, least_visible, reach
 from trainables.attacks.strongest import Leakage, attacked, leakage
 from trainables.base.errors import InvalidInput
@@ -58,6 +59,9 @@ class Audited:
 
     attack_errors: dict[str, float]
     """Attack -> the standard error of its gain."""
+
+    fit: Fit
+    """Whether the members look trained on."""
 
     on_members: Side
     on_non_members: Side
@@ -129,6 +133,7 @@ def audit(
         low=found.excess_gain - reach(found.attack_gain_se),
         high=found.excess_gain + reach(found.attack_gain_se),
         attack_errors={name: gain.standard_error for name, gain in errors.items()},
+        fit=fit_to_members(table, answers, inside),
         on_members=_side(table[inside], answers[inside]),
         on_non_members=_side(table[~inside], answers[~inside]),
         references=0 if lessons is None else len(lessons.logits),

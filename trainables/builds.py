@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.config import TrialConfig
 from trainables.data.registry import DATASETS, DatasetSpec
@@ -42,14 +43,18 @@ def require_sound_builds(config: TrialConfig, *, pretrained_start: bool) -> nn.M
 def _built(config: TrialConfig, *, seed: int) -> nn.Module:
     spec = DATASETS[config.dataset]
     return build_model(
-        config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=seed
+        config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=seed,
     )
 
 
 def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) -> None:
     name, classes = config.model, spec.n_classes
     before = _copied(network.state_dict())
-    with said(f"model {name!r} fails on images of {spec.image_shape}"), torch.no_grad():
+    with said(f"model {name!r} fails on {noun.many()} of {spec.image_shape}"), torch.no_grad():
         network.eval()
         logits = network(random_images(spec, 2))
     after = network.state_dict()
@@ -61,8 +66,8 @@ def _require_logits(config: TrialConfig, network: nn.Module, spec: DatasetSpec) 
         )
     if tuple(logits.shape) != (2, classes):
         raise InvalidInput(
-            f"model {name!r} gives {tuple(logits.shape)} for two images of {classes} classes: it "
-            f"must give logits (2, {classes})"
+            f"model {name!r} gives {tuple(logits.shape)} for two {noun.many()} of {classes} "
+            f"classes: it must give logits (2, {classes})"
         )
     if not torch.isfinite(logits).all():
         raise InvalidInput(
@@ -94,7 +99,7 @@ def _require_two_builds(name: str, first: nn.Module, second: nn.Module) -> None:
     if shapes[0] != shapes[1]:
         raise InvalidInput(
             f"model {name!r} is another network each time it is built: let its layers follow from "
-            "the classes and the image shape alone"
+            "the classes and the shape alone"
         )
     outside = _kept_outside(first)
     if outside is not None:
@@ -168,7 +173,7 @@ def _require_fresh_starts(
         raise InvalidInput(
             f"model {name!r} starts from the same {fixed[0]!r} whatever the seed ({len(fixed)} of "
             f"{len(drawn)} initialised parameters): a checkpoint, a generator of its own, or a "
-            "formula (a fixed table belongs in a buffer). Had such weights seen these images, "
+            "formula (a fixed table belongs in a buffer). Had such weights seen this data, "
             "members and non-members alike, no figure of the run would be true: say with "
             "--pretrained-start that they never did, or start from scratch"
         )
@@ -201,9 +206,9 @@ def _require_determined(name: str, first: nn.Module, second: nn.Module, images: 
     scale = float(whole.abs().max())
     if not torch.allclose(whole[: ASKED // 2], half, rtol=1e-3, atol=1e-3 * scale):
         raise InvalidInput(
-            f"model {name!r}: in evaluation mode its answer to an image depends on the others of "
-            "the batch, so that no accuracy or leak is its own: use running statistics, or norms "
-            "of single images"
+            f"model {name!r}: in evaluation mode its answer to {noun.a()} depends on the others "
+            "of the batch, so that no accuracy or leak is its own: use running statistics, or "
+            f"norms of single {noun.many()}"
         )
     with said(f"model {name!r}: its state dict cannot be loaded into a new build"):
         load_weights(second, first.state_dict())

@@ -1,4 +1,4 @@
-"""Runs a user's network on random images and says in one line why it fails."""
+"""Runs a user's network on random records and says in one line why it fails."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,10 +14,15 @@ from trainables.training import DivergedError
 
 
 def random_images(spec: DatasetSpec, count: int) -> Tensor:
-    """Standard normal images, (count, c, h, w) float32, channels last."""
+    """Standard normal images, (count, c, h, w) float32, channels last; or rows, (count, ...).
+
+    Rows are standard normal too, or of evenly drawn tokens.
+    """
     generator = torch.Generator().manual_seed(0)
+    if spec.n_tokens is not None:
+        return torch.randint(spec.n_tokens, (count, *spec.image_shape), generator=generator)
     images = torch.randn(count, *spec.image_shape, generator=generator)
-    return images.contiguous(memory_format=torch.channels_last)
+    return images if spec.as_given else images.contiguous(memory_format=torch.channels_last)
 
 
 def answers(network: nn.Module, images: Tensor, *, seed: int = 0) -> Tensor:

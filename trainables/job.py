@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trainables.config import TrialConfig
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data
 from trainables.data.split import Split
 from trainables.outcome.feasible import Bounds
 from trainables.plugin import Plugin
@@ -16,7 +16,7 @@ from trainables.plugin import Plugin
 class Shared:
     """What every job of a stage reads, held once per node in the object store without copies."""
 
-    images: Images | ImageFiles
+    images: Data
     split: Split
     dense: dict[str, dict[str, np.ndarray]]
     """The name of a dense model ("baseline", "reference-03") -> its state dict."""

@@ -21,7 +21,7 @@ TEST_KINDS = ("baseline", "confirm", COMPARATOR)
 """The kinds of rows that may look at the test part; a search that saw it would fit it."""
 
 
-def size(model: nn.Module, image_shape: tuple[int, int, int], defense: str) -> dict[str, Any]:
+def size(model: nn.Module, image_shape: tuple[int, ...], defense: str) -> dict[str, Any]:
     """The size columns of the record, counted on the actual weights against one dense network.
 
     flops_ratio: multiply-accumulates without those of zero weights / those of the dense network.
@@ -77,7 +77,7 @@ def measure_model(
     run: Run,
     config: TrialConfig,
     cohort: Cohort,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     reference: ReferenceEvidence | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""

@@ -18,9 +18,10 @@ def new_network(config: TrialConfig, cohort: Cohort, *, seed: int | None = None)
         config.model,
         n_classes=spec.n_classes,
         image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
         seed=config.seed if seed is None else seed,
     )
     if cohort.pretrained is not None:
         network.load_state_dict(cohort.pretrained)
-    layout = memory_format(config.model, spec.n_classes, spec.image_shape)
+    layout = memory_format(config.model, spec.n_classes, spec.image_shape, spec.n_tokens)
     return network.to(cohort.members.device).to(memory_format=layout)

@@ -8,95 +8,58 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
-import re
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import seeded_globals
 from trainables.beside import RULE, BesideLoader, Files, files_beside
-from trainables.config import ADMMConfig, TrainingConfig
-from trainables.data.pairs import Pairs, Shape, collected
-from trainables.data.registry import DATASETS, EVEN, DatasetSpec
+from trainables.data.own import register_dataset as register_dataset
+from trainables.data.own import require_free
+from trainables.data.registry import DATASETS
 from trainables.models.prunable import masked_layers, prunable_layers, unpruned_weights
-from trainables.models.registry import MODELS, ModelSpec
+from trainables.models.registry import MODELS, ModelSpec, Shape
 
-MOST_CLASSES = 1_000_000
-MOST_PIXELS = 2**24
-"""The most classes, and the most values in an image; more is likelier a slip than a data set."""
+Training = Callable[[nn.Module, Tensor, Tensor, int, torch.device], nn.Module | None]
+"""(network, images, labels, seed, device) -> the trained network."""
 
-LARGEST = 1e6
-"""The largest mean or standard deviation that a data set may state for pixels in [0, 1]."""
+TRAININGS: list[Training] = []
+"""How the user trains dense models; at most one."""
 
 _LOADED: set[str] = set()
 """The hashes of the plugins that this process has already run."""
 
 
 def register_model(name: str, make: Callable[[int, Shape], nn.Module]) -> None:
-    """Let `--model name` mean `make(n_classes, (channels, height, width))`, which gives logits.
+    """Let `--model name` mean `make(n_classes, shape of an item)`, which gives logits.
 
     The matrices and kernels of torch's own layers are pruned (trainables/models/prunable.py).
     Raises InvalidInput when the name is taken.
     """
-    _require_free(name, MODELS, "model")
+    require_free(name, MODELS, "model")
     build = functools.partial(_build, name, make)
     MODELS[name] = ModelSpec(build=build, sides=None, foreign=True)
 
 
-def register_dataset(
-    name: str,
-    make: Callable[[Path], Pairs],
-    *,
-    n_classes: int,
-    image_shape: Shape,
-    default_model: str,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    training: TrainingConfig | None = None,
-    admm: ADMMConfig | None = None,
-) -> None:
-    """Let `--dataset name` mean `make(folder of --data-dir)`.
+def register_training(train: Training) -> None:
+    """Let `train` make every dense model: references must be trained as your network was.
 
-    make: returns a `torch.utils.data.Dataset` of (image, label), where the image is a uint8 tensor
-    of `image_shape` without augmentation; all of it is held in memory.  mean, std: one value per
-    channel, for pixels in [0, 1] [0.5, 0.25].  training, admm: the recipe [that of mnist5k].
-    Raises InvalidInput when the name is taken or the description cannot be used.
+    train: (network, images, labels, seed, device) -> the trained network, or None where it was
+    trained in place.  images: (n, *image_shape) float32 on the device, normalised as the network
+    gets them in every measurement; n differs between the rehearsal, with a few, and the run.
+    labels: (n,) int64.  The global generators of torch, NumPy and Python are seeded by the model's
+    seed.  A training that takes longer than --trial-timeout is ended.
+    Raises InvalidInput when a training is registered already.
     """
-    _require_free(name, DATASETS, "data set")
-    _require_description(name, n_classes, image_shape, default_model)
-    channels = image_shape[0]
-    for what, values in (("mean", mean), ("std", std)):
-        if values is not None and not _are_numbers(values, channels, positive=what == "std"):
-            raise InvalidInput(
-                f"data set {name!r}: {what} {values!r} must be a number for each of {channels} "
-                f"channels{', above 0' if what == 'std' else ''}"
-            )
-    for what, given, kind in (
-        ("training", training, TrainingConfig),
-        ("admm", admm, ADMMConfig),
-    ):
-        if given is not None and not isinstance(given, kind):
-            raise InvalidInput(
-                f"data set {name!r}: {what} must be a {kind.__name__} of trainables.config, not "
-                f"{type(given).__name__}"
-            )
-    DATASETS[name] = DatasetSpec(
-        n_classes=n_classes,
-        image_shape=image_shape,
-        mean=tuple(mean or (0.5,) * channels),
-        std=tuple(std or (0.25,) * channels),
-        fractions=EVEN,
-        default_model=default_model,
-        load=lambda folder: collected(name, make, folder, n_classes, image_shape),
-        training=training,
-        admm=admm,
-    )
+    if TRAININGS:
+        raise InvalidInput("register_training was called before: one function trains all models")
+    TRAININGS.append(train)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,26 +90,28 @@ class Plugin:
         """Run the text once per process. Raises InvalidInput when it fails or registers nothing."""
         if self.sha256 in _LOADED:
             return
-        models, datasets = {*MODELS}, {*DATASETS}
+        models, datasets, trainings = {*MODELS}, {*DATASETS}, len(TRAININGS)
         modules = BesideLoader(Path(self.path).parent, self.beside)
         modules.install()
         try:
             self._run()
-            self._require_news(models, datasets)
+            if len(TRAININGS) == trainings:
+                self._require_news(models, datasets)
         except InvalidInput:
             modules.remove()
             for name in MODELS.keys() - models:
                 del MODELS[name]
             for name in DATASETS.keys() - datasets:
                 del DATASETS[name]
+            del TRAININGS[trainings:]
             raise
         _LOADED.add(self.sha256)
 
     def _require_news(self, models: set[str], datasets: set[str]) -> None:
         if MODELS.keys() == models and DATASETS.keys() == datasets:
             raise InvalidInput(
-                f"--plugin {self.path} registers nothing: call register_model or register_dataset "
-                "of trainables.plugin in it"
+                f"--plugin {self.path} registers nothing: call register_model, register_dataset or "
+                "register_training of trainables.plugin in it"
             )
 
     def _run(self) -> None:
@@ -162,48 +127,6 @@ class Plugin:
             cause = " ".join(f"{type(error).__name__}: {error}".split())
             rule = f"; {RULE}" if isinstance(error, ImportError) else ""
             raise InvalidInput(f"--plugin {self.path} cannot be imported: {cause}{rule}") from error
-
-
-def _require_description(
-    name: str, n_classes: object, image_shape: object, default_model: object
-) -> None:
-    if not _is_count(n_classes, MOST_CLASSES) or n_classes == 1:
-        raise InvalidInput(
-            f"data set {name!r}: n_classes {n_classes!r} must be a whole number from 2 to "
-            f"{MOST_CLASSES:,}"
-        )
-    if (
-        not isinstance(image_shape, tuple)
-        or len(image_shape) != 3
-        or not all(_is_count(size, MOST_PIXELS) for size in image_shape)
-        or math.prod(image_shape) > MOST_PIXELS
-    ):
-        raise InvalidInput(
-            f"data set {name!r}: image_shape {image_shape!r} must be (channels, height, width), "
-            f"together at most {MOST_PIXELS:,}"
-        )
-    if not isinstance(default_model, str):
-        raise InvalidInput(f"data set {name!r}: default_model {default_model!r} must be a name")
-
-
-def _is_count(value: object, most: int) -> bool:
-    return type(value) is int and 1 <= value <= most
-
-
-def _are_numbers(values: object, count: int, *, positive: bool) -> bool:
-    return (
-        isinstance(values, tuple | list)
-        and len(values) == count
-        and all(type(value) in (int, float) and abs(value) <= LARGEST for value in values)
-        and (not positive or min(values) > 0)
-    )
-
-
-def _require_free(name: str, registry: Mapping[str, object], what: str) -> None:
-    if not re.fullmatch("[a-z0-9_]+", name):
-        raise InvalidInput(f"{what} {name!r}: a name is small letters, digits and _")
-    if name in registry:
-        raise InvalidInput(f"{what} {name!r} exists already: choose another name")
 
 
 def _build(

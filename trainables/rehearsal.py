@@ -1,6 +1,6 @@
-"""Try a user's network on the real path, with a few images, before anything is trained or written.
+"""Try a user's network on the real path, with a few records, before anything is trained or written.
 
-The rehearsal finds in seconds whatever a network cannot bear, and says it in one line.  The images
+The rehearsal finds in seconds whatever a network cannot bear, and says it in one line.  The records
 are random and as few as the path allows.  It ends where the attacks begin, which see only logits.
 """
 
@@ -21,17 +21,17 @@ from trainables.builds import require_sound_builds
 from trainables.config import TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
-from trainables.data.images import Images
+from trainables.data.images import Images, Rows
 from trainables.data.registry import DATASETS, DatasetSpec
 from trainables.data.split import PARTS, Split
 from trainables.defenses.registry import DEFENSES
-from trainables.foreign_code import answers, said
+from trainables.foreign_code import answers, random_images, said
 from trainables.measure import evidence_of, released_logits, size
 from trainables.models.macs import count_macs
 from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS
 from trainables.models.weights import read_weights, save_weights
-from trainables.runs.dense import DenseRun, LoadedDense
+from trainables.runs.dense import LoadedDense, dense_run
 from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.start import Start
@@ -47,7 +47,7 @@ HEAVY = 50_000_000
 
 PRETRAINED = (
     "The networks started from weights that no seed moves, and whoever started the run said "
-    "(--pretrained-start) that these weights never saw any of its images"
+    "(--pretrained-start) that these weights never saw any of its data"
 )
 """The sentence in config.json, the report and the card of a run with --pretrained-start."""
 
@@ -95,22 +95,27 @@ def _few_steps(
     sizes = [members, members, 4, 4, 2 * batch + 2]
     ends = np.cumsum([0, *sizes])
     parts = [np.arange(low, high) for low, high in itertools.pairwise(ends)]
-    generator = numpy_generator(0, "rehearsal")
-    shape = (int(ends[-1]), *spec.image_shape)
-    images = Images(
-        generator.integers(256, size=shape, dtype=np.uint8),
-        np.arange(ends[-1], dtype=np.int64) % 2,
-    )
+    images = _random(spec, int(ends[-1]))
     device = torch.device("cpu")
     split = Split(**dict(zip(PARTS, parts, strict=True)))
     return small, Cohort.of(on_device(images, spec, device, 0), split, device)
+
+
+def _random(spec: DatasetSpec, count: int) -> Images | Rows:
+    """`count` random records with the labels 0 and 1 in turn."""
+    labels = np.arange(count, dtype=np.int64) % 2
+    if spec.as_given:
+        return Rows(random_images(spec, count).numpy(), labels)
+    generator = numpy_generator(0, "rehearsal")
+    pixels = generator.integers(256, size=(count, *spec.image_shape), dtype=np.uint8)
+    return Images(pixels, labels)
 
 
 def _dense(config: TrialConfig, cohort: Cohort, file: Path) -> dict[str, Tensor]:
     """Train a dense model, write it, read it, check that it answers as before; its weights."""
     name = config.model
     plain = dataclasses.replace(config, kind="reference", defense="none", n=())
-    run = DenseRun(plain, cohort)
+    run = dense_run(plain, cohort)
     with said(f"model {name!r} fails while it is trained", run.model):
         while not run.finished:
             run.advance()

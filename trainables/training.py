@@ -187,6 +187,15 @@ def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
         return torch.cat([model(batch).float() for batch, _ in batches])
 
 
+def mean_loss_and_accuracy(
+    model: nn.Module, images: ImageBatches, indices: Tensor
+) -> tuple[float, float]:
+    """Mean cross-entropy in nats and accuracy, in evaluation mode."""
+    logits, labels = predict(model, images, indices), images.labels[indices]
+    right = (logits.argmax(1) == labels).float().mean()
+    return float(functional.cross_entropy(logits, labels)), float(right)
+
+
 def accuracy(model: nn.Module, images: ImageBatches, indices: Tensor) -> float:
     """Fraction of `indices` classified correctly."""
     correct = predict(model, images, indices).argmax(1) == images.labels[indices]

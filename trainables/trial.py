@@ -17,6 +17,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
 from trainables.attacks.evidence import ReferenceEvidence
+from trainables.base import noun
 from trainables.base.errors import one_line
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.batches import on_device
@@ -27,7 +28,7 @@ from trainables.measure import measure_model, released_correct, released_logits,
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.records import COMPLETE, FAILED, EpochRecord
-from trainables.runs.dense import DenseRun, LoadedDense, dense_seed
+from trainables.runs.dense import LoadedDense, dense_run, dense_seed
 from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
@@ -164,6 +165,7 @@ class Trial(tune.Trainable):
     def _members_cohort(self) -> Cohort:
         if self._cohort is None:
             spec = DATASETS[self._job.trial.dataset]
+            noun.speak_of(spec.noun)
             shared, device = self._shared, self._device
             images = on_device(shared.images, spec, device, shared.decoders)
             pretrained = None if shared.pretrained is None else as_tensors(shared.pretrained)
@@ -188,7 +190,7 @@ class Trial(tune.Trainable):
     def _new_run(self, cohort: Cohort) -> Run:
         job = self._job
         if job.dense is None:
-            return DenseRun(job.trial, cohort)
+            return dense_run(job.trial, cohort)
         tensors = as_tensors(self._shared.dense[job.dense])
         if job.trial.kind == "baseline":
             return LoadedDense(job.trial, cohort, tensors)

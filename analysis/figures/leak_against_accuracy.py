@@ -27,6 +27,7 @@ from analysis.figures.drawing import (
 )
 from analysis.pareto import non_dominated
 from analysis.statistics import Interval, excess_as_in_search, search_has_references, search_trials
+from trainables.base import noun
 from trainables.outcome.feasible import YES
 from trainables.records import FrontRecord
 
@@ -164,7 +165,7 @@ def front(records: Sequence[FrontRecord], dense: pd.Series) -> str:
         axes.plot([], [], ":", color=MUTED, label="allowed drop")
         axes.margins(x=0.12, y=0.08)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        percent_axis(axes, "accuracy lost on unseen images")
+        percent_axis(axes, f"accuracy lost on unseen {noun.many()}")
         axes.set_ylabel(GAIN_LABEL)
         figure.legend(loc="outside lower center", ncols=3)
         return svg(

@@ -295,7 +295,8 @@ def images_behind(column: str, split_sizes: Mapping[str, int]) -> int:
     missing = [part for part in parts if part not in split_sizes]
     if missing:
         raise InvalidInput(f"config.json is damaged: split_sizes lacks {', '.join(missing)}")
-    return sum(int(split_sizes[part]) for part in parts)
+    unattacked = int(split_sizes.get("common", 0)) if column == "train_accuracy" else 0
+    return unattacked + sum(int(split_sizes[part]) for part in parts)
 
 
 Candidate = tuple[tuple[int, ...], tuple[tuple[str, float], ...]]

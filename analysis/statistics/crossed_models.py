@@ -9,6 +9,7 @@ import pyarrow as pa
 from analysis.statistics.intervals import Interval
 from trainables.attacks import crossed
 from trainables.attacks.crossed import Estimate, Terms
+from trainables.base import noun
 
 PARTS = ("validation", "test")
 """The parts that no model trained on."""
@@ -52,13 +53,13 @@ class CrossedModels:
         images = {name: image[part == name].reshape(models, -1)[0] for name in PARTS}
         few = [name for name, positions in images.items() if len(positions) < 2]
         if few:
-            raise ValueError(f"it has fewer than two images of part {few[0]}")
+            raise ValueError(f"it has fewer than two {noun.many()} of part {few[0]}")
         audited = terms["image"].to_numpy().reshape(models, -1)[0]
         known = [*PARTS, *([AUDITED] if (part == AUDITED).any() else [])]
         if AUDITED in known and not np.array_equal(
             image[part == AUDITED].reshape(models, -1)[0], audited
         ):
-            raise ValueError("its audited images are not those of terms.parquet")
+            raise ValueError(f"its audited {noun.many()} are not those of terms.parquet")
         return cls(
             terms=found,
             right={name: right[part == name].reshape(models, -1) for name in known},
@@ -177,7 +178,7 @@ def _damage_of_halves(table: pa.Table) -> str | None:
     if not np.array_equal(half, np.repeat(np.arange(models), len(half) // models)):
         return "half does not count the models in order"
     if (image.reshape(models, -1) != image[: len(half) // models]).any():
-        return "its models were measured on different images"
+        return f"its models were measured on different {noun.many()}"
     return None
 
 

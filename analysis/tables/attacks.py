@@ -10,6 +10,7 @@ from analysis.roc import RATES, Curve
 from analysis.statistics import LOG4, Interval
 from analysis.tables.table import Table
 from analysis.tables.words import between, nats, percent, three_digits
+from trainables.base import noun
 
 
 def attack_gains(dense: Mapping[str, float], best: Mapping[str, float]) -> Table:
@@ -33,7 +34,7 @@ def audits(found: Sequence[Curve], caption: str) -> Table:
         headers=[
             "model",
             "attack",
-            "images",
+            noun.many(),
             "AUC",
             *(f"TPR at {100 * rate:g}% FPR" for rate in RATES),
             "excess gain (nats)",

@@ -7,6 +7,7 @@ from analysis.statistics import Interval
 from analysis.statistics.crossed_models import CrossedModels
 from analysis.tables.table import Table
 from analysis.tables.words import UNKNOWN, nats, percent, times
+from trainables.base import noun
 from trainables.outcome.feasible import judged
 
 
@@ -26,15 +27,15 @@ def cross_audit(
     ours = None if best is None else found[best][0]
     return Table(
         caption=f"Cross-audit: {before.models} models of each kind, one per half of the audited "
-        "images, each attacked with the others as references; 95% intervals over trainings and "
-        "images",
+        f"{noun.many()}, each attacked with the others as references; 95% intervals over trainings "
+        f"and {noun.many()}",
         headers=[
             "models",
             "excess gain (nats)",
             "ratio to dense",
             "minus the winner's (nats)",
             "test accuracy",
-            "accuracy lost on unseen images, in pairs (points)",
+            f"accuracy lost on unseen {noun.many()}, in pairs (points)",
             f"loses at most {100 * max_accuracy_drop:g} points",
             "compression",
         ],

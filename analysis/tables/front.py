@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.tables.table import Table
 from analysis.tables.words import UNKNOWN, level_name, nats, percent, times
+from trainables.base import noun
 from trainables.records import FrontRecord
 
 
@@ -18,7 +19,7 @@ def front(records: Sequence[FrontRecord]) -> Table:
             "keeps it",
             "excess gain (nats)",
             "ratio to dense",
-            "accuracy lost on unseen images",
+            f"accuracy lost on unseen {noun.many()}",
             "test accuracy",
             "compression",
         ],

@@ -11,6 +11,7 @@ from ray import tune
 
 from search.context import Context
 from search.stages.cross_audit import keep_cross_audit
+from search.stages.given import compare_references
 from search.tune.kept import kept_checkpoint, kept_logits
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
@@ -54,13 +55,19 @@ class Dense:
 def train_dense(context: Context) -> Dense:
     """Train one dense model per half, and measure the first, once per run."""
     jobs = _dense_jobs(context, range(context.config.first_dense_models))
+    results: dict[str, tune.Result] = {}
+    own = context.given
+    if own is not None:
+        results = {jobs[0].trial.trial_id: own}
     if context.inputs.pretrained is not None:
         context.say(
             "Networks start from published weights and are fine-tuned on the members only: what is "
             "measured is membership in the fine-tuning"
         )
-    stage = context.stage("dense", jobs, context.shared({}), False)
-    results = run_stage(stage, needed="dense model")
+    trained = jobs if own is None else jobs[1:]
+    if trained:
+        stage = context.stage("dense", trained, context.shared({}), False)
+        results |= run_stage(stage, needed="dense model")
     for total, halves in context.config.added_halves.items():
         added = _dense_jobs(context, halves)
         stage = context.stage(f"dense-{total}", added, context.shared({}), False)
@@ -71,6 +78,8 @@ def train_dense(context: Context) -> Dense:
     attackers = models[: context.config.first_models_each]
     shared = dataclasses.replace(context.shared(states), references=_references(attackers))
     _keep_baseline(context, models[0])
+    if own is not None:
+        compare_references(context, models[: context.config.first_dense_models])
     row = _measure(context, shared, models)
     accuracies = _accuracies(row, models[1 : context.config.first_dense_models])
     return Dense(
@@ -111,7 +120,8 @@ def _keep_baseline(context: Context, trained: tune.Result) -> None:
     with kept_checkpoint(trained).as_directory() as folder:
         write(context.folder.baseline / MODEL_FILE, (Path(folder) / MODEL_FILE).read_bytes())
     history = [EpochRecord(**epoch) for epoch in (trained.metrics or {})["history"]]
-    context.ledger.write_epochs(history[0].trial_id, history)
+    if history:  # a given network brings none
+        context.ledger.write_epochs(history[0].trial_id, history)
 
 
 def _references(models: list[tune.Result]) -> dict[str, np.ndarray]:

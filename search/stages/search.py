@@ -69,7 +69,11 @@ def dense_weights(context: Context, dense: Dense) -> dict[str, torch.Tensor]:
     """Prunable layer -> its weights in the dense model, in the model's order."""
     spec = DATASETS[context.config.dataset]
     model = build_model(
-        context.config.model, n_classes=spec.n_classes, image_shape=spec.image_shape, seed=0
+        context.config.model,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        n_tokens=spec.n_tokens,
+        seed=0,
     )
     load_weights(model, as_tensors(dense.shared.dense[BASELINE]))
     return {name: weight.detach() for name, weight in prunable_layers(model).items()}

@@ -1,5 +1,6 @@
 """A user's data set gives the same again: augmentation, unsteady labels and lengths are refused."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from trainables.base.errors import InvalidInput
+from trainables.data import items
 from trainables.data.images import DataAbsent
 from trainables.data.pairs import collected
 
@@ -69,7 +71,7 @@ class OneBuffer(Steady):
 
 
 def read(make):
-    return collected("mine", make, Path(), 3, (1, 8, 8))
+    return collected("mine", make, Path(), 3, functools.partial(items.image, (1, 8, 8)))
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,9 @@ def test_a_data_set_that_is_another_at_every_look_is_refused(dataset, says) -> N
 
 @pytest.mark.parametrize("dataset", [Steady, OneBuffer])
 def test_a_steady_one_is_read_as_it_is_even_out_of_one_buffer(dataset) -> None:
-    images = read(lambda folder: dataset())
-    assert (images.pixels == PIXELS.numpy()).all()
-    assert images.labels.tolist() == [position % 3 for position in range(100)]
+    pixels, labels = read(lambda folder: dataset())
+    assert (pixels == PIXELS.numpy()).all()
+    assert labels.tolist() == [position % 3 for position in range(100)]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x.npz"), ConnectionError("no network")])

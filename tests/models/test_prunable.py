@@ -55,7 +55,10 @@ def test_each_prunable_weight_is_there_once(name, sizes) -> None:
         ("two_layers", {}),
         ("tied", {}),
         ("frozen_layer", {"a.weight": "it is frozen"}),
-        ("embedded_pixels", {"e.weight": "Embedding is not a layer whose weights are pruned"}),
+        (
+            "embedded_pixels",
+            {"e.weight": "a table of embeddings is read, not multiplied by its input"},
+        ),
         ("own_projection", {"matrix": "Net is not a layer whose weights are pruned"}),
         (
             "weight_normed",

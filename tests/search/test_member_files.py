@@ -59,7 +59,7 @@ def test_names_may_begin_with_the_folder_and_indices_name_files_too(tmp_path) ->
         ("txt", ["9" * 30], IMAGES, "is no index"),
         ("txt", ["2.0"], IMAGES, "'2.0' is no index"),
         ("txt", ["b/1.jpg"], FILES, "no image below /data/birds: names are as train/b/0.jpg"),
-        ("txt", [], IMAGES, "names no image"),
+        ("txt", [], IMAGES, "names nothing"),
         ("npy", [True] * 20, IMAGES, "np.flatnonzero(mask)"),
         ("npy", [[1, 2]], IMAGES, "give one dimension of whole numbers"),
         ("npy", [1.5], IMAGES, "holds float64 (1,)"),

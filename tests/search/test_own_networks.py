@@ -95,7 +95,7 @@ def test_the_word_is_refused_for_a_network_of_ours_on_data_of_ones_own(words) ->
 
 def test_a_bound_that_too_few_prunable_weights_cannot_meet_is_refused(words) -> None:
     with pytest.raises(
-        InvalidInput, match=r"3.8% of the 17,034 parameters .* table.weight \(Embed"
+        InvalidInput, match=r"3.8% of the 17,034 parameters .* table.weight \(a table"
     ):
         parse(words(MOSTLY_A_TABLE, "--min-compression", "4"))
 

@@ -20,8 +20,8 @@ from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
 
 OPTIONS = """
-    --help --version --dataset --model --plugin --pretrained-start --defense --set --epsilon
-    --pruner --preset --data-dir
+    --help --version --dataset --model --plugin --dense --members --pretrained-start
+    --defense --set --epsilon --pruner --preset --data-dir
     --sampler --space --trials --time-budget --max-accuracy-drop --levels --min-compression --seed
     --confirm-top --comparators --models --no-more-models --no-race --no-references --audit
     --shadows --canaries

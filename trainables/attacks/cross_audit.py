@@ -41,6 +41,7 @@ from trainables.attacks.evidence import Bools, Floats
 from trainables.attacks.folds import Folds, splits
 from trainables.attacks.gain import gain_terms
 from trainables.attacks.reference import tempered_confidence
+from trainables.base import noun
 from trainables.data.split import units_of
 
 FEWEST_FOLDS = 3
@@ -72,7 +73,7 @@ class CrossEvidence:
         images, classes = self.logits.shape[1:]
         for name, values in (("labels", self.labels), ("copies", self.copies)):
             if values is not None and values.shape != (images,):
-                raise ValueError(f"{name} {values.shape} do not fit {images} images")
+                raise ValueError(f"{name} {values.shape} do not fit {images} {noun.many()}")
         if self.labels.min() < 0 or self.labels.max() >= classes:
             raise ValueError(
                 f"labels from {self.labels.min()} to {self.labels.max()} lie outside [0, {classes})"
@@ -120,7 +121,7 @@ def image_folds(
     units = by_class[:, None].tolist() if copies is None else units_of(by_class, copies)
     if not FEWEST_FOLDS <= count <= len(units):
         raise ValueError(
-            f"folds must be {FEWEST_FOLDS} to {len(units)}, as many as images, got {count}"
+            f"folds must be {FEWEST_FOLDS} to {len(units)}, as many as {noun.many()}, got {count}"
         )
     folds = np.empty(len(labels), dtype=np.int64)
     for number, unit in enumerate(units):
@@ -171,7 +172,7 @@ def _by_model(inside: Floats, outside: Floats, trained_on: Bools) -> Floats:
 
 def _require_folds(folds: Folds, evidence: CrossEvidence) -> None:
     if folds.shape != evidence.labels.shape:
-        raise ValueError(f"folds {folds.shape} do not fit {len(evidence.labels)} images")
+        raise ValueError(f"folds {folds.shape} do not fit {len(evidence.labels)} {noun.many()}")
     numbers = np.unique(folds)
     if len(numbers) < FEWEST_FOLDS or not np.array_equal(numbers, np.arange(len(numbers))):
         raise ValueError(f"folds must be 0, 1, 2 and so on, got {numbers.tolist()}")
@@ -179,7 +180,7 @@ def _require_folds(folds: Folds, evidence: CrossEvidence) -> None:
         pairs = np.unique(np.column_stack([evidence.copies, folds]), axis=0)
         parted = len(pairs) - len(np.unique(evidence.copies))
         if parted:
-            raise ValueError(f"copies of {parted} images lie in different folds")
+            raise ValueError(f"copies of {parted} {noun.many()} lie in different folds")
 
 
 def _fitted_scores(train: Floats, folds: Folds, scored: Floats) -> Floats:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from trainables.attacks.gain import NO_LEAK
+from trainables.base import noun
 from trainables.config import FEWEST_MODELS
 
 Floats = NDArray[np.float64]
@@ -103,9 +104,11 @@ class Terms:
         if not np.isfinite(self.term).all():
             raise ValueError(f"{int((~np.isfinite(self.term)).sum())} terms are not finite")
         if self.copies is not None and self.copies.shape != self.term.shape[1:]:
-            raise ValueError(f"copies {self.copies.shape} do not fit {self.term.shape[1]} images")
+            raise ValueError(
+                f"copies {self.copies.shape} do not fit {self.term.shape[1]} {noun.many()}"
+            )
         if self.copies is not None and len(np.unique(self.copies)) < 2:
-            raise ValueError("all images are copies of one")
+            raise ValueError(f"all {noun.many()} are copies of one")
 
 
 def require_pairs(trained_on: Bools) -> None:
@@ -121,7 +124,7 @@ def require_pairs(trained_on: Bools) -> None:
     if models % 2 or models < FEWEST_MODELS:
         raise ValueError(f"models come in pairs, at least {FEWEST_MODELS} models, got {models}")
     if images < 2:
-        raise ValueError(f"at least two images are needed, got {images}")
+        raise ValueError(f"at least two {noun.many()} are needed, got {images}")
     same = np.flatnonzero((trained_on[::2] == trained_on[1::2]).any(axis=1))
     if len(same):
         first = 2 * int(same[0])
@@ -323,7 +326,7 @@ def _require_common(first: Terms, second: Terms) -> None:
     if any(each is None for each in pair) != all(each is None for each in pair) or (
         first.copies is not None and not np.array_equal(first.copies, second.copies)  # type: ignore[arg-type]  # neither is None here
     ):
-        raise ValueError("the two kinds of models have other copies of images")
+        raise ValueError(f"the two kinds of models have other copies of {noun.many()}")
 
 
 def _quantile(degrees_of_freedom: float, level: float) -> float:

@@ -8,6 +8,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.base import noun
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -39,7 +41,7 @@ class ReferenceEvidence:
             raise ValueError("a reference model's logits are not finite")
         inside = self.trained_on.sum(axis=0)
         if inside.min() < 1 or inside.max() >= len(self.trained_on):
-            raise ValueError("every image must be inside one reference and outside another")
+            raise ValueError(f"every {noun.one()} must be inside one reference and outside another")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,9 @@ class Evidence:
             )
         n_classes = self.logits.shape[1]
         if n_classes < 2 or n == 0:
-            raise ValueError(f"logits {self.logits.shape}: at least two classes and two images")
+            raise ValueError(
+                f"logits {self.logits.shape}: at least two classes and two {noun.many()}"
+            )
         if self.labels.min() < 0 or self.labels.max() >= n_classes:
             raise ValueError(f"labels lie outside [0, {n_classes})")
         if not np.isfinite(self.logits).all():
@@ -80,4 +84,4 @@ class Evidence:
         if not 0 < int(self.is_member.sum()) < n:
             raise ValueError(f"{int(self.is_member.sum())} of {n} are members; some must be")
         if self.reference is not None and self.reference.logits.shape[1:] != self.logits.shape:
-            raise ValueError("the references' logits are not of the target's images")
+            raise ValueError(f"the references' logits are not of the target's {noun.many()}")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.attacks.evidence import Bools, Evidence, Floats
+from trainables.base import noun
 from trainables.data.split import filled, units_of
 
 Folds = NDArray[np.int64]
@@ -23,7 +24,7 @@ def stratified_folds(evidence: Evidence, count: int, generator: np.random.Genera
     """
     members = int(evidence.is_member.sum())
     if min(members, len(evidence.labels) - members) < 2 * count:
-        raise ValueError(f"{len(evidence.labels)} images are too few for {count} folds")
+        raise ValueError(f"{len(evidence.labels)} {noun.many()} are too few for {count} folds")
     folds = np.empty(len(evidence.labels), dtype=np.int64)
     for member in (True, False):
         chosen = np.flatnonzero(evidence.is_member == member)

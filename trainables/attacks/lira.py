@@ -46,7 +46,7 @@ def own_variance(phi: Floats, side: Bools, means: Floats) -> Floats:
     """
     count = side.sum(axis=0)
     if count.min() < FEWEST:
-        raise ValueError("a variance per image needs two references on each side")
+        raise ValueError("a variance needs two references on each side")
     squares = np.where(side, np.square(phi - means), 0.0).sum(axis=0)
     variances: Floats = np.maximum(squares / (count - 1), 1e-12)
     return variances

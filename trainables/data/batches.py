@@ -1,4 +1,4 @@
-"""The interface of a run's images to training and attacks, in memory or in files."""
+"""The interface of a run's records to training and attacks: images, in memory or files, or rows."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from trainables.data.device import DeviceImages
-from trainables.data.images import ImageFiles, Images
+from trainables.data.device_rows import DeviceRows
+from trainables.data.images import Data, ImageFiles, Rows
 from trainables.data.registry import DatasetSpec
 
 
 class ImageBatches(Protocol):
-    """Images and labels of one data set; batches come normalised to the trial's device."""
+    """Records and labels of one data set; images come normalised to the trial's device."""
 
     @property
     def labels(self) -> Tensor:
@@ -23,18 +24,16 @@ class ImageBatches(Protocol):
         """Images per forward pass without gradients; bounds memory and leaves results alone."""
 
     def batch(self, indices: Tensor) -> Tensor:
-        """(b,) positions -> (b, c, h, w) float32, not augmented."""
+        """(b,) positions -> images (b, c, h, w) float32, or rows (b, ...); not augmented."""
 
     def batches(
         self, parts: Iterable[Tensor], crops: torch.Generator | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and labels of each part in turn; augmented where `crops` (CPU) is given."""
+        """Records and labels of each part in turn; augmented where `crops` (CPU) is given."""
 
 
-def on_device(
-    images: Images | ImageFiles, spec: DatasetSpec, device: torch.device, decoders: int
-) -> ImageBatches:
-    """Bytes go to the device at once; files stay where they are and are read as they are needed.
+def on_device(images: Data, spec: DatasetSpec, device: torch.device, decoders: int) -> ImageBatches:
+    """What is in memory goes to the device at once; files are read as they are needed.
 
     decoders: processes that read files ahead; 0 reads them in this one.
     """
@@ -42,4 +41,6 @@ def on_device(
         from trainables.data.streamed import StreamedImages  # torchvision costs a second
 
         return StreamedImages(images, spec, device=device, decoders=decoders)
+    if isinstance(images, Rows):
+        return DeviceRows.of(images).to(device)
     return DeviceImages.of(images, spec).to(device)

@@ -22,7 +22,7 @@ class Cohort:
 
     images: ImageBatches
     members: Tensor
-    """The target trains on these."""
+    """The target trains on these: its half of the audited images, then `common`."""
     non_members: Tensor
     validation: Tensor
     test: Tensor
@@ -36,6 +36,9 @@ class Cohort:
     pretrained: Mapping[str, Tensor] | None = None
     """State dict that every network starts from instead of its seed; membership is of the training
     that follows, so it must have seen all parts alike."""
+
+    common: Tensor | None = None
+    """Members of every model alike, which nobody attacks; None where there are none."""
 
     copies: Indices | None = None
     """(audited,) equal where two audited images are copies, as in `Split.copies`."""
@@ -53,31 +56,40 @@ class Cohort:
         def on_device(indices: np.ndarray) -> Tensor:
             return torch.from_numpy(indices.copy()).to(device)
 
-        members, non_members = on_device(split.members), on_device(split.non_members)
+        attacked, non_members = on_device(split.members), on_device(split.non_members)
+        common = on_device(split.common) if len(split.common) else None
         return cls(
             images=images,
-            members=members,
+            members=_with_common(attacked, common),
             non_members=non_members,
             validation=on_device(split.validation),
             test=on_device(split.test),
             reserve=on_device(for_defences(split.reserve)),
             population=on_device(for_population(split.reserve, split.copies)),
-            audited=torch.cat([members, non_members]),
+            audited=torch.cat([attacked, non_members]),
             pretrained=pretrained,
+            common=common,
             copies=copies_of_audited(split),
         )
 
     @property
     def is_member(self) -> np.ndarray:
         """(audited,) bool: True on D."""
-        return np.arange(len(self.audited)) < len(self.members)
+        attacked = len(self.members) - (0 if self.common is None else len(self.common))
+        return np.arange(len(self.audited)) < attacked
 
     def trained_on(self, half: np.ndarray) -> "Cohort":
         """The cohort of a reference model whose members are `half`, (audited,) bool."""
         chosen = torch.from_numpy(half).to(self.audited.device)
         return dataclasses.replace(
-            self, members=self.audited[chosen], non_members=self.audited[~chosen]
+            self,
+            members=_with_common(self.audited[chosen], self.common),
+            non_members=self.audited[~chosen],
         )
+
+
+def _with_common(members: Tensor, common: Tensor | None) -> Tensor:
+    return members if common is None else torch.cat([members, common])
 
 
 def for_defences(reserve: np.ndarray) -> np.ndarray:

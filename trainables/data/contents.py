@@ -1,6 +1,6 @@
-"""Digests of the images: they find copies, and notice when a resumed run has other data.
+"""Digests of the records: they find copies, and notice when a resumed run has other data.
 
-Images in memory: all their pixels.  Files: length, first and last 4 KiB; a data set like ImageNet
+In memory: all pixels or values.  Files: length, first and last 4 KiB; a data set like ImageNet
 is not read whole.  Files that agree in these are read whole before they are called copies; a
 change in the middle of a file that keeps its length is not seen by a resumed run.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from trainables.base.errors import InvalidInput
-from trainables.data.images import ImageFiles, Images
-from trainables.data.split import PARTS, STORED, Indices, Split
+from trainables.data.images import Data, ImageFiles, Rows
+from trainables.data.split import Indices, Split
 
 ENDS = 4096
 """Bytes read at the beginning and at the end of a file."""
@@ -43,10 +43,11 @@ class Contents:
     """(n,) position of the first image with the same content: its own where it is the first."""
 
     @classmethod
-    def of(cls, images: Images | ImageFiles) -> "Contents":
+    def of(cls, images: Data) -> "Contents":
         """Read the images. Raises InvalidInput, with the name, for a file that cannot be used."""
-        if isinstance(images, Images):
-            digests = [_digest(image.tobytes()) for image in images.pixels]
+        if not isinstance(images, ImageFiles):
+            records = images.values if isinstance(images, Rows) else images.pixels
+            digests = [_digest(record.tobytes()) for record in records]
             return cls(identities=digests, copies=_first_positions(digests))
         digests = list(_read_ahead(images))
         identities = [
@@ -66,11 +67,11 @@ class Contents:
         """
         found = {}
         numbers = labels.astype("<i8")
-        for part in PARTS:
+        for name, positions in split.named.items():
             digest = hashlib.sha256()
-            for position in getattr(split, part).tolist():
+            for position in positions.tolist():
                 digest.update(self.identities[position] + numbers[position].tobytes())
-            found[STORED[part]] = digest.hexdigest()
+            found[name] = digest.hexdigest()
         return found
 
 

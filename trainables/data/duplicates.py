@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trainables.base import noun
 from trainables.data.split import PARTS, Indices, Split, five_way_split
 
 POLICIES = ("keep", "drop", "together")
@@ -58,7 +59,7 @@ class Duplicates:
         return cls(
             images=int((counts > 1).sum()),
             occurrences=int(several.sum()),
-            most=int(np.bincount(copies[split.members]).max()),
+            most=int(np.bincount(copies[np.concatenate([split.members, split.common])]).max()),
             labelled_differently=len(np.unique(contradicting)),
             member_and_non_member=len(both),
         )
@@ -66,17 +67,17 @@ class Duplicates:
     def in_words(self, policy: str) -> str:
         """One sentence with all counts."""
         if not self.images:
-            return "no image occurs twice"
+            return f"no {noun.one()} occurs twice"
         labels = f", {self.labelled_differently:,} with different labels"
         return (
-            f"{self.images:,} images occur more than once, {self.member_and_non_member:,} of them "
-            f"as member and non-member{labels if self.labelled_differently else ''} "
-            f"({self.occurrences:,} copies in all): {_CONSEQUENCES[policy]}"
+            f"{self.images:,} {noun.many()} occur more than once, {self.member_and_non_member:,} "
+            f"of them as member and non-member{labels if self.labelled_differently else ''} "
+            f"({self.occurrences:,} copies in all): {_CONSEQUENCES[policy].format(a=noun.a())}"
         )
 
 
-_CONSEQUENCES = {
-    "keep": "--duplicates keep leaves them there; an image on both sides is neither "
+_CONSEQUENCES = {  # {a}: one of the records, with its article
+    "keep": "--duplicates keep leaves them there; {a} on both sides is neither "
     "member nor non-member, and an attack recognises the copies of one side: use drop or together",
     "drop": "only the first copy of each takes part (--duplicates drop)",
     "together": "all copies of one go to one part (--duplicates together)",

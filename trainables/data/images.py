@@ -1,4 +1,4 @@
-"""A whole data set: in memory as bytes, or as a list of files."""
+"""A whole data set: in memory, as images' bytes or as rows, or as a list of image files."""
 
 import dataclasses
 from pathlib import Path
@@ -48,3 +48,24 @@ class ImageFiles:
 
     notes: tuple[str, ...] = ()
     """Sentences about what was found beside the images and left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Records that a network gets as they are: rows of a table, signals, sequences of tokens."""
+
+    values: NDArray[np.float32] | NDArray[np.int64]
+    """(n, ...); int64 are token ids."""
+
+    labels: NDArray[np.int64]
+    """(n,) in [0, classes)."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim < 2 or self.values.dtype not in (np.float32, np.int64):
+            raise ValueError(f"values must be (n, ...) float32 or int64, got {self.values.shape}")
+        if self.labels.shape != self.values.shape[:1] or self.labels.dtype != np.int64:
+            raise ValueError(f"labels must be {self.values.shape[:1]} int64")
+
+
+Data = Images | ImageFiles | Rows
+"""All records that a run draws from."""

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import numpy_generator
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data, ImageFiles, Images, Rows
 from trainables.data.split import Indices
 
 
@@ -35,11 +36,11 @@ def stratified(labels: Indices, count: int, seed: int) -> Indices:
 
 def limited(
     name: str,
-    images: Images | ImageFiles,
+    images: Data,
     limit: int | None,
     fractions: Mapping[str, float],
     seed: int,
-) -> Images | ImageFiles:
+) -> Data:
     """`limit` images of the data set `name`, in their order; all of them without a limit.
 
     fractions: part of the split -> share of the images.
@@ -54,6 +55,8 @@ def limited(
         return dataclasses.replace(
             images, files=images.files[positions], labels=images.labels[positions]
         )
+    if isinstance(images, Rows):
+        return Rows(images.values[positions], images.labels[positions])
     return Images(images.pixels[positions], images.labels[positions])
 
 
@@ -61,7 +64,8 @@ def require_within(name: str, limit: int, count: int) -> None:
     """Raise InvalidInput for a limit larger than the `count` images of the data set."""
     if limit > count:
         raise InvalidInput(
-            f"--limit {limit} is more than the {count:,} images of {name}: give at most {count}"
+            f"--limit {limit} is more than the {count:,} {noun.many()} of {name}: give at most "
+            f"{count}"
         )
 
 
@@ -75,6 +79,6 @@ def _require_enough(labels: Indices, used: Indices, fractions: Mapping[str, floa
     if left[fewest] < needed:
         remedy = f"give at least {least}" if least <= len(labels) else "use a larger data set"
         raise InvalidInput(
-            f"--limit {len(used)} leaves class {present[fewest]} with {left[fewest]} images, too "
-            f"few to split five ways: {remedy}"
+            f"--limit {len(used)} leaves class {present[fewest]} with {left[fewest]} "
+            f"{noun.many()}, too few to split five ways: {remedy}"
         )

@@ -1,4 +1,4 @@
-"""A user's torch `Dataset` of (image, label) pairs, checked item by item and held as bytes."""
+"""A user's torch `Dataset` of (record, label) pairs, checked item by item and held in memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,14 +6,18 @@ from typing import Any, Protocol
 from urllib.error import URLError
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
-from trainables.data.images import DataAbsent, Images
+from trainables.data import items
+from trainables.data.images import DataAbsent
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
+
+Check = Callable[[object], Tensor]
+"""Returns a record as it is, or raises InvalidInput; from trainables/data/items.py."""
 
 READ_AGAIN = 64
 """About how many items are read twice, to see whether the data set repeats itself."""
@@ -28,30 +32,30 @@ class Pairs(Protocol):
 
 
 def collected(
-    name: str, make: Callable[[Path], Pairs], folder: Path, n_classes: int, image_shape: Shape
-) -> Images:
-    """All images of the data set `name`. Raises InvalidInput, naming the first item that is wrong.
+    name: str, make: Callable[[Path], Pairs], folder: Path, n_classes: int, check: Check
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """All records of the data set `name`, (n, ...) of the type that `check` lets pass, and labels.
 
-    make: folder of the data -> data set.
+    make: folder of the data -> data set.  Raises InvalidInput, naming the first item that is wrong.
     """
     dataset, announced = _made(name, make, folder)
-    pixels, labels = [], []
+    records, labels = [], []
     for position in range(announced):
-        image, label = _item(name, dataset, position, n_classes, image_shape)
-        pixels.append(image.copy())  # a data set may fill one buffer again and again
+        record, label = _item(name, dataset, position, n_classes, check)
+        records.append(record.copy())  # a data set may fill one buffer again and again
         labels.append(label)
-    if not pixels:
+    if not records:
         raise InvalidInput(f"data set {name!r} has no items")
     for position in range(0, announced, max(1, announced // READ_AGAIN)):
-        image, label = _item(name, dataset, position, n_classes, image_shape)
-        if label != labels[position] or not np.array_equal(image, pixels[position]):
-            what = "label" if label != labels[position] else "image"
+        record, label = _item(name, dataset, position, n_classes, check)
+        if label != labels[position] or not np.array_equal(record, records[position]):
+            what = "label" if label != labels[position] else noun.one()
             raise InvalidInput(
                 f"data set {name!r}, item {position}: its {what} changes when it is read a "
-                "second time: do not augment there; the recipe says whether images are augmented"
+                "second time: do not augment there"
             )
     _require_length(name, dataset, announced)
-    return Images(np.stack(pixels), np.array(labels, dtype=np.int64))
+    return np.stack(records), np.array(labels, dtype=np.int64)
 
 
 def _made(name: str, make: Callable[[Path], Pairs], folder: Path) -> tuple[Pairs, int]:
@@ -69,11 +73,11 @@ def _made(name: str, make: Callable[[Path], Pairs], folder: Path) -> tuple[Pairs
 
 
 def _item(
-    name: str, dataset: Pairs, position: int, n_classes: int, image_shape: Shape
-) -> tuple[NDArray[np.uint8], int]:
+    name: str, dataset: Pairs, position: int, n_classes: int, check: Check
+) -> tuple[NDArray[Any], int]:
     try:
-        image, label = _checked(dataset[position], n_classes, image_shape)
-        return image.numpy(), label
+        record, label = _pair(dataset[position])
+        return check(record).numpy(), items.label(n_classes, label)
     except InvalidInput as wrong:
         raise InvalidInput(f"data set {name!r}, item {position}: {wrong}") from wrong
     except (Exception, SystemExit) as error:
@@ -94,24 +98,7 @@ def _cause(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _checked(item: object, n_classes: int, image_shape: Shape) -> tuple[Tensor, int]:
+def _pair(item: object) -> tuple[object, object]:
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise InvalidInput(f"it must be a pair (image, label), not {type(item).__name__}")
-    image, label = item
-    if not isinstance(image, Tensor):
-        raise InvalidInput(
-            f"its image must be a uint8 tensor, not {type(image).__name__}: convert it with "
-            "torchvision.transforms.PILToTensor()"
-        )
-    if image.dtype != torch.uint8:
-        raise InvalidInput(
-            f"its image must be uint8, 0 to 255, not {str(image.dtype).removeprefix('torch.')}: "
-            "leave out scaling and normalisation"
-        )
-    if tuple(image.shape) != image_shape:
-        raise InvalidInput(f"its image must have the shape {image_shape}, not {tuple(image.shape)}")
-    if isinstance(label, Tensor) and label.dim() == 0:
-        label = label.item()
-    if not isinstance(label, int | np.integer) or not 0 <= label < n_classes:
-        raise InvalidInput(f"its label must be a whole number in 0 to {n_classes - 1}, not {label}")
-    return image, int(label)
+        raise InvalidInput(f"it must be a pair ({noun.one()}, label), not {type(item).__name__}")
+    return item[0], item[1]

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trainables.base.names import known
+from trainables.base.noun import IMAGES
 from trainables.config import ADMMConfig, TrainingConfig
-from trainables.data.images import DataAbsent, ImageFiles, Images
+from trainables.data.images import Data, DataAbsent
 from trainables.data.sources import (
     FASHION_MNIST_ARCHIVES,
     FASHION_MNIST_FILES,
@@ -54,18 +55,18 @@ class DatasetSpec:
     """One data set."""
 
     n_classes: int
-    image_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    image_shape: tuple[int, ...]
+    """Channels, height, width; of rows any shape."""
 
     mean: tuple[float, ...]
-    """Per channel, of the published training images scaled to [0, 1]."""
+    """Per channel, of the published training images scaled to [0, 1]; empty for rows."""
 
     std: tuple[float, ...]
     fractions: Mapping[str, float]
     """Part of the split -> share of the images."""
 
     default_model: str
-    load: Callable[[Path], Images | ImageFiles]
+    load: Callable[[Path], Data]
     """Folder of the data -> images; raises InvalidInput when they are absent or damaged."""
 
     training: TrainingConfig | None = None
@@ -79,8 +80,20 @@ class DatasetSpec:
     parts: tuple[str, ...] = ()
     """Paths below the folder of the data; where one is absent, `load` downloads, or refuses."""
 
+    positions: Callable[[Path], Mapping[str, object]] | None = None
+    """Folder of the data -> part of the split -> positions, where a user says who is a member."""
+
     archives: tuple[str, ...] = ()
     """Paths there that `load` reads in place of `parts` where there is any of them."""
+
+    as_given: bool = False
+    """Whether the records are rows, which are neither normalised nor augmented, and not images."""
+
+    n_tokens: int | None = None
+    """Rows hold whole numbers in [0, n_tokens), such as the ids of tokens; None for float32."""
+
+    noun: str = IMAGES
+    """What the records are called, a plural."""
 
 
 DATASETS: dict[str, DatasetSpec] = {
@@ -162,7 +175,7 @@ def require_there(name: str, data_dir: Path | None) -> None:
         raise DataAbsent(f"{name} is not in {folder} ({absent[0]} is missing)")
 
 
-def load_images(name: str, data_dir: Path | None) -> Images | ImageFiles:
+def load_images(name: str, data_dir: Path | None) -> Data:
     """All images of a data set, downloaded into `data_dir` [data] where they are absent.
 
     Raises InvalidInput for an unknown name, and when the images are absent or damaged.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.seeding import numpy_generator
 
@@ -45,6 +46,16 @@ class Split:
     """(images of the data set,) position of each one's first copy, where copies are kept together;
     None where each image stands for itself."""
 
+    common: Indices = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    """Members that no non-member matches, where the members are given (data/own_split.py): every
+    model trains on them, whichever half it has beside them, and nobody attacks them."""
+
+    @property
+    def named(self) -> dict[str, Indices]:
+        """Stored name of each part -> its positions, `common` only where there are any."""
+        parts = {STORED[part]: getattr(self, part) for part in PARTS}
+        return parts | ({"common": self.common} if len(self.common) else {})
+
 
 def five_way_split(
     labels: Indices, fractions: Mapping[str, float], seed: int, copies: Indices | None = None
@@ -65,8 +76,9 @@ def five_way_split(
         if not all(parts.values()):
             count, different = len(order), f", {len(units)} of them different"
             raise InvalidInput(
-                f"class {label} has {count} images{different if len(units) < count else ''}, too "
-                "few to split five ways: use a larger data set, or a larger --limit"
+                f"class {label} has {count} "
+                f"{noun.many()}{different if len(units) < count else ''}, too few to split five "
+                "ways: use a larger data set, or a larger --limit"
             )
         for part, positions in parts.items():
             dealt[part].append(np.array(positions, dtype=np.int64))
@@ -124,6 +136,6 @@ def split_hashes(split: Split) -> dict[str, str]:
     Under --limit these are positions among the images that are used (data/limit.py).
     """
     return {
-        STORED[part]: hashlib.sha256(getattr(split, part).astype("<i8").tobytes()).hexdigest()
-        for part in PARTS
+        name: hashlib.sha256(positions.astype("<i8").tobytes()).hexdigest()
+        for name, positions in split.named.items()
     }

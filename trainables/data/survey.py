@@ -1,4 +1,4 @@
-"""Examines a run's images before training, and refuses those that no network can learn from."""
+"""Examines a run's records before training, and refuses those that no network can learn from."""
 
 import dataclasses
 import os
@@ -6,10 +6,12 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.data.contents import Contents
-from trainables.data.images import ImageFiles, Images
+from trainables.data.images import Data, ImageFiles, Images, Rows
 from trainables.data.registry import DatasetSpec
+from trainables.data.survey_rows import RowSample
 
 IN_MEMORY, IN_FILES = 1000, 64
 """Images in a sample, evenly spread; decoding a file takes about 10 ms."""
@@ -39,34 +41,64 @@ class Sample:
     one_coloured: int
     """Images whose pixels all have one colour."""
 
+    def in_words(self) -> str:
+        """The number of images and their sizes."""
+
+        def sides(side: tuple[int, int]) -> str:
+            return f"{side[0]}" if side[0] == side[1] else f"{side[0]} to {side[1]}"
+
+        return (
+            f"{self.count:,} images, {sides(self.heights)} high and {sides(self.widths)} wide, "
+            f"values {self.least} to {self.most}"
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Survey:
     """What examining a data set found."""
 
     contents: Contents
-    sample: Sample
+    sample: Sample | RowSample
     notes: tuple[str, ...]
     """Sentences that the user should read."""
 
 
-def survey_images(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> Survey:
+def survey_images(name: str, images: Data, spec: DatasetSpec) -> Survey:
     """Examine the data set `name`. Raises InvalidInput for data that no network can learn from.
 
-    All files are opened and some decoded; of images in memory all are examined.
+    All files are opened and some decoded; of what is in memory all is examined.
     """
     classes = np.unique(images.labels)
     if len(classes) < 2:
         raise InvalidInput(
-            f"data set {name!r} has images of one class only ({_name(images, int(classes[0]))}): "
-            "put images of another there, or correct the labels"
+            f"data set {name!r} has {noun.many()} of one class only "
+            f"({_name(images, int(classes[0]))}): put {noun.many()} of another there, or correct "
+            "the labels"
         )
     contents = Contents.of(images)
     if not contents.copies.any():
         raise InvalidInput(
-            f"data set {name!r}: all {len(images.labels):,} images are the same one: mend what "
-            "reads them"
+            f"data set {name!r}: all {len(images.labels):,} {noun.many()} are the same one: "
+            "mend what reads them"
         )
+    seen, notes = _looked_at(name, images, spec)
+    missing = spec.n_classes - len(classes)
+    if missing:
+        notes.append(f"{missing:,} of {spec.n_classes:,} classes have no {noun.many()}")
+    if isinstance(seen, Sample) and is_far_off(seen, spec):
+        notes.append(
+            f"Images are normalised with the declared mean {_rounded(spec.mean)} and std "
+            f"{_rounded(spec.std)}, far from those of {seen.count:,} images: "
+            f"{_rounded(seen.mean)} and {_rounded(seen.std)}"
+        )
+    return Survey(contents=contents, sample=seen, notes=tuple(notes))
+
+
+def _looked_at(name: str, images: Data, spec: DatasetSpec) -> tuple[Sample | RowSample, list[str]]:
+    """What the records hold, and the first sentences about it."""
+    if isinstance(images, Rows):
+        rows = RowSample.of(images)
+        return rows, rows.notes()
     sample = _sample_of_files(images, spec) if isinstance(images, ImageFiles) else _sample(images)
     one_coloured, looked_at = _one_coloured(images, sample)
     if one_coloured == looked_at:
@@ -77,16 +109,7 @@ def survey_images(name: str, images: Images | ImageFiles, spec: DatasetSpec) -> 
     notes = list(images.notes) if isinstance(images, ImageFiles) else []
     if one_coloured:
         notes.append(f"{one_coloured:,} of {looked_at:,} images are of one colour throughout")
-    missing = spec.n_classes - len(classes)
-    if missing:
-        notes.append(f"{missing:,} of {spec.n_classes:,} classes have no images")
-    if is_far_off(sample, spec):
-        notes.append(
-            f"Images are normalised with the declared mean {_rounded(spec.mean)} and std "
-            f"{_rounded(spec.std)}, far from those of {sample.count:,} images: "
-            f"{_rounded(sample.mean)} and {_rounded(sample.std)}"
-        )
-    return Survey(contents=contents, sample=sample, notes=tuple(notes))
+    return sample, notes
 
 
 def is_far_off(sample: Sample, spec: DatasetSpec) -> bool:
@@ -103,7 +126,7 @@ def _rounded(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
 
 
-def _name(images: Images | ImageFiles, label: int) -> str:
+def _name(images: Data, label: int) -> str:
     return images.classes[label] if isinstance(images, ImageFiles) else str(label)
 
 

@@ -13,6 +13,7 @@ from opacus import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from torch import Tensor, nn
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput, one_line
 
 RESERVED = ("activations", "max_batch_len", "ft_compute_sample_grad")
@@ -32,7 +33,7 @@ class PerImageModule(GradSampleModule):  # type: ignore[misc]  # Opacus has no t
             super().__init__(network)
         except Exception as error:
             raise InvalidInput(
-                "--defense dp: Opacus cannot take per-image gradients of this network "
+                "--defense dp: Opacus cannot take per-{noun.one()} gradients of this network "
                 f"({type(error).__name__}: {one_line(error)[:300]}): use layers that it knows, or "
                 "choose another --defense"
             ) from error
@@ -96,7 +97,7 @@ class PerImageOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no typ
         """
         if self._coming and self._coming[0] != self._network.images:
             raise RuntimeError(
-                f"{self._coming[0]} images were drawn for a step that was given "
+                f"{self._coming[0]} {noun.many()} were drawn for a step that was given "
                 f"{self._network.images}: the accounting would not hold"
             )
         super().step(closure)
@@ -149,16 +150,16 @@ class PerImageOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no typ
         images = self._network.images
         if rows > images and rows % images == 0:
             return (
-                f"counts one image as {rows // images}, since positions are folded into its batch, "
-                "and each would be clipped by itself"
+                f"counts one {noun.one()} as {rows // images}, since positions are folded into its "
+                "batch, and each would be clipped by itself"
             )
-        return f"sees {rows} rows where the batch has {images} images"
+        return f"sees {rows} rows where the batch has {images} {noun.many()}"
 
 
 def _refusal(parameter: str, what: str) -> InvalidInput:
     return InvalidInput(
-        f"--defense dp: the layer of {parameter!r} {what}: give it (images, ..., features) with "
-        "the images first, once per use, or choose another --defense"
+        f"--defense dp: the layer of {parameter!r} {what}: give it ({noun.many()}, ..., features) "
+        f"with the {noun.many()} first, once per use, or choose another --defense"
     )
 
 

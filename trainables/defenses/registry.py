@@ -104,7 +104,7 @@ class Defense:
     """What the figures prove, for the card; it may name what was spent, in braces."""
 
     on_copies: str | None = None
-    """What holds where an image occurs up to {most} times among the members."""
+    """What holds where {a}, one of the records, occurs up to {most} times among the members."""
 
     on_weights: str | None = None
     """What holds for whoever has the weights, where these alone are not the defended model."""
@@ -191,7 +191,7 @@ DEFENSES: dict[str, Defense] = {
         "by a pseudorandom generator; the search looked at the members too, which is not counted "
         "in it",
         on_copies="Differential privacy counts each copy for itself: the reported epsilon does not "
-        "hold for an image that occurs up to {most} times among the members, whose own is far "
+        "hold for {a} that occurs up to {most} times among the members, whose own is far "
         "larger at this delta (--duplicates drop keeps one copy)",
     ),
     "memguard": Defense(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.base import noun
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.seeding import torch_generator
 from trainables.defenses.dp import PrivateTraining, quiet_hooks
@@ -37,7 +38,7 @@ ANOTHER = "choose another --defense"
 
 CAUSES = {
     "BackwardHookFunction": (
-        "a layer's output is changed in place, which per-image gradients forbid",
+        "a layer's output is changed in place, which gradients of each alone forbid",
         "write x = x + y for x += y, and no inplace=True",
     ),
     "called random operation": (
@@ -60,7 +61,7 @@ class _Trial:
     """Unwatched; every check works on copies."""
 
     images: Tensor
-    """(n, c, h, w)."""
+    """(n, c, h, w); or rows, (n, ...)."""
 
     labels: Tensor
     """(n,)."""
@@ -101,7 +102,7 @@ def require_bounded(network: nn.Module, images: Tensor, labels: Tensor, *, clip:
     """
     few = slice(0, IMAGES)
     generator = torch_generator(0, "dp-rehearsal-images")
-    others = torch.randn(images[few].shape, generator=generator).to(images.dtype)
+    others = _others(images[few], generator)
     trial = _Trial(
         network=network, images=images[few], labels=labels[few], others=others, clip=clip
     )
@@ -116,6 +117,13 @@ def require_bounded(network: nn.Module, images: Tensor, labels: Tensor, *, clip:
                 check(trial)
 
 
+def _others(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Random ones like `images`; tokens are drawn from the ids that these reach."""
+    if images.is_floating_point():
+        return torch.randn(images.shape, generator=generator).to(images.dtype)
+    return torch.randint(int(images.max()) + 1, images.shape, generator=generator)
+
+
 def _require_nothing_kept(trial: _Trial) -> None:
     """A forward pass changes neither a parameter nor a buffer nor any later answer."""
     answers = []
@@ -127,8 +135,8 @@ def _require_nothing_kept(trial: _Trial) -> None:
         for name, value in _tensors(network).items():
             if not _equal(value.detach(), before[name]):
                 raise InvalidInput(
-                    f"--defense dp: {name!r} is changed by the images of a batch as they pass, and "
-                    f"would leave the model without noise: take it out, or {ANOTHER}"
+                    f"--defense dp: {name!r} is changed by the {noun.many()} of a batch as they "
+                    f"pass, and would leave the model without noise: take it out, or {ANOTHER}"
                 )
         with same_draws(1):
             answers.append(_answers(network, trial.images))
@@ -159,8 +167,9 @@ def _require_images_apart(trial: _Trial) -> None:
         for part in (slice(0, -1), slice(1, None)):
             if not _close(_answers(trial.copy(), trial.images[part]), together[part]):
                 raise InvalidInput(
-                    "--defense dp: an image's logits depend on how many images are in the batch, "
-                    f"so one image moves the gradients of all: take that out, or {ANOTHER}"
+                    f"--defense dp: the logits of one {noun.one()} depend on how many "
+                    f"{noun.many()} are in the batch, so it moves the gradients of all: take that "
+                    f"out, or {ANOTHER}"
                 )
 
 
@@ -175,8 +184,9 @@ def _mixed(trial: _Trial, batch: Tensor, kept: int, seed: int) -> InvalidInput:
     else:
         where = "the network mixes"
     return InvalidInput(
-        f"--defense dp: {where} the images of a batch (a mean, a norm or attention over its first "
-        f"dimension), so one image moves the gradients of all: keep them apart, or {ANOTHER}"
+        f"--defense dp: {where} the {noun.many()} of a batch (a mean, a norm or attention over its "
+        f"first dimension), so one {noun.one()} moves the gradients of all: keep them apart, or "
+        f"{ANOTHER}"
     )
 
 
@@ -220,9 +230,10 @@ def _require_own_gradients(trial: _Trial) -> None:
                 error = float((found[name][index] - value).norm())
                 if not error <= SLACK * (float(value.norm()) + 0.1 * whole):
                     raise InvalidInput(
-                        f"--defense dp: Opacus finds another gradient of {name!r} than one image "
-                        f"has (off by {error:.2g} of {whole:.2g}): use each parameter by calling "
-                        f"its own layer with the images first, with plain options, or {ANOTHER}"
+                        f"--defense dp: Opacus finds another gradient of {name!r} than one "
+                        f"{noun.one()} has (off by {error:.2g} of {whole:.2g}): use each parameter "
+                        "by calling its own layer with the batch first, with plain options, or "
+                        f"{ANOTHER}"
                     )
 
 
@@ -255,8 +266,9 @@ def _require_clipped_sums(trial: _Trial) -> None:
         for most, difference in ((trial.clip, whole - less), (2 * trial.clip, whole - other)):
             if not float(difference.norm()) <= most * (1 + SLACK):
                 raise InvalidInput(
-                    f"--defense dp: one image moves the clipped sum by {difference.norm():.3g}, "
-                    f"allowed are {most:g}: keep the images of a batch apart, or {ANOTHER}"
+                    f"--defense dp: one {noun.one()} moves the clipped sum by "
+                    f"{difference.norm():.3g}, allowed are {most:g}: keep the {noun.many()} of a "
+                    f"batch apart, or {ANOTHER}"
                 )
 
 
@@ -311,9 +323,9 @@ def _explained(trial: _Trial) -> Iterator[None]:
             if sign in str(error):
                 raise InvalidInput(f"--defense dp: {place}: {cause}: {remedy}") from error
         raise InvalidInput(
-            f"--defense dp: {place} fails under per-image gradients "
+            f"--defense dp: {place} fails under per-{noun.one()} gradients "
             f"({type(error).__name__}: {one_line(error)[:300]}): use layers that Opacus knows, "
-            f"called with the images first, or {ANOTHER}"
+            f"called with the batch first, or {ANOTHER}"
         ) from error
 
 

@@ -139,7 +139,7 @@ def _attention(module: nn.MultiheadAttention) -> nn.Module:
     if not module.batch_first or module.bias_k is not None or module.add_zero_attn:
         raise InvalidInput(
             "--defense dp: a MultiheadAttention must have batch_first=True, so that its layers see "
-            "the images first, and neither add_bias_kv nor add_zero_attn"
+            "the batch first, and neither add_bias_kv nor add_zero_attn"
         )
     return Attention(module)
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from torch import nn
 
 
-def vgg16(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+def vgg16(n_classes: int, image_shape: tuple[int, ...]) -> nn.Module:
     """Thirteen convolutions with batch norm and one linear layer (Simonyan and Zisserman 2015)."""
     from torchvision import models
 
@@ -31,7 +31,7 @@ def vgg16(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     return nn.Sequential(OrderedDict(layers))
 
 
-def resnet18(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+def resnet18(n_classes: int, image_shape: tuple[int, ...]) -> nn.Module:
     """A 3 x 3 stem of stride 1 and no max pooling (He et al. 2016, section 4.2, at full width)."""
     from torchvision import models
 
@@ -41,7 +41,7 @@ def resnet18(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     return network
 
 
-def mobilenetv2(n_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+def mobilenetv2(n_classes: int, image_shape: tuple[int, ...]) -> nn.Module:
     """Stem and second stage of stride 1, no dropout (Sandler et al. 2018, for 32 x 32 images)."""
     from torchvision import models
 

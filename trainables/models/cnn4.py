@@ -14,7 +14,7 @@ from torch.nn import functional
 class FourLayerCNN(nn.Module):
     """Two convolutions and two hidden linear layers for 28 x 28 or 32 x 32 images."""
 
-    def __init__(self, n_classes: int, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, n_classes: int, image_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, height, width = image_shape
         self.conv1 = nn.Conv2d(channels, 64, 5, padding=2)

@@ -1,13 +1,13 @@
-"""Makes any nn.Module take our images and give our logits: layout, precision and outputs.
+"""Makes any nn.Module take our records and give our logits: layout, precision and outputs.
 
-Networks train with channels last, float32 images and float32 logits.  What a user's network does
-not support is found once, on two images, and adapted by hooks on the network itself, so that
-training, attacks and Opacus all see the same function.
+Networks train with channels last, float32 images or rows, or int64 tokens, and float32 logits.
+What a user's network does not support is found once, on two records, and adapted by hooks on the
+network itself, so that training, attacks and Opacus all see the same function.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from trainables.models.registry import Build, Shape
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """How a network is laid out and what its images are turned into."""
+    """How a network is laid out and what its records are turned into."""
 
     channels_last: bool = True
     """Whether weights and images lie channels last; else in torch's default order."""
@@ -28,21 +28,26 @@ class Fit:
     """Whether parameters of another precision are turned into float32."""
 
     images: torch.dtype = torch.float32
-    """What the images are turned into before the network sees them."""
+    """What the images or rows are turned into before the network sees them; int64 for tokens."""
 
 
 @functools.cache
-def fit_of(build: Build, n_classes: int, image_shape: Shape) -> Fit:
+def fit_of(build: Build, n_classes: int, image_shape: Shape, n_tokens: int | None = None) -> Fit:
     """The first way in which the network trains and answers; torch's defaults where none works.
+
+    n_tokens: it takes ids in [0, n_tokens).  Only images can be laid out channels last.
 
     A network that fails in every way fails again, with its cause, when it is rehearsed.
     """
     with torch.random.fork_rng(devices=[]):
-        precisions = _precisions(build(n_classes, image_shape))
+        network = build(n_classes, image_shape)
+        precisions = _precisions(network) if n_tokens is None else _precisions_of_tokens(network)
+        layouts = (True, False) if n_tokens is None and len(image_shape) == 3 else (False,)
+        images = _images(image_shape, n_tokens)
         for precision in precisions:
-            for channels_last in (True, False):
+            for channels_last in layouts:
                 fit = dataclasses.replace(precision, channels_last=channels_last)
-                if _works(fit, build, n_classes, image_shape):
+                if _works(fit, functools.partial(build, n_classes, image_shape), images):
                     return fit
     return dataclasses.replace(precisions[0], channels_last=False)
 
@@ -92,12 +97,25 @@ def _precisions(network: nn.Module) -> list[Fit]:
     return [Fit(as_float32=True), Fit(), Fit(images=first)]
 
 
-def _works(fit: Fit, build: Build, n_classes: int, image_shape: Shape) -> bool:
+def _precisions_of_tokens(network: nn.Module) -> list[Fit]:
+    found = {p.dtype for p in network.parameters() if p.is_floating_point()} - {torch.float32}
+    asis = Fit(images=torch.int64)
+    return [dataclasses.replace(asis, as_float32=True), asis] if found else [asis]
+
+
+def _images(image_shape: Shape, n_tokens: int | None) -> Tensor:
+    """Two random images, rows or sequences of tokens."""
+    if n_tokens is not None:
+        return torch.randint(n_tokens, (2, *image_shape))
+    values = torch.rand(2, *image_shape)
+    return values.contiguous(memory_format=torch.channels_last) if len(image_shape) == 3 else values
+
+
+def _works(fit: Fit, build: Callable[[], nn.Module], images: Tensor) -> bool:
     try:
-        network = fitted(build(n_classes, image_shape), fit)
+        network = fitted(build(), fit)
         if fit.channels_last:
             network.to(memory_format=torch.channels_last)
-        images = torch.rand(2, *image_shape).contiguous(memory_format=torch.channels_last)
         network.train()
         logits = network(images)
         loss: Any = functional.cross_entropy(logits, torch.zeros(2, dtype=torch.int64))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 N_CLASSES = 1000
 
 
-def resnet18(n_classes: int, _image_shape: tuple[int, int, int]) -> nn.Module:
+def resnet18(n_classes: int, _image_shape: tuple[int, ...]) -> nn.Module:
     """He et al. 2016, table 1, for colour images."""
     from torchvision import models
 
@@ -29,7 +29,7 @@ def resnet18(n_classes: int, _image_shape: tuple[int, int, int]) -> nn.Module:
     return network
 
 
-def mobilenetv2(n_classes: int, _image_shape: tuple[int, int, int]) -> nn.Module:
+def mobilenetv2(n_classes: int, _image_shape: tuple[int, ...]) -> nn.Module:
     """Sandler et al. 2018, table 2, without dropout, which a seed of ours would not reach."""
     from torchvision import models
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 class LeNet5(nn.Module):
     """Two convolutions and three linear layers for 28 x 28 or 32 x 32 images."""
 
-    def __init__(self, n_classes: int, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, n_classes: int, image_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, height, _ = image_shape
         self.conv1 = nn.Conv2d(channels, 6, 5, padding=(32 - height) // 2)  # 28 is padded to 32

@@ -2,7 +2,8 @@
 
 What an operation costs is torch's own count (torch.utils.flop_counter); here it is only booked on
 the weight that went into it, so that layers called several times, patches in the batch, tied
-weights and weights used outside of their layer all count as what they do.
+weights and weights used outside of their layer all count as what they do.  Reading a table of
+embeddings costs no product.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ class Macs:
         return sum(self.layers.values()) + self.elsewhere
 
 
-def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> Macs:
+def count_macs(model: nn.Module, image_shape: tuple[int, ...]) -> Macs:
     """Count them on a forward pass of one image of zeros; the network stays as it was."""
     layers = prunable_layers(model)
     modes = {module: module.training for module in model.modules()}
@@ -49,7 +50,7 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> Macs:
     return Macs(layers=booking.layers, elsewhere=booking.elsewhere)
 
 
-def layer_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
+def layer_macs(model: nn.Module, image_shape: tuple[int, ...]) -> dict[str, int]:
     """Prunable layer -> multiply-accumulates of one image with its weight."""
     return count_macs(model, image_shape).layers
 

@@ -3,7 +3,9 @@
 Pruned are the matrices and kernels of torch's own layers: those that multiply their input.  A
 weight that several layers share is one weight; one that is frozen, or computed from others at each
 call, keeps its values, since neither ADMM nor a mask could hold it.  Biases and norms are never
-pruned: they are few, and a channel dies with its scale.
+pruned: they are few, and a channel dies with its scale.  Nor are tables of embeddings, which are
+read and not multiplied, as Sanh et al. 2020 (movement pruning) leave them: a row is all that the
+network knows of a token, and the rarest tokens, seen by few members, would lose theirs first.
 """
 
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ KERNELS = (
 
 PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 """Input projections of nn.MultiheadAttention; its output projection is an nn.Linear."""
+
+TABLES = (nn.Embedding, nn.EmbeddingBag)
+"""Layers that read rows of a table by their ids."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 """Layers with several matrices, called weight_ih..., weight_hh... and weight_hr..."""
@@ -68,6 +73,8 @@ def _reason(parameter: nn.Parameter, own: str, prefix: str, owner: nn.Module) ->
         return "it is frozen"
     if parameter.is_complex():
         return "it is complex"
+    if isinstance(owner, TABLES):
+        return "a table of embeddings is read, not multiplied by its input"
     if prefix.endswith(".parametrizations.weight") or _computed_from(owner, own):
         return "the layer's weight is computed from it at each call"
     return f"{type(owner).__name__} is not a layer whose weights are pruned"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
+Shape = tuple[int, ...]
+"""Channels, height, width of an image; the sizes of a row, whatever they mean."""
 
 Build = Callable[[int, Shape], "nn.Module"]
 """(classes, image shape) -> network with logits as output."""
@@ -30,6 +30,8 @@ class ModelSpec:
         """Whether images of this shape go through the network."""
         if self.sides is None:
             return True
+        if len(image_shape) != 3:
+            return False
         return image_shape[1] in self.sides and image_shape[1] == image_shape[2]
 
 

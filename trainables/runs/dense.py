@@ -12,8 +12,10 @@ from trainables.data.cohort import Cohort
 from trainables.defenses.minmax import AdversaryFor, loss_against
 from trainables.models.weights import load_weights
 from trainables.network import new_network
+from trainables.plugin import TRAININGS
 from trainables.records import EpochRecord
 from trainables.runs.epochs import EpochRun, Stateful
+from trainables.runs.own_training import OwnTraining
 from trainables.runs.start import Start
 from trainables.training import cosine_pass, make_optimizer, predict
 
@@ -106,9 +108,14 @@ class LoadedDense:
         """Do nothing: the state is empty."""
 
 
-def trained_anew(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:
-    """The recipe itself, from the trial's own seed."""
-    return DenseRun(config, cohort)
+def dense_run(config: TrialConfig, cohort: Cohort) -> DenseRun | OwnTraining:
+    """A dense model by the user's own training, where there is one, or by the recipe."""
+    return OwnTraining(config, cohort) if TRAININGS else DenseRun(config, cohort)
+
+
+def trained_anew(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun | OwnTraining:
+    """The training of the dense models, from the trial's own seed."""
+    return dense_run(config, cohort)
 
 
 def stopped_early(config: TrialConfig, cohort: Cohort, _start: Start) -> DenseRun:
