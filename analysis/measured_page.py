@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import figures, pages, roc, tables
 from analysis.statistics import LOG4, Interval
 from trainables.attacks.gain import reach
+from trainables.base import noun
 
 RESULT, CARD, SCORES, PAGE = "measured.json", "measured.md", "scores.parquet", "report.html"
 
@@ -21,7 +22,8 @@ def write_page(folder: Path) -> Path:
     """Write the page of what `search.measure` left in the folder; returns the file."""
     found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     scores = pd.read_parquet(folder / SCORES)
-    pages.write(folder / PAGE, pages.render("measured.html.jinja", _values(found, scores)))
+    with noun.spoken(found["noun"]):
+        pages.write(folder / PAGE, pages.render("measured.html.jinja", _values(found, scores)))
     return folder / PAGE
 
 
@@ -58,11 +60,11 @@ def _values(found: dict[str, Any], scores: pd.DataFrame) -> dict[str, Any]:
 
 def _headline(found: dict[str, Any]) -> str:
     if found["doubts"]:
-        return "Check the lists of images first"
+        return f"Check the lists of {found['noun']} first"
     excess = tables.nats(found["leakage"]["excess_gain"])
     if found["low"] > 0:
         return f"The network leaks {excess} nats about who was in its training set"
-    return "No leak is visible with these images and attacks"
+    return f"No leak is visible with these {found['noun']} and attacks"
 
 
 def _interval(estimate: float, error: float) -> Interval:

@@ -11,17 +11,16 @@ import pandas as pd
 from analysis.measured_page import CARD, PAGE, RESULT, SCORES, write_page
 from trainables.attacks.gain import reach
 from trainables.audit import Audited, Side
+from trainables.base import noun
 from trainables.base.errors import InvalidInput
 
-WITHOUT = (
-    "Without reference models, trained alike on other halves of the images, the leak is understated"
-)
+WITHOUT = "Without reference models, trained alike on other halves, the leak is understated"
 
 
 def doubts(found: Audited) -> list[str]:
-    """Whether the members look trained on; said first, since nothing else means much if not."""
-    fit = found.fit
-    return [] if fit.doubt is None else [f"{fit.doubt} ({fit.in_words})"]
+    """What speaks against the lists, with the figures; said first, for nothing else means much."""
+    doubt = found.fit.doubt
+    return [] if doubt is None else [f"{doubt.rstrip('.')} ({found.fit.in_words})"]
 
 
 def described(found: Audited, notes: Sequence[str] = ()) -> str:
@@ -79,6 +78,7 @@ def write_folder(
     del plain["probability"]
     figures = {
         "source": source,
+        "noun": noun.many(),
         **plain,
         "least_visible": found.least_visible,
         "doubts": doubts(found),

@@ -70,15 +70,15 @@ def answers_of(given: GivenNetwork) -> Answers:
     if given.plugin is not None:
         Plugin.read(given.plugin).load()
     spec = DATASETS[known(given.dataset, DATASETS, "--dataset")]
-    name = known(given.model or spec.default_model, MODELS, "--model")
     noun.speak_of(spec.noun)
+    name = known(given.model or spec.default_model, MODELS, "--model")
     shape = spec.n_classes, spec.image_shape
     network: nn.Module
     if given.weights.suffix == SUFFIX:
         network = OnnxNetwork(given.weights, *shape)
     else:
         network = build_model(
-            name, n_classes=shape[0], image_shape=shape[1], n_tokens=spec.n_tokens, seed=0
+            name, n_classes=shape[0], image_shape=shape[1], seed=0, n_tokens=spec.n_tokens
         )
         load_weights(network, read_checkpoint(given.weights, network))
     images = load_images(given.dataset, given.data_dir)

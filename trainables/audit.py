@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from trainables.attacks.evidence import Evidence, ReferenceEvidence
-from trainables.attacks.fit_to_members import LARGEST_LOSS, Fit
+from trainables.attacks.fit_to_members import Fit, fit_to_members
 from trainables.attacks.gain import NO_LEAK, attack_gain, least_visible, reach
 from trainables.attacks.strongest import Leakage, attacked, leakage
 from trainables.base.errors import InvalidInput
@@ -41,7 +41,7 @@ class Side:
     accuracy: float
     accuracy_se: float
     loss: float
-    """Mean cross-entropy in nats, each image's at most LARGEST_LOSS."""
+    """Mean cross-entropy in nats."""
 
     loss_se: float
 
@@ -60,6 +60,9 @@ class Audited:
     attack_errors: dict[str, float]
     """Attack -> the standard error of its gain."""
 
+    fit: Fit
+    """Whether the members look trained on."""
+
     on_members: Side
     on_non_members: Side
     references: int
@@ -77,18 +80,6 @@ class Audited:
     def non_members(self) -> int:
         """How many non-members were attacked."""
         return self.on_non_members.images
-
-    @property
-    def fit(self) -> Fit:
-        """How well the network fits the members, and the others."""
-        inside, outside = self.on_members, self.on_non_members
-        return Fit(
-            accuracy=inside.accuracy,
-            accuracy_outside=outside.accuracy,
-            loss=inside.loss,
-            loss_outside=outside.loss,
-            error=float(np.hypot(inside.loss_se, outside.loss_se)),
-        )
 
     @property
     def excess_gains(self) -> dict[str, float]:
@@ -142,6 +133,7 @@ def audit(
         low=found.excess_gain - reach(found.attack_gain_se),
         high=found.excess_gain + reach(found.attack_gain_se),
         attack_errors={name: gain.standard_error for name, gain in errors.items()},
+        fit=fit_to_members(table, answers, inside),
         on_members=_side(table[inside], answers[inside]),
         on_non_members=_side(table[~inside], answers[~inside]),
         references=0 if lessons is None else len(lessons.logits),
@@ -168,7 +160,7 @@ def require_enough(members: int, non_members: int) -> None:
 def _side(table: NDArray[np.float64], labels: NDArray[np.int64]) -> Side:
     count, rows = len(labels), np.arange(len(labels))
     right = table.argmax(axis=1) == labels
-    losses = np.minimum(-log_softmax(table, axis=1)[rows, labels], LARGEST_LOSS)
+    losses = -log_softmax(table, axis=1)[rows, labels]
     return Side(
         images=count,
         accuracy=float(right.mean()),

@@ -20,7 +20,7 @@ from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data.cohort import Cohort
-from trainables.data.tensors import TensorImages
+from trainables.data.device_rows import DeviceRows
 from trainables.foreign_code import said
 from trainables.models.fitting import logits_of
 from trainables.models.prunable import masked_layers, prunable_layers
@@ -145,7 +145,7 @@ def _counts(network: nn.Module, counts: Counts) -> tuple[int, ...]:
 
 def _batches(
     network: nn.Module, images: Tensor | ArrayLike, labels: Tensor | ArrayLike
-) -> TensorImages:
+) -> DeviceRows:
     """Images and labels on the network's device."""
     device = next(network.parameters()).device
     inputs, classes = (torch.as_tensor(given, device=device) for given in (images, labels))
@@ -157,4 +157,4 @@ def _batches(
     whole = classes.to(torch.int64)
     if not torch.equal(whole.to(classes.dtype), classes) or int(whole.min()) < 0:
         raise InvalidInput("the labels must be whole numbers from 0, a class for each image")
-    return TensorImages(inputs, whole)
+    return DeviceRows(inputs, whole)

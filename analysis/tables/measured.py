@@ -29,7 +29,7 @@ def both_sides(inside: Mapping[str, Any], outside: Mapping[str, Any]) -> Table:
 def attacker(leakage: Mapping[str, Any]) -> Table:
     """What the strongest attack reaches."""
     return Table(
-        caption="The strongest attack, chosen for each part of the images on the other parts",
+        caption="The strongest attack, chosen for each part on the other parts",
         headers=["figure", ""],
         rows=[
             [

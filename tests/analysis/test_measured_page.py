@@ -33,6 +33,7 @@ def files(folder: Path, **changes: object) -> None:
             "attack_gains": {"logistic": -1.2863, "constant": -1.3863},
         },
         "low": 0.08,
+        "noun": "images",
         "attack_errors": {"logistic": 0.01, "constant": 0.0},
         "on_members": {"images": 200, "accuracy": 0.99, "loss": 0.05, **SIDE},
         "on_non_members": {"images": 50, "accuracy": 0.9, "loss": 0.4, **SIDE},
@@ -78,3 +79,10 @@ def test_the_page_shows_both_sides_the_gap_every_attack_and_what_was_measured(
     texts = [parsed(f"<svg{picture}</svg>") for picture in pictures]
     assert "logistic" in texts[0]
     assert "network: strongest" in texts[1]
+
+
+def test_rows_are_called_rows(tmp_path: Path) -> None:
+    files(tmp_path, noun="rows", low=-0.01)
+    page = write_page(tmp_path).read_text()
+    assert "No leak is visible with these rows and attacks" in page
+    assert "image" not in page.split("</style>")[1]
