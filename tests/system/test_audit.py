@@ -53,7 +53,7 @@ def test_rmia_scores_every_image_and_a_resumed_run_trains_no_shadow_again(
     program: Program, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    done = program(*SMALL, "--audit", "rmia", "--out", out, covered=True)
+    done = program(*SMALL, "--audit", "rmia", "--sampler", "nsga2", "--out", out, covered=True)
     assert done.returncode == 0, done.stderr
     check_scores(out, "rmia")
     before = shadow_files(out)

@@ -59,7 +59,7 @@ def words(tmp_path: Path) -> tuple[str, ...]:
     return (
         *("--plugin", str(tmp_path / "mine.py"), "--dataset", "mine", "--model", "mine"),
         *("--dense", str(tmp_path / "net.pt"), "--members", str(tmp_path / "members.txt")),
-        *("--trials", "3", "--models", "4", "--no-race", "--no-more-models"),
+        *("--trials", "3", "--sampler", "qmc", "--models", "4", "--no-race", "--no-more-models"),
         *("--max-accuracy-drop", "0.5"),
     )
 

@@ -102,7 +102,7 @@ def test_an_odd_network_has_true_numbers_in_the_rows_and_in_the_file(
 ) -> None:
     (tmp_path / "odd.py").write_text(ODD)
     words = "--plugin odd.py --dataset two --preset smoke --max-accuracy-drop 0.5 --out run"
-    counts = "--trials 3 --confirm-top 1"
+    counts = "--trials 3 --sampler gp --confirm-top 1"
     done = program(*words.split(), *counts.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Not pruned: frozen.weight (it is frozen)" in done.stderr
