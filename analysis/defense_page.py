@@ -163,7 +163,7 @@ def _notes(runs: Sequence[RunRecord], at: At) -> list[str]:
     for run in runs:
         name, entry = defense_of(run), named(defense_of(run))
         if entry.on_weights is not None:
-            notes.append(f"{name}: {entry.on_weights}")
+            notes.append(f"{name}, as its card says: {entry.on_weights}")
         for level, found in at.items() if entry.guarantee is not None else ():
             one = found[name]
             if one is not None:
