@@ -131,15 +131,16 @@ def _price(one: Least) -> list[str]:
 
 
 def _cost_line(run: RunRecord, at: At) -> list[str]:
-    """What one defence costs, by the rows of trials.parquet."""
+    """What one defence costs, by the rows of trials.parquet: medians of all models in full."""
     name, dense = defense_of(run), statistics.baseline(run.trials)
     found = [one for each in at.values() if (one := each[name]) is not None]
     scratch = named(name).from_scratch
     start = "from its initialisation" if scratch else "from a dense model"
     if not found:
         return [name, start, *[tables.UNKNOWN] * 4, tables.duration(wall_clock(run.trials))]
-    rows = run.trials[run.trials["trial_id"].isin(found[-1].row["trial_ids"])]
-    training, answer = (rows[column].astype(float).mean() for column in ("training_s", "answer_s"))
+    rows = run.trials[(run.trials["state"] == "COMPLETE") & (run.trials["kind"] != "baseline")]
+    columns = "training_s", "answer_s"
+    training, answer = (rows[column].astype(float).median() for column in columns)
     before = "" if scratch or dense is None else f"\nafter {_seconds(dense['training_s'])} of dense"
     return [
         name,
@@ -162,7 +163,7 @@ def _notes(runs: Sequence[RunRecord], at: At) -> list[str]:
     for run in runs:
         name, entry = defense_of(run), named(defense_of(run))
         if entry.on_weights is not None:
-            notes.append(f"{name}: {entry.on_weights}")
+            notes.append(f"{name}, as its card says: {entry.on_weights}")
         for level, found in at.items() if entry.guarantee is not None else ():
             one = found[name]
             if one is not None:

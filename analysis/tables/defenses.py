@@ -38,7 +38,8 @@ def of_level(level: float, references: Sequence[str], rows: Sequence[Sequence[st
 def costs(rows: Sequence[Sequence[str]]) -> Table:
     """One line per defence: what it takes to make, to ask and to keep."""
     return Table(
-        caption="What each defence costs: the candidate of the loosest level",
+        caption="What each defence costs: seconds are medians of the trials in full, the size is "
+        "that of the candidate of the loosest level",
         headers=[
             "defence",
             "to make",
