@@ -46,15 +46,15 @@ class Options:
         group=WHAT,
         metavar="FILE",
         help="your own trained network, safetensors or a state dict of torch: it is what is "
-        "measured and pruned, and its training images are those of --members; the models of the "
-        "other halves are trained as it was",
+        "measured and pruned, and was trained on --members; the models of the other halves are "
+        "trained as it was",
         without="a network is trained",
     )
     members: Path | None = option(
         None,
         group=WHAT,
         metavar="FILE",
-        help="the images that were trained on: positions in the data set or names of its files, "
+        help="what was trained on: positions in the data set or names of its files, "
         "one a line, or .npy, .csv or .parquet; non-members, validation and test are dealt from "
         "the others",
         without="drawn by the seed",
