@@ -58,6 +58,11 @@ def _fitted(context: Context, wanted: Fit) -> TrainingConfig:
         for epochs in sorted({max(1, round(share * usual.epochs)) for share in EPOCHS})
     ]
     tried = _tried(context, "fit-epochs", by_epochs)
+    if not tried:
+        raise StageFailed(
+            f"each of {len(by_epochs)} recipes for the other halves' models diverged: give --set "
+            "training.epochs=N and training.learning_rate=RATE, or register_training in the plugin"
+        )
     best = min(tried, key=lambda one: distance(tried[one], wanted))
     if fits_alike(tried[best], wanted):
         return best
@@ -81,11 +86,6 @@ def _tried(context: Context, name: str, recipes: list[TrainingConfig]) -> dict[T
         result = results.get(job.trial.trial_id)
         if result is not None and (result.metrics or {}).get("finished"):
             found[job.trial.training] = fit_of(context, result, half)
-    if not found:
-        raise StageFailed(
-            f"each of {len(recipes)} recipes for the other halves' models diverged: give --set "
-            "training.epochs=N and training.learning_rate=RATE, or register_training in the plugin"
-        )
     return found
 
 
