@@ -39,6 +39,7 @@ _MEASURED = (
     "strongest_attack",
     "compression",
     "nonzero",
+    "weights",
 )
 _MAPS = ("attack_gains", "defense_parameters", "defense_spent")
 _TEXTS = ("dataset", "model", "defense", "pruner", "sampler")
