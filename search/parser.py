@@ -104,6 +104,9 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | Comparison | None, Optio
     return comparison(names, given, recipe, one, _numbers), options
 
 
+LEAST_SHARE = 1e-4
+"""Ray counts resources in ten-thousandths."""
+
 RENAMED = {"--references": "--models", "--confirm-seeds": "--models"}
 """Options of earlier releases, each with the one that took its place."""
 
@@ -336,15 +339,26 @@ def changed_parameter(
     )
 
 
-def _options(given: dict[str, Any]) -> Options:
+def _require_shares(given: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a share of a machine that no machine can give."""
     for name in ("concurrency", "cpus_per_trial"):
         if given[name] is not None and not 0 < given[name] < math.inf:
             raise InvalidInput(
                 f"--{name.replace('_', '-')} must be greater than 0, got {given[name]}"
             )
+    cpus = given["cpus_per_trial"]
+    if cpus is not None and cpus < LEAST_SHARE:
+        raise InvalidInput(
+            f"--cpus-per-trial must be at least {LEAST_SHARE:g}, the least share that Ray counts, "
+            f"got {cpus}"
+        )
     gpus = given["gpus_per_trial"]
     if gpus is not None and not 0 <= gpus < math.inf:
         raise InvalidInput(f"--gpus-per-trial must be 0 or more, got {gpus}")
+
+
+def _options(given: dict[str, Any]) -> Options:
+    _require_shares(given)
     given = {name: value for name, value in given.items() if value is not None}
     values = {one.field: given[one.name] for one in declared(Options) if one.name in given}
     out = given.get("out")

@@ -301,8 +301,11 @@ def with_value(part: Path, name: str, value: object, drop: bool) -> None:
         table = table.remove_column(at)
     else:
         cells = [value] * table.num_rows
+        kind = table.schema.field(name).type
+        if pa.types.is_map(kind) and value == [None]:
+            kind = None  # a null entry of a map aborts the process within Arrow
         try:
-            column = pa.array(cells, table.schema.field(name).type)
+            column = pa.array(cells, kind)
         except (pa.ArrowException, TypeError, OverflowError):
             column = pa.array(cells)
         table = table.set_column(at, name, column)
