@@ -153,8 +153,8 @@ def _cost_line(run: RunRecord, at: At) -> list[str]:
     ]
 
 
-def _seconds(value: Any) -> str:  # noqa: ANN401 - a cell of a table
-    return tables.UNKNOWN if value is None or value != value else f"{float(value):.1f}"
+def _seconds(value: float | None) -> str:
+    return tables.UNKNOWN if value is None or value != value else f"{value:.1f}"
 
 
 def _notes(runs: Sequence[RunRecord], at: At) -> list[str]:

@@ -20,7 +20,7 @@ from search.ending import comparison_made
 from search.inputs import Inputs, for_defense, load_inputs
 from search.machine_options import Options
 from search.parser import require_known
-from search.pipeline import Prepared, conduct, speaker
+from search.pipeline import Prepared, conduct, resources_for, speaker
 from search.record.log import logging_to, write_fault
 from search.record.mirror import require_storage_url
 from search.record.redaction import redacted
@@ -33,7 +33,7 @@ from search.stored_settings import as_before, recorded
 from search.tune.cause import cause
 from search.tune.join import cluster
 from search.tune.notice import on_signal
-from search.tune.resources import plan_resources, wait_for_room
+from search.tune.resources import wait_for_room
 from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import RemotePath, remove_tree
@@ -65,13 +65,7 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
     inputs = _inputs(comparison, options, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
-        resources = plan_resources(
-            nodes,
-            cpus_per_trial=options.cpus_per_trial,
-            gpus_per_trial=options.gpus_per_trial,
-            concurrency=options.concurrency,
-            may_grow=options.address not in (None, "local"),
-        )
+        resources = resources_for(nodes, options)
         if options.dry_run or inputs is None:
             text = plan_of_comparison(comparison, inputs, resources)
             Console().print(text, markup=False, highlight=False, soft_wrap=True)

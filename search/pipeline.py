@@ -42,7 +42,7 @@ from search.stored_settings import as_before, recorded, require_same_data
 from search.tune.join import cluster
 from search.tune.notice import on_signal
 from search.tune.required import StageFailed
-from search.tune.resources import Resources, plan_resources, wait_for_room
+from search.tune.resources import Nodes, Resources, plan_resources, wait_for_room
 from trainables.base.commandline import OK
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, remove_tree
@@ -92,13 +92,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         require_same_data(folder, stored, inputs, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
-        resources = plan_resources(
-            nodes,
-            cpus_per_trial=options.cpus_per_trial,
-            gpus_per_trial=options.gpus_per_trial,
-            concurrency=options.concurrency,
-            may_grow=options.address not in (None, "local"),
-        )
+        resources = resources_for(nodes, options)
         if options.dry_run or inputs is None:
             _dry_run(config, inputs, resources, notes, say)
             return OK
@@ -113,6 +107,17 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
             say=say,
         )
         return conduct(prepared, stored)
+
+
+def resources_for(nodes: Nodes, options: Options) -> Resources:
+    """What each trial gets of the cluster, and how many run at a time, as was asked."""
+    return plan_resources(
+        nodes,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        concurrency=options.concurrency,
+        may_grow=options.address not in (None, "local"),
+    )
 
 
 def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:

@@ -2,7 +2,9 @@
 
 References must fit their members as the network fits its own, or the audits of the two differ by
 more than membership.  One model each is trained for several numbers of epochs, then, where none
-fits, with several rates; what comes nearest trains all models of the run.
+fits, with several rates; what comes nearest trains all models of the run.  The choice looks at the
+given network's losses on the audited images, which members they are included: whoever attacks with
+these references is granted that much.
 """
 
 import dataclasses
