@@ -5,11 +5,22 @@ from typing import Any
 from ray import tune
 
 from search.tune.cause import cause
+from trainables.base.errors import InvalidInput
 from trainables.job import Job, job_of
+
+SLOWER = (
+    "lower the learning rate of its recipe with --set, or in the function that the plugin gives to "
+    "register_training"
+)
+"""What to do about a training whose loss is no number any more."""
 
 
 class StageFailed(RuntimeError):
     """A part that the run cannot do without has failed; the message is one line."""
+
+
+class TrainingDiverged(StageFailed, InvalidInput):
+    """It failed by the recipe that it was given, and would again."""
 
 
 def trial_name(trial: Any) -> str:
@@ -23,20 +34,26 @@ class NoneMayFail(tune.Callback):
     def __init__(self, what: str) -> None:
         """what: the jobs, in the words of the message."""
         self._what = what
+        self.failed: StageFailed | None = None
+        """What ended the stage; Tune raises another exception in its place."""
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """All retries were used. Raises StageFailed."""
-        raise failure(self._what, trial_name(trial), trial.get_error())
+        reason = _failed(self._what, trial, cause(trial.get_error()))
+        # Tune makes an error of the trial of what a callback raises, and comes here with it
+        self.failed = self.failed or StageFailed(reason)
+        raise self.failed
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """It may have ended without a model. Raises StageFailed."""
+        """It may have ended without a model. Raises TrainingDiverged."""
         error = (trial.last_result or {}).get("trial_error")
         if error:
-            raise failure(self._what, trial_name(trial), error)
+            self.failed = TrainingDiverged(f"{_failed(self._what, trial, error)}; {SLOWER}")
+            raise self.failed
 
 
 def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> None:
-    """Raise StageFailed unless every job finished its full budget."""
+    """Raise StageFailed, or TrainingDiverged, unless every job finished its full budget."""
     for job in jobs:
         reason = _unfinished(results.get(job.trial.trial_id))
         if reason is not None:
@@ -44,12 +61,19 @@ def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> 
                 _unfinished(results.get(other.trial.trial_id)) is not None for other in jobs
             )
             more = f" ({others} of {len(jobs)} did not finish)" if others > 1 else ""
-            raise StageFailed(f"{what} {job.trial.trial_id} failed{more}: {reason}")
+            said = f"{what} {job.trial.trial_id} failed{more}: {reason}"
+            if _diverged(results.get(job.trial.trial_id)):
+                raise TrainingDiverged(f"{said}; {SLOWER}")
+            raise StageFailed(said)
 
 
-def failure(what: str, name: str, error: BaseException | str | None) -> StageFailed:
+def _failed(what: str, trial: Any, reason: str) -> str:
     """In one line: which job of which kind failed, and why."""
-    return StageFailed(f"{what} {name} failed: {cause(error)}")
+    return f"{what} {trial_name(trial)} failed: {reason}"
+
+
+def _diverged(result: tune.Result | None) -> bool:
+    return result is not None and bool((result.metrics or {}).get("trial_error"))
 
 
 def _unfinished(result: tune.Result | None) -> str | None:

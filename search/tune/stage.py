@@ -47,10 +47,11 @@ def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]
     a fixed list that failed for good is tried again.
 
     needed: what its jobs make, where the run cannot do without any of them; the first that fails
-    for good then ends the stage.  Raises StageFailed.
+    for good then ends the stage.  Raises StageFailed, or TrainingDiverged.
     """
-    if needed is not None:
-        stage = dataclasses.replace(stage, callbacks=[*stage.callbacks, NoneMayFail(needed)])
+    none_may_fail = None if needed is None else NoneMayFail(needed)
+    if none_may_fail is not None:
+        stage = dataclasses.replace(stage, callbacks=[*stage.callbacks, none_may_fail])
     trainable = tune.with_resources(
         tune.with_parameters(Trial, shared=stage.shared),
         {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
@@ -62,7 +63,12 @@ def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]
         remove_tree(folder)  # a program was killed before its first whole snapshot
         tuner = _new_tuner(_settings(stage), trainable)
     with checkpoints_first(), losses_retried():
-        grid = tuner.fit()
+        try:
+            grid = tuner.fit()
+        except Exception as error:
+            if none_may_fail is not None and none_may_fail.failed is not None:
+                raise none_may_fail.failed from error
+            raise
     results = [grid[position] for position in range(len(grid))]
     found = {job_of(result.config).trial.trial_id: result for result in results if result.config}
     if needed is not None:

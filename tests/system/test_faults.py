@@ -124,6 +124,17 @@ def test_the_studys_trials_equal_the_ledgers(faulty_run: Path) -> None:
     assert_study_equals_ledger(f"journal://{faulty_run.parent / 'study'}", "run", faulty_run)
 
 
+def test_dense_models_whose_training_diverges_are_the_recipes_fault(
+    program: Program, tmp_path: Path
+) -> None:
+    done = program(*SMALL, "--set", "training.learning_rate=1e30", "--out", tmp_path / "run")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: dense model baseline-0000 failed: the training loss became nan; lower the learning"
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_reference_that_failed_for_good_is_made_again_on_resume(
     program: Program, tmp_path: Path
 ) -> None:

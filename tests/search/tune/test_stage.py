@@ -108,7 +108,7 @@ def test_a_stage_ends_with_the_first_of_its_jobs_that_failed_for_good(monkeypatc
     needed = NoneMayFail("reference model")
     with pytest.raises(StageFailed, match="reference model reference-0003 failed: no such kernel"):
         needed.on_trial_error(1, [], trial())
-    with pytest.raises(StageFailed, match="failed: the training loss became nan"):
+    with pytest.raises(StageFailed, match="failed: the training loss became nan; lower"):
         needed.on_trial_complete(1, [], trial(trial_error="the training loss became nan"))
     needed.on_trial_complete(1, [], trial(trial_error=None))
 
