@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-TABLE ?= data/bench-search/table.parquet
+TABLE ?= tests/benchmarks/tabulated
 RUN ?= $(shell ls -td runs/*/ 2>/dev/null | head -n 1)
 
 BIN := $(VENV)/bin
@@ -60,7 +60,7 @@ bench-tabulate: install  ## measure vectors for bench-search, 30 s of a core eac
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.tabulate "$(TABLE)" $(ARGS)
 
 bench-search: install  ## simulate searches on the tabulated vectors and write docs/bench-search.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_search "$(dir $(TABLE))" --table "$(TABLE)" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_search data/bench-search --table "$(TABLE)" $(ARGS)
 
 audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; needs the network
 	@test -x $(VENV)/audit/bin/pip-audit || \

@@ -1,6 +1,6 @@
 """What the search buys over other ways to spend the same models: simulations, pictures, a page.
 
-`python -m tests.benchmarks.bench_search OUT_DIR --table TABLE.parquet [--seeds N] [--workers 2]
+`python -m tests.benchmarks.bench_search OUT_DIR --table TABLE [--seeds N] [--workers 2]
 [--page FILE]`, or `make bench-search`.  OUT_DIR gets results.parquet, one row per blackbox, method,
 seed and budget, and winners.parquet, the winners that were then trained for real.  What is there of
 the same table and seeds is not made again: remove results.parquet after a change of a method.
@@ -94,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Read the command line, simulate what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
-    parser.add_argument("--table", type=Path, required=True, metavar="TABLE.parquet")
+    parser.add_argument("--table", type=Path, required=True, metavar="TABLE")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), metavar="N")

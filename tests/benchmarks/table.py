@@ -1,7 +1,8 @@
-"""The table of tabulated vectors: a folder of parquet parts, one a vector, and how they were made.
+"""The table of tabulated vectors: a folder of parquet files and how they were made.
 
 As in Syne Tune's blackbox repository (Salinas et al. 2022, AutoML Conf.) a search is simulated on
-measured trials.  A part is written whole or not at all, so a kill loses only the vectors in work.
+measured trials.  Each vector is a part of its own until `pack` joins them in one file.  A part is
+written whole or not at all, so a kill loses only the vectors in work.
 `pandas.read_parquet(folder)` reads it too: names that begin with `_` are no parts.
 
 Halves: models 0 .. 7 of a vector are trained on halves 0 .. 7 of the run's pool; `first` are the
@@ -33,6 +34,9 @@ PUBLISHED = ("uniform", "uniform+", "erk", "lamp")
 """Sources of rows that are published allocations; `level` is their overall keep ratio."""
 
 ABOUT = "_about.json"
+
+PACKED = "packed.parquet"
+"""The vectors whose parts were joined."""
 
 _PER_MODEL = pa.list_(pa.float64())
 
@@ -98,17 +102,31 @@ class Table:
         pq.write_table(pa.Table.from_pylist([row], SCHEMA), part)
         write(self._part(row["number"]), part.getvalue().to_pybytes())
 
-    def has(self, number: int) -> bool:
-        """Whether the vector of this number was measured."""
-        return self._part(number).exists()
+    def numbers(self) -> set[int]:
+        """Numbers of the vectors that were measured; -1 is the dense models'."""
+        found = [pq.read_table(part, columns=["number"])["number"] for part in self._files()]
+        return {number for column in found for number in column.to_pylist()}
 
     def rows(self) -> pd.DataFrame:
         """All vectors so far, by number. Raises InvalidInput where there is none."""
-        parts = sorted(self.folder.glob("[0-9a-z]*.parquet"))
-        if not parts:
+        files = self._files()
+        if not files:
             raise InvalidInput(f"{self.folder} holds no vectors yet")
-        tables = [pq.read_table(part, schema=SCHEMA) for part in parts]
-        return pa.concat_tables(tables).to_pandas().sort_values("number", ignore_index=True)
+        tables = [pq.read_table(file, schema=SCHEMA) for file in files]
+        rows = pa.concat_tables(tables).to_pandas().drop_duplicates("number")
+        return rows.sort_values("number", ignore_index=True)
+
+    def pack(self) -> None:
+        """Join all parts in one file, as it is kept in a repository."""
+        rows = self.rows()
+        packed = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pandas(rows, SCHEMA, preserve_index=False), packed)
+        write(self.folder / PACKED, packed.getvalue().to_pybytes())
+        for number in rows["number"]:  # a kill before here leaves rows twice; readers see one
+            self._part(number).unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9a-z]*.parquet"))
 
     def _part(self, number: int) -> Path:
         return self.folder / (f"{number:05d}.parquet" if number >= 0 else f"{DENSE}.parquet")

@@ -1,8 +1,8 @@
 """Tabulates vectors of LeNet-5 on mnist5k, eight models each, for simulated searches.
 
-`python -m tests.benchmarks.tabulate OUT.parquet [--vectors N] [--seed S] [--workers 2]
-[--minutes M]`, or `make bench-tabulate`: about 25 s of a core a vector.  It can be stopped and run
-again at any time; a vector that is in the table is not measured again.
+`python -m tests.benchmarks.tabulate TABLE [--vectors N] [--seed S] [--workers 2] [--minutes M]`, or
+`make bench-tabulate`: about 25 s of a core a vector.  It can be stopped and run again at any time;
+a vector that is in the table is not measured again.
 """
 
 import argparse
@@ -68,9 +68,10 @@ def tabulate(
     table.begin({"settings": preset(seed).key, "seed": seed, "models": MODELS, "first half": first})
     begin(*start)  # trains the dense models, so that the workers find them
     models: EightModels = _made["models"]
-    if not table.has(-1):
+    there = table.numbers()
+    if -1 not in there:
         table.put(models.dense())
-    todo = [one for one in choose(models) if not table.has(one[0])]
+    todo = [one for one in choose(models) if one[0] not in there]
     found: Iterator[dict[str, Any]]
     if workers == 1:
         found = (measured(*one) for one in todo if time.monotonic() < until)
@@ -107,20 +108,22 @@ def _in_parallel(
 def main(words: Sequence[str] | None = None) -> None:
     """Read the command line and tabulate."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, metavar="OUT.parquet")
+    parser.add_argument("out", type=Path, metavar="TABLE")
     parser.add_argument("--vectors", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float)
     given = parser.parse_args(words)
+    table = Table(given.out)
     added = tabulate(
-        Table(given.out),
+        table,
         first_planned(given.vectors, given.seed),
         seed=given.seed,
         workers=given.workers,
         minutes=given.minutes,
     )
-    print(f"{added} vectors were added; {len(Table(given.out).rows()) - 1} are there")
+    table.pack()
+    print(f"{added} vectors were added; {len(table.rows()) - 1} are there")
 
 
 if __name__ == "__main__":

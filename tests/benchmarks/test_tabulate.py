@@ -53,6 +53,20 @@ def test_a_table_that_was_interrupted_measures_only_what_is_missing(models, fold
     assert table.rows()["number"].tolist() == [-1, 0, 1, 2, 3]
 
 
+def test_a_packed_table_is_one_file_and_goes_on(models, folder):
+    table = Table(folder)
+    program.tabulate(table, first(3), seed=0, workers=1)
+    rows, before = table.rows(), (folder / "00001.parquet").read_bytes()
+    table.pack()
+    assert [path.name for path in folder.glob("*.parquet")] == ["packed.parquet"]
+    (folder / "00001.parquet").write_bytes(before)  # killed before it removed this one
+    pd.testing.assert_frame_equal(table.rows(), rows)
+    assert program.tabulate(table, first(4), seed=0, workers=1) == 1
+    table.pack()
+    assert table.rows()["number"].tolist() == [-1, 0, 1, 2, 3]
+    assert len(pd.read_parquet(folder)) == 5
+
+
 def test_no_vector_is_begun_after_the_time_is_up(models, folder):
     assert program.tabulate(Table(folder), first(3), seed=0, workers=1, minutes=0) == 0
 
