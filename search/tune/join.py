@@ -73,7 +73,8 @@ def _settings() -> dict[str, Any]:
 
 def _start(say: Callable[[str], None]) -> None:
     try:
-        start_local(say, **_settings())
+        # Ray's own dashboard is eleven processes, whose imports cost a small run as much as its work
+        start_local(say, include_dashboard=False, **_settings())
     except (OSError, ValueError) as error:
         cause = " ".join(str(error).split())
         raise InvalidInput(
