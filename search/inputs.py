@@ -1,6 +1,7 @@
 """The data and the network of a run, loaded, split and looked at before anything is written."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from trainables.base.seeding import derive_seed
 from trainables.data.canaries import choose_canaries, mislabel
 from trainables.data.cohort import for_population
 from trainables.data.duplicates import Duplicates, split_without_copies_apart
-from trainables.data.images import Data
+from trainables.data.images import Data, ImageFiles
 from trainables.data.limit import limited
 from trainables.data.own_split import checked_parts, split_of_members
 from trainables.data.registry import DATASETS, DEFAULT_FOLDER, load_images, require_there
@@ -28,6 +29,9 @@ from trainables.models.checkpoint import read_checkpoint
 from trainables.models.imagenet import published_weights
 from trainables.models.weights import as_arrays
 from trainables.plugin import Plugin
+
+NO_CACHE = "none"
+"""The value of --image-cache that keeps no decoded images."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,7 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
     canary = choose_canaries(split, config.canaries, config.seed)
     labels = mislabel(images.labels, split, canary, spec.n_classes, config.seed)
     inputs = Inputs(
-        images=dataclasses.replace(images, labels=labels),
+        images=_kept_decoded(dataclasses.replace(images, labels=labels), options),
         split=split,
         network=network,
         canary=canary,
@@ -145,6 +149,12 @@ def load_inputs(config: SearchConfig, options: Options) -> Inputs:
         noun=spec.noun,
     )
     return for_defense(inputs, config.defense)
+
+
+def _kept_decoded(images: Data, options: Options) -> Data:
+    if not isinstance(images, ImageFiles) or options.image_cache == NO_CACHE:
+        return images
+    return dataclasses.replace(images, cache=Path(options.image_cache))
 
 
 def for_defense(inputs: Inputs, defense: str) -> Inputs:

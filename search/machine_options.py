@@ -70,6 +70,15 @@ class Options:
         without="data",
         decides=False,
     )
+    image_cache: str = option(
+        "~/.cache/prune-privacy",
+        group=MACHINE,
+        metavar="DIR",
+        help="where every machine keeps the decoded images of a data set of files, as imagenet, "
+        "so that each is decoded once and not for every epoch; none keeps nothing",
+        decides=False,
+        in_command=False,
+    )
     out: Place = option(
         group=MACHINE,
         metavar="DIR",

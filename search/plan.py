@@ -27,6 +27,9 @@ CPU_FLOPS, GPU_FLOPS = 2e10, 3e13
 They are orders of magnitude only: launches limit small networks, and memory limits large ones.
 """
 
+DECODED_BYTES = 3 * 256 * 341
+"""Of a decoded image of 224 pixels a side, if it was three quarters as high as wide."""
+
 
 def trainings(config: SearchConfig) -> dict[str, int]:
     """How many models each stage makes, at most."""
@@ -214,6 +217,7 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
             *_classes(config, inputs),
             f"Duplicates {repeated}",
             _sample(inputs.survey.sample, DATASETS[config.dataset]),
+            *_decoded(inputs),
             *(f"Note       {note}" for note in inputs.notes if note != repeated),
         ]
     published = DATASETS[config.dataset].published
@@ -222,6 +226,18 @@ def _data(config: SearchConfig, inputs: Inputs | None, sizes: dict[str, int] | N
         return [f"Data       {config.dataset}: not looked at, its number of {noun.many()} unknown"]
     known = "an unknown number" if published is None else f"{published:,} published"
     return [f"Data       {config.dataset}: not looked at; of {limit}{known}: about {parts}"]
+
+
+def _decoded(inputs: Inputs) -> list[str]:
+    """The line on where decoded images are kept, if they are."""
+    images = inputs.images
+    if not isinstance(images, ImageFiles) or images.cache is None:
+        return []
+    size = sum(inputs.sizes.values()) * DECODED_BYTES
+    return [
+        f"Decoded    kept in {images.cache} of each machine, about {size / 1e9:.1f} GB "
+        "(--image-cache)"
+    ]
 
 
 def _classes(config: SearchConfig, inputs: Inputs) -> list[str]:

@@ -24,7 +24,7 @@ from trainables.defenses.registry import DEFENSES
 
 OPTIONS = """
     --help --version --dataset --model --plugin --dense --members --pretrained-start
-    --defense --set --epsilon --pruner --preset --data-dir
+    --defense --set --epsilon --pruner --preset --data-dir --image-cache
     --sampler --space --trials --time-budget --max-accuracy-drop --levels --min-compression --seed
     --confirm-top --comparators --models --no-more-models --no-race --no-references --audit
     --shadows --canaries

@@ -2,9 +2,17 @@
 
 import pytest
 
+from search.inputs import load_inputs
 from search.parser import parse
-from search.plan import floating_point_operations, passes, passes_of_candidate, trainings
+from search.plan import (
+    floating_point_operations,
+    passes,
+    passes_of_candidate,
+    plan,
+    trainings,
+)
 from search.search_options import SearchConfig
+from search.tune.resources import Resources
 from trainables.base.errors import InvalidInput
 
 
@@ -127,3 +135,14 @@ def test_operations_grow_with_the_members_and_the_passes() -> None:
     assert floating_point_operations(config("--defense none"), 1000) < floating_point_operations(
         asked, 1000
     )
+
+
+@pytest.mark.parametrize(("words", "kept"), [("", True), ("--image-cache none", False)])
+def test_what_the_decoded_images_of_files_take_is_said(words, kept, imagenet_folder) -> None:
+    given = f"--preset paper-table3-imagenet-mobilenetv2-smoke --data-dir {imagenet_folder} {words}"
+    settings, options = parse(given.split())
+    assert settings is not None
+    inputs = load_inputs(settings, options)
+    said = plan(settings, inputs, Resources(concurrency=1, cpus_per_trial=1, gpus_per_trial=0))
+    line = "Decoded    kept in ~/.cache/prune-privacy of each machine, about 0.0 GB (--image-cache)"
+    assert (line in said) == kept

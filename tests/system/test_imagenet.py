@@ -15,9 +15,11 @@ SMALL = ("--trials", 1, "--no-references", "--cpus-per-trial", 2)
 def test_a_row_of_table_3_runs_end_to_end(
     program: Program, imagenet_folder: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    done = program(*ROW, *SMALL, "--data-dir", imagenet_folder, "--out", out)
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    given = ("--data-dir", imagenet_folder, "--image-cache", cache, "--out", out)
+    done = program(*ROW, *SMALL, *given)
     assert done.returncode == 0, done.stderr
+    assert 0 < len(list(cache.rglob("*.npy"))) <= 80  # each image once
     assert "what is measured is membership in the fine-tuning" in done.stderr
     (confirmed,) = rows(out, "confirm").to_dict("records")
     assert (confirmed["dataset"], confirmed["nonzero"]) == ("imagenet", sum(confirmed["n"]))

@@ -49,6 +49,9 @@ class ImageFiles:
     notes: tuple[str, ...] = ()
     """Sentences about what was found beside the images and left out."""
 
+    cache: Path | None = None
+    """Folder of every machine where decoded images are kept; None decodes them each time."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:

@@ -3,6 +3,7 @@
 The run's generator alone decides every crop, whatever the number of processes.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -11,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets.folder import pil_loader
 from torchvision.transforms import functional
 
+from trainables.data.decoded import DecodedImages
 from trainables.data.device import normalised
 from trainables.data.images import ImageFiles
 from trainables.data.registry import DatasetSpec
 
 SHORTER_SIDE = 256 / 224
-"""Evaluation scales the shorter side to this multiple of the crop, as the published weights were
-measured."""
+"""Images are scaled so that the shorter side is this multiple of the crop, as the published weights
+were measured; training crops are of the scaled image too, which can be kept decoded."""
 
 LEAST_AREA, WIDEST = 0.08, 4 / 3
 """Training crops keep at least this share of an image, at most this far from a square (Szegedy et
@@ -31,23 +32,19 @@ Wanted = tuple[int, int | None]
 
 
 class Decoder(Dataset[Tensor]):
-    """`Wanted` -> (3, side, side) uint8; picklable, so that processes can read ahead."""
+    """`Wanted` -> (side, side, 3) uint8; picklable, so that processes can read ahead."""
 
     def __init__(self, images: ImageFiles, side: int) -> None:
         self._images = images
         self._side = side
+        self._decoded = DecodedImages(round(side * SHORTER_SIDE), images.cache)
 
     def __getitem__(self, wanted: Wanted) -> Tensor:
         """Raises ValueError naming the file when it cannot be decoded."""
         position, seed = wanted
-        path = self._images.folder / os.fsdecode(self._images.files[position])
-        try:
-            image = pil_loader(path)
-        except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is PIL's for a bad chunk
-            raise ValueError(f"{path} cannot be decoded: mend it, or remove it") from error
+        image = self._decoded(self._images.folder / os.fsdecode(self._images.files[position]))
         side = self._side
         if seed is None:
-            image = functional.resize(image, round(side * SHORTER_SIDE))
             image = functional.center_crop(image, side)
         else:
             generator = np.random.default_rng(seed)
@@ -55,8 +52,12 @@ class Decoder(Dataset[Tensor]):
             image = functional.resized_crop(image, *box, [side, side])
             if generator.random() < 0.5:
                 image = functional.hflip(image)
-        pixels: Tensor = functional.pil_to_tensor(image)
-        return pixels
+        return torch.tensor(np.asarray(image))  # a copy: PIL's own pixels cannot be written
+
+
+def channels_first(pixels: list[Tensor]) -> Tensor:
+    """Decoded images -> (b, 3, side, side), channels last in memory as they came."""
+    return torch.stack(pixels).permute(0, 3, 1, 2)
 
 
 def random_box(
@@ -75,6 +76,28 @@ def random_box(
     return top, left, cut_height, cut_width
 
 
+class ReadAhead:
+    """Processes that decode what is wanted next; they stay for the next pass over the images."""
+
+    def __init__(self, decoder: Decoder, processes: int, *, pinned: bool) -> None:
+        """processes: 0 decodes in this one.  pinned: into memory that a GPU copies from."""
+        self._wanted: list[list[Wanted]] = []
+        self._loader: DataLoader[Tensor] = DataLoader(
+            decoder,
+            batch_sampler=self._wanted,
+            num_workers=processes,
+            collate_fn=channels_first,
+            pin_memory=pinned,
+            persistent_workers=processes > 0,
+            generator=torch.Generator(),  # the loader's own draw must not touch the global one
+        )
+
+    def read(self, wanted: list[list[Wanted]]) -> Iterator[Tensor]:
+        """The images of each part, uint8, in order; one pass at a time."""
+        self._wanted[:] = wanted
+        yield from self._loader
+
+
 class StreamedImages:
     """The interface of `DeviceImages` over files."""
 
@@ -87,6 +110,7 @@ class StreamedImages:
         self.labels = torch.tensor(images.labels).to(device)
         self._decoder = Decoder(images, spec.image_shape[1])
         self._decoders = decoders
+        self._idle: list[ReadAhead] = []
         self._device = device
         self._mean = torch.tensor(spec.mean, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(spec.std, device=device).view(1, -1, 1, 1)
@@ -94,7 +118,7 @@ class StreamedImages:
     def batch(self, indices: Tensor) -> Tensor:
         """(b,) positions -> (b, c, h, w) float32, normalised, channels last; not augmented."""
         pixels = [self._decoder[position, None] for position in indices.tolist()]
-        return self._normalised(torch.stack(pixels))
+        return self._normalised(channels_first(pixels))
 
     def batches(
         self, parts: Iterable[Tensor], crops: torch.Generator | None = None
@@ -102,18 +126,23 @@ class StreamedImages:
         """Images and labels of each part; random crops, half of them mirrored, out of `crops`."""
         drawn = list(parts)
         wanted = [list(zip(part.tolist(), _seeds(len(part), crops), strict=True)) for part in drawn]
-        loader: DataLoader[Tensor] = DataLoader(
-            self._decoder,
-            batch_sampler=wanted,
-            num_workers=self._decoders,
-            collate_fn=torch.stack,
-            pin_memory=self._device.type == "cuda",
-            generator=torch.Generator(),  # the loader's own draw must not touch the global one
-        )
         every = self.labels[torch.cat(drawn).to(self._device)] if drawn else self.labels[:0]
         labels = torch.split(every, [len(part) for part in drawn])
-        for own, pixels in zip(labels, loader, strict=True):
-            yield self._normalised(pixels), own
+        with self._reading() as ahead:
+            for own, pixels in zip(labels, ahead.read(wanted), strict=True):
+                yield self._normalised(pixels), own
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[ReadAhead]:
+        """Idle processes, or new ones where a pass over other images goes on beside this one."""
+        pinned = self._device.type == "cuda"
+        ahead = (
+            self._idle.pop()
+            if self._idle
+            else ReadAhead(self._decoder, self._decoders, pinned=pinned)
+        )
+        yield ahead
+        self._idle.append(ahead)  # a pass that was left early is not taken up again
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         return normalised(pixels.to(self._device, non_blocking=True), self._mean, self._std)

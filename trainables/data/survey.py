@@ -180,7 +180,7 @@ def _sample_of_files(images: ImageFiles, spec: DatasetSpec) -> Sample:
     decoder, sizes, pixels = Decoder(images, spec.image_shape[1]), [], []
     for position in _spread(len(images.labels), IN_FILES):
         try:
-            pixels.append(decoder[position, None].numpy())
+            pixels.append(decoder[position, None].permute(2, 0, 1).numpy())
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         with Image.open(images.folder / os.fsdecode(images.files[position])) as image:
