@@ -16,6 +16,7 @@ from trainables.attacks.balance import of_part, side_weights
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import shared_features, tempered
 from trainables.attacks.folds import Folds, cross_fit
+from trainables.attacks.one_thread import one_thread
 
 INVERSE_PENALTY = 0.3
 """C of the logistic models: slight shrinkage, so that a model without a leak yields no gain."""
@@ -75,6 +76,7 @@ def logistic(evidence: Evidence, folds: Folds) -> Floats:
     return logistic_on(own_features(evidence), evidence.is_member, folds)
 
 
+@one_thread
 def boosted(evidence: Evidence, folds: Folds, seed: int) -> Floats:
     """(n,) held-out probabilities of small boosted trees, Platt-calibrated on inner folds."""
     features, weights = own_features(evidence), side_weights(evidence.is_member)

@@ -40,6 +40,7 @@ from trainables.attacks.crossed import Terms, by_side, require_pairs
 from trainables.attacks.evidence import Bools, Floats
 from trainables.attacks.folds import Folds, splits
 from trainables.attacks.gain import gain_terms
+from trainables.attacks.one_thread import one_thread
 from trainables.attacks.reference import tempered_confidence
 from trainables.base import noun
 from trainables.data.split import units_of
@@ -129,6 +130,7 @@ def image_folds(
     return folds
 
 
+@one_thread
 def cross_audit(evidence: CrossEvidence, folds: Folds) -> CrossAudit:
     """Held-out probabilities and terms of every model and image.
 

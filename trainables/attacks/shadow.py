@@ -15,6 +15,7 @@ from trainables.attacks.calibration import logistic_on
 from trainables.attacks.evidence import Bools, Evidence, Floats, ReferenceEvidence
 from trainables.attacks.features import shared_features, tempered
 from trainables.attacks.folds import Folds
+from trainables.attacks.one_thread import one_thread
 from trainables.attacks.reference import compared, tempered_confidence
 
 FEWEST_COMPARED = 4
@@ -29,6 +30,7 @@ def adaptive(evidence: Evidence, folds: Folds) -> Floats:
     return logistic_on(adaptive_scores(evidence)[:, None], evidence.is_member, folds)
 
 
+@one_thread
 def adaptive_scores(evidence: Evidence) -> Floats:
     """(n,) log-odds of trees that were fitted on the references alone.
 
