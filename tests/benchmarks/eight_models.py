@@ -6,10 +6,11 @@ LeNet-5 on mnist5k by its preset.  The dense models are kept beside the table.
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
@@ -43,6 +44,13 @@ def parts_of(models: int) -> dict[str, slice]:
     """Models that are cross-audited together; each part is of complementary pairs."""
     middle = models // 4 * 2
     return {"all": slice(0, models), "first": slice(0, middle), "second": slice(middle, models)}
+
+
+class Answers(Protocol):
+    """What attacks need of a model."""
+
+    def predict(self, indices: Tensor) -> Tensor:
+        """(m,) positions -> (m, k) logits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,13 +128,13 @@ class EightModels:
     def measure(self, number: int, vector: Planned) -> dict[str, Any]:
         """The row of a vector: eight models pruned and retrained, attacked and cross-audited."""
         began = time.process_time()
-        runs = [self._pruned(half, vector.n) for half in range(len(self._numbers))]
+        runs = [self.pruned(half, vector.n) for half in range(len(self._numbers))]
         row = self._row(vector, runs, self._shown(runs))
         return {**row, "number": number, "seconds": time.process_time() - began}
 
     def beside_dense(self, n: tuple[int, ...]) -> dict[str, float]:
         """Leak of a vector against the dense models', and test accuracy lost, with intervals."""
-        shown = self._shown([self._pruned(half, n) for half in range(len(self._numbers))])
+        shown = self._shown([self.pruned(half, n) for half in range(len(self._numbers))])
         terms, before = (
             self._audit(one.logits, self._parts["all"]).terms for one in (shown, self._before)
         )
@@ -144,7 +152,16 @@ class EightModels:
             found |= {name: figure.value, f"{name}_low": low, f"{name}_high": high}
         return found
 
-    def _trial(self, kind: str, seed: int, n: tuple[int, ...]) -> TrialConfig:
+    def judged(self, run: Answers) -> dict[str, float]:
+        """What a model of half 0 is worth: accuracy on the test images, excess gain in nats."""
+        cohort = self.on(0)
+        return {
+            "test_accuracy": float(released_correct(run, cohort, cohort.test).double().mean()),
+            "excess_gain": self.excess_gain(run, 0).value,
+        }
+
+    def trial(self, kind: str, seed: int, n: tuple[int, ...]) -> TrialConfig:
+        """The settings of one training by the preset."""
         config = self.config
         return TrialConfig(
             kind=kind,
@@ -160,7 +177,8 @@ class EightModels:
             attack=config.attack,
         )
 
-    def _on(self, half: int) -> Cohort:
+    def on(self, half: int) -> Cohort:
+        """The audited images as the model of this half sees them."""
         return self._cohort.trained_on(self._halves[half])
 
     def _dense_seed(self, half: int) -> int:
@@ -170,7 +188,7 @@ class EightModels:
         """The dense model of a half, trained where its file is missing."""
         path = folder / f"half-{self._numbers[half]}.safetensors"
         if not path.exists():
-            run = DenseRun(self._trial("baseline", self._dense_seed(half), ()), self._on(half))
+            run = DenseRun(self.trial("baseline", self._dense_seed(half), ()), self.on(half))
             _finish(run)
             folder.mkdir(parents=True, exist_ok=True)
             beside = path.with_suffix(".tmp")
@@ -179,16 +197,16 @@ class EightModels:
         return read_weights(path)
 
     def _loaded(self, half: int) -> Run:
-        trial = self._trial("baseline", self._dense_seed(half), ())
-        return LoadedDense(trial, self._on(half), self._starts[half])
+        trial = self.trial("baseline", self._dense_seed(half), ())
+        return LoadedDense(trial, self.on(half), self._starts[half])
 
-    def _pruned(self, half: int, n: tuple[int, ...]) -> Run:
+    def pruned(self, half: int, n: tuple[int, ...]) -> Run:
         """Seeded as a search trial on half 0, and each other half by itself, so that all pair."""
         number = self._numbers[half]
         purpose = "search" if number == 0 else f"reference-pruning-{number}"
-        trial = self._trial("search", derive_seed(self.config.seed, purpose), n)
+        trial = self.trial("search", derive_seed(self.config.seed, purpose), n)
         start = Start(weights=self._starts[half], seed=self._dense_seed(half))
-        run = new_run(trial, self._on(half), start)
+        run = new_run(trial, self.on(half), start)
         _finish(run)
         return run
 
@@ -204,7 +222,7 @@ class EightModels:
 
     def _row(self, vector: Planned, runs: list[Run], shown: Shown) -> dict[str, Any]:
         layers, halves = self.inputs.layers, self._halves
-        attacked = [self._family(run, half) for half, run in enumerate(runs[:ATTACKED])]
+        attacked = [self.excess_gain(run, half) for half, run in enumerate(runs[:ATTACKED])]
         audits = {part: self._audit(shown.logits, models) for part, models in self._parts.items()}
         lost = {
             part: crossed.paired_drop(self._before.validation[models], shown.validation[models])
@@ -239,13 +257,13 @@ class EightModels:
         )
         return cross_audit(evidence, self._folds)
 
-    def _family(self, run: Run, half: int) -> Estimate:
+    def excess_gain(self, run: Answers, half: int) -> Estimate:
         """Excess gain of the attacks that a trial of the search runs.
 
         The dense models beside the pair of `half` are its references: six, where a run with
         `--models 16` has fourteen.
         """
-        cohort = self._on(half)
+        cohort = self.on(half)
         inside = self._halves[half]
         order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)])
         others = ReferenceEvidence(
