@@ -1,8 +1,8 @@
 """What Ray, Tune, the sampler and the ledger add to a search: its wall time over the ideal one.
 
 `python -m tests.benchmarks.bench_overhead [RUN]`: a search of 40 trials of mnist5k, of about three
-seconds each, on two slots, or the search of a run that is there.  The ideal is all trials' own time,
-attacks included, divided by the slots.
+seconds each, on two slots, or the search of a run that is there.  The ideal is all trials' own
+time, attacks included, divided by the slots.
 """
 
 import argparse
