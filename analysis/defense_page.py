@@ -15,10 +15,11 @@ from analysis.leak_at_levels import (
     same_dense_models,
     sentence,
 )
-from analysis.load import RunRecord, load_comparison
+from analysis.load import RunRecord, load_comparison, noun_of
 from analysis.run_kind import defense_of
 from analysis.run_page import wall_clock
 from analysis.statistics import Interval
+from trainables.base import noun
 from trainables.base.storage import Place, place
 from trainables.defenses.registry import named
 from trainables.records import DEFENCES
@@ -40,12 +41,20 @@ def write_comparison(
     Raises InvalidInput where the folder holds no comparison.
     """
     config, runs = load_comparison(folder)
-    measured = [run for run in runs if statistics.baseline(run.trials) is not None]
-    at = at_levels(measured)
     above = place(folder) if isinstance(folder, str) else folder
     target = above / PAGE if to is None else to
+    with noun.spoken(noun_of(runs)):
+        return target, _written(config, runs, faults or {}, target)
+
+
+def _written(
+    config: Mapping[str, Any], runs: Sequence[RunRecord], faults: Mapping[str, str], target: Place
+) -> str:
+    """Write the page; what it says in short."""
+    measured = [run for run in runs if statistics.baseline(run.trials) is not None]
+    at = at_levels(measured)
     said = [sentence(tables.level_name(level), found) for level, found in at.items()]
-    caveats = _caveats(config, measured, faults or {})
+    caveats = _caveats(config, measured, faults)
     short = tables.in_short(
         {defense_of(run): [_short(at[level][defense_of(run)]) for level in at] for run in measured},
         [*at],
@@ -65,7 +74,7 @@ def write_comparison(
         "models": sorted({run_kind.models(run) or 0 for run in measured}),
     }
     pages.write(target, pages.render("defenses.html.jinja", values))
-    return target, "\n".join([tables.as_text(short), *said, *caveats])
+    return "\n".join([tables.as_text(short), *said, *caveats])
 
 
 def _facts(config: Mapping[str, Any], runs: Sequence[RunRecord]) -> list[str]:

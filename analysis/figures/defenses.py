@@ -18,6 +18,7 @@ from analysis.figures.drawing import (
     svg,
 )
 from analysis.statistics import Interval
+from trainables.base import noun
 
 
 def defenses(
@@ -57,7 +58,7 @@ def defenses(
             axes.axvline(level, color=MUTED, linewidth=1, linestyle=":", zorder=1)
         axes.set_xlim(shown)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        percent_axis(axes, "accuracy lost on unseen images")
+        percent_axis(axes, f"accuracy lost on unseen {noun.many()}")
         axes.set_ylabel(GAIN_LABEL)
         figure.legend(loc="outside lower center", ncols=4)
         return svg(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.tables.table import Table
 from analysis.tables.words import level_name
+from trainables.base import noun
 
 
 def in_short(cells: Mapping[str, Sequence[str]], levels: Sequence[float]) -> Table:
@@ -26,7 +27,7 @@ def of_level(level: float, references: Sequence[str], rows: Sequence[Sequence[st
             "keeps the level",
             "excess gain (nats)",
             *(f"minus that of {name}, in pairs" for name in references),
-            "accuracy lost on unseen images",
+            f"accuracy lost on unseen {noun.many()}",
             "test accuracy",
             "compression",
         ],
@@ -44,7 +45,7 @@ def costs(rows: Sequence[Sequence[str]]) -> Table:
             "defence",
             "to make",
             "seconds of training, a model",
-            "milliseconds to answer an image",
+            f"milliseconds to answer {noun.a()}",
             "arithmetic of an answer, share of dense",
             "compression",
             "time of its run",

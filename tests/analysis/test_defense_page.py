@@ -176,6 +176,16 @@ def test_the_page_is_one_file_with_all_levels_and_costs(comparison: Path) -> Non
     assert "could not be measured" not in words
 
 
+def test_a_comparison_on_rows_speaks_of_rows(comparison: Path) -> None:
+    before = write_comparison(comparison)[0].read_text()
+    for path in comparison.glob("defences/*/config.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "noun": "rows"}))
+    page = write_comparison(comparison)[0].read_text()
+    assert not re.search(r"\bimages?\b", page)
+    spoken = page.replace("row by row", "image by image").replace("answer a row", "answer an image")
+    assert re.sub(r"\brows\b", "images", spoken).count("image") == before.count("image") > 8
+
+
 def test_what_is_missing_or_at_fault_is_said(comparison: Path) -> None:
     config = json.loads((comparison / "config.json").read_text())
     runs = [*config["comparison"]["runs"], {"defense": "dp"}, {"defense": "stacking"}]
