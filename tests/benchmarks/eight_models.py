@@ -26,7 +26,7 @@ from trainables.attacks.evidence import ReferenceEvidence
 from trainables.attacks.gain import NO_LEAK
 from trainables.attacks.strongest import strongest_attack
 from trainables.base.seeding import derive_seed, numpy_generator
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, config_hash
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort, copies_of_audited, halves_of_models
 from trainables.data.registry import DATASETS
@@ -69,6 +69,15 @@ class Shown:
 def preset(seed: int) -> SearchConfig:
     """What is tabulated."""
     return dataclasses.replace(recipe("mnist5k", "lenet5"), seed=seed)
+
+
+DECIDING = ("dataset", "model", "limit", "pruner", "minimum_keep", "training", "admm", "attack")
+"""The settings that decide what a vector's models are worth; the others are those of a search."""
+
+
+def deciding(config: SearchConfig) -> str:
+    """A hash of these settings."""
+    return config_hash({name: config.to_dict()[name] for name in DECIDING})
 
 
 class EightModels:

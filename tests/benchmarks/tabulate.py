@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.eight_models import EightModels, preset
+from tests.benchmarks.eight_models import EightModels, deciding, preset
 from tests.benchmarks.planned_vectors import Planned, planned
 from tests.benchmarks.table import MODELS, Table
 
@@ -65,7 +65,9 @@ def tabulate(
     """
     until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     start = (seed, str(table.folder / "_dense"), first)
-    table.begin({"settings": preset(seed).key, "seed": seed, "models": MODELS, "first half": first})
+    table.begin(
+        {"settings": deciding(preset(seed)), "seed": seed, "models": MODELS, "first half": first}
+    )
     begin(*start)  # trains the dense models, so that the workers find them
     models: EightModels = _made["models"]
     there = table.numbers()

@@ -1,11 +1,14 @@
 """The table: which vectors, and that a kill loses only those in work."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.benchmarks import tabulate as program
 from tests.benchmarks.conftest import row
+from tests.benchmarks.eight_models import deciding
 from tests.benchmarks.planned_vectors import NEAR_BOUND, POINTS, planned
 from tests.benchmarks.table import DENSE, MODELS, PUBLISHED, Table
 from trainables.base.errors import InvalidInput
@@ -74,7 +77,7 @@ def test_no_vector_is_begun_after_the_time_is_up(models, folder):
 def test_a_table_of_another_seed_is_refused_before_anything_is_trained(models, folder):
     program.tabulate(Table(folder), first(1), seed=0, workers=1)
     models.trained.clear()
-    with pytest.raises(InvalidInput, match="begun with another settings, seed"):
+    with pytest.raises(InvalidInput, match="begun with another seed"):
         program.tabulate(Table(folder), first(1, 1), seed=1, workers=1)
     assert models.trained == []
 
@@ -109,8 +112,6 @@ def test_half_of_the_points_lie_near_the_bound_of_the_accuracy(lenet5_space, len
 @pytest.mark.slow
 def test_a_vector_is_measured_as_a_run_measures_it(tmp_path, monkeypatch, mnist5k_read_once):
     """An epoch of everything: accuracies, attacks, and an audit of each group of models."""
-    import dataclasses
-
     from tests.benchmarks import eight_models
 
     config = eight_models.preset(0)
@@ -135,3 +136,9 @@ def test_a_vector_is_measured_as_a_run_measures_it(tmp_path, monkeypatch, mnist5
         assert len(row[part]) == MODELS
     drop = models._before.validation.mean() - np.mean(row["val_accuracy"])
     assert drop == pytest.approx(row["lost_all"])
+
+
+def test_a_table_outlives_options_that_change_no_model(config):
+    assert deciding(dataclasses.replace(config, trials=7, confirm_top=1)) == deciding(config)
+    admm = dataclasses.replace(config.admm, rho=0.5)
+    assert deciding(dataclasses.replace(config, admm=admm)) != deciding(config)
