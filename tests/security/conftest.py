@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.recipes import recipe
+from search.record import parts
 from search.record.runfolder import RunFolder, describe
 from search.record.trials_parquet import Ledger
 from trainables.records import EpochRecord, TrialRecord
@@ -65,8 +66,12 @@ def record(kind: str, number: int, kept: list[int], leak: float, **changes: obje
 
 
 @pytest.fixture
-def a_run(tmp_path: Path) -> Path:
-    """Dense, two searched and two confirmed trials, with epochs of one of them."""
+def a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Dense, two searched and two confirmed trials, each in a part of its own, with epochs of one.
+
+    So a test can change one of them.
+    """
+    monkeypatch.setattr(parts, "TRIALS_IN_A_PART", 1)
     folder = RunFolder(tmp_path / "run")
     folder.create()
     names = ("members", "non_members", "validation", "test", "reference")

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from ray import tune
 from safetensors.numpy import save_file
 
@@ -20,7 +21,7 @@ from analysis.load import load_run
 from analysis.run_page import write_report
 from search.recipes import recipe
 from search.record.runfolder import RunFolder, describe
-from search.record.trials_parquet import Ledger
+from search.record.trials_parquet import EPOCHS, TRIALS, Ledger
 from search.stages.dense import _keep_baseline
 from search.stages.export import export_winner
 from search.tune.recorder import Recorder, RunIdentity
@@ -157,12 +158,21 @@ def in_a_process(out: Path, model: Path, at: int | None, torn: bool, report: boo
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every file but the temporary ones and the report, whose pictures have ids of their own."""
-    return {
-        str(path.relative_to(out)): path.read_bytes()
-        for path in out.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.name != "report.html"
-    }
+    """Every file but the temporary ones and the report, whose pictures have ids of their own.
+
+    Of the tables the rows of each trial, since it depends on the crash which of them share a part.
+    """
+    found: dict[str, bytes] = {}
+    for path in out.rglob("*"):
+        if not path.is_file() or path.name.startswith(".") or path.name == "report.html":
+            continue
+        if path.parent.name not in (TRIALS, EPOCHS):
+            found[str(path.relative_to(out))] = path.read_bytes()
+            continue
+        for row in pq.read_table(path).to_pylist():
+            name = f"{path.parent.name} {row['trial_id']}"
+            found[name] = found.get(name, b"") + repr(row).encode()
+    return found
 
 
 def check(out: Path, whole: dict[str, bytes]) -> list[str]:

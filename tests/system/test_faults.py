@@ -19,7 +19,7 @@ from search.tune.resume import has_snapshot
 from tests.system.program import Program, assert_study_equals_ledger, rows
 from tests.system.test_interruption import (
     PATIENCE_S,
-    finished_parts,
+    finished_rows,
     kill_with_children,
     start,
     wait_for_rows,
@@ -328,9 +328,9 @@ def test_a_shared_folder_that_hangs_for_half_a_minute_costs_nothing(tmp_path: Pa
         wait_for_rows(process, out, 3)
         subprocess.run(["fsfreeze", "--freeze", folder], check=True)
         try:
-            frozen = finished_parts(out)
+            frozen = finished_rows(out)
             time.sleep(30)  # the fault itself
-            assert finished_parts(out) == frozen
+            assert finished_rows(out) == frozen
             assert process.poll() is None, errors.read_text()
         finally:
             subprocess.run(["fsfreeze", "--unfreeze", folder], check=True)

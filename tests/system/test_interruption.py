@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.load import load_run
@@ -48,16 +49,17 @@ def start(errors: Path, *words: object) -> subprocess.Popen[bytes]:
         )
 
 
-def finished_parts(out: Path) -> int:
+def finished_rows(out: Path) -> int:
     """Rows on disk."""
-    return len(list((out / "trials.parquet").glob("[!.]*.parquet")))
+    parts = (out / "trials.parquet").glob("[!.]*.parquet")
+    return sum(pq.read_metadata(part).num_rows for part in parts)
 
 
 def wait_for_rows(process: subprocess.Popen[bytes], out: Path, count: int) -> None:
     """Until `count` rows are on disk, or the program has ended."""
     deadline = time.monotonic() + PATIENCE_S
-    while finished_parts(out) < count and process.poll() is None:
-        assert time.monotonic() < deadline, f"{finished_parts(out)} of {count} rows"
+    while finished_rows(out) < count and process.poll() is None:
+        assert time.monotonic() < deadline, f"{finished_rows(out)} of {count} rows"
         time.sleep(0.05)
 
 

@@ -97,6 +97,17 @@ class RemotePath:
         for info in _patiently(lambda: self._store.get_file_info(selector), self):
             yield self / info.base_name
 
+    def version(self) -> "Version":
+        """See `version_of`."""
+        info = _patiently(lambda: self._store.get_file_info(self._key), self)
+        return None if info.type == fs.FileType.NotFound else _version_in_store(info)
+
+    def versions(self) -> "dict[str, Version]":
+        """See `versions`; one question to the store."""
+        selector = fs.FileSelector(self._key, allow_not_found=True)
+        infos = _patiently(lambda: self._store.get_file_info(selector), self)
+        return {info.base_name: _version_in_store(info) for info in infos}
+
     def read_bytes(self) -> bytes:
         """The content. Raises FileNotFoundError when the object does not exist."""
 
@@ -198,6 +209,31 @@ def children(folder: Place) -> list[Place]:
     return sorted(folder.iterdir(), key=str) if folder.is_dir() else []
 
 
+Version = tuple[int, ...] | None
+"""Another one after every `write` of a file; None of a file that is not there."""
+
+
+def version_of(file: Place) -> Version:
+    """The version of one file."""
+    if isinstance(file, RemotePath):
+        return file.version()
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size  # a rename brings another inode
+
+
+def versions(folder: Place) -> dict[str, Version]:
+    """Name -> version of everything directly in `folder`; empty when it is not a folder."""
+    if isinstance(folder, RemotePath):
+        return folder.versions()
+    try:
+        return {file.name: version_of(file) for file in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
 def remove_tree(folder: Place) -> None:
     """Remove a folder with all below it, if it exists."""
     if isinstance(folder, RemotePath):
@@ -263,6 +299,11 @@ def _no_constant(name: str) -> NoReturn:
 def is_temporary(path: Place) -> bool:
     """Whether a writer that died may have left `path` behind."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+
+
+def _version_in_store(info: fs.FileInfo) -> tuple[int, int]:
+    """Stores tell the time of a write, some to the second, and the size, which a row changes."""
+    return info.mtime_ns or 0, info.size or 0
 
 
 @functools.cache
