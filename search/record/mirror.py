@@ -10,7 +10,8 @@ import importlib.util
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -29,6 +30,9 @@ from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
 
 log = logging.getLogger(__name__)
+
+Row = Mapping[str, Any]
+"""A row of trials.parquet."""
 
 CONNECT_TIMEOUT_S = 5
 """Seconds to connect: a search must not hang on a dashboard's database."""
@@ -56,28 +60,95 @@ _AWAY = (  # what Optuna and SQLAlchemy raise for a storage that is gone, foreig
 )
 
 
-def mirror(
-    study_storage_url: str,
-    study_name: str,
-    rows: Iterable[Mapping[str, Any]],
-    space: Space,
-    goal: Goal = LEAST_LEAK,
-) -> int:
-    """Add the anchor and search rows that the study lacks; returns how many were added.
+class Mirror:
+    """The study of one run in a storage, and what this process knows of it.
 
-    goal: its objective is the value of a trial.
-
-    A storage that is away is warned of once, without the URL's password, and costs nothing else.
-    Raises InvalidInput for a URL that names no kind of storage.
+    A storage that is away is warned of once, without the URL's password, and costs nothing else:
+    what it missed is added when it is back.
     """
-    require_storage_url(study_storage_url)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with opened(study_storage_url) as storage:
-            return _add_missing(storage, study_name, rows, (space, goal))
-    except _AWAY as error:
-        _warn_once(study_storage_url, error)
-        return 0
+
+    def __init__(
+        self,
+        study_storage_url: str,
+        study_name: str,
+        rows: Callable[[], Iterable[Row]],
+        space: Space,
+        goal: Goal = LEAST_LEAK,
+    ) -> None:
+        """rows: gives all rows of the run, for a storage that lacks some.
+
+        goal: its objective is the value of a trial.
+
+        Raises InvalidInput for a URL that names no kind of storage.
+        """
+        require_storage_url(study_storage_url)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._url = study_storage_url
+        self._name = study_name
+        self._rows = rows
+        self._space = space
+        self._goal = goal
+        self._there: set[str] | None = None  # trials in the study; None: it is to be looked into
+        self._journal: BaseStorage | None = None
+
+    def add(self, ended: Iterable[Row]) -> int:
+        """Add those of the rows that are anchors or of the search; returns how many were added.
+
+        Where the storage was away, or was not looked into before, all that it lacks are added.
+        """
+        try:
+            try:
+                return self._add(ended)
+            except KeyError:  # somebody has removed the study
+                self._forget()
+                return self._add(ended)
+        except _AWAY as error:
+            self._forget()
+            _warn_once(self._url, error)
+            return 0
+
+    def _add(self, ended: Iterable[Row]) -> int:
+        with self._opened() as storage:
+            if self._there is None:
+                study = self._made(storage)
+                known = {str(one.user_attrs.get("trial_id")) for one in study.get_trials(False)}
+                ended = self._rows()
+            else:
+                study = optuna.load_study(study_name=self._name, storage=storage)
+                known = self._there
+            fresh = [
+                row for row in ended if row["kind"] in SEARCH_KINDS and row["trial_id"] not in known
+            ]
+            for row in fresh:
+                study.add_trial(_frozen(row, self._space, self._goal))
+                known.add(row["trial_id"])
+            self._there = known
+            return len(fresh)
+
+    def _made(self, storage: BaseStorage) -> optuna.Study:
+        return optuna.create_study(
+            study_name=self._name,
+            storage=storage,
+            direction="maximize" if self._goal.maximised else "minimize",
+            load_if_exists=True,
+        )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BaseStorage]:
+        """The storage. A journal stays open, since opening it means to read all of it."""
+        if not self._url.startswith(_JOURNAL):
+            with opened(self._url, made=self._there is not None) as storage:
+                yield storage
+            return
+        if not Path(self._url.removeprefix(_JOURNAL)).is_file():
+            self._forget()
+        if self._journal is None:
+            with opened(self._url) as self._journal:
+                pass
+        yield self._journal
+
+    def _forget(self) -> None:
+        self._there = self._journal = None
 
 
 def remember(run_id: str, url: str) -> None:
@@ -88,26 +159,6 @@ def remember(run_id: str, url: str) -> None:
 def remembered(run_id: str) -> str | None:
     """What `remember` was given, None in a process that was given nothing."""
     return _given.get(run_id)
-
-
-def _add_missing(
-    storage: BaseStorage,
-    study_name: str,
-    rows: Iterable[Mapping[str, Any]],
-    searched: tuple[Space, Goal],
-) -> int:
-    _, goal = searched
-    study = optuna.create_study(
-        study_name=study_name,
-        storage=storage,
-        direction="maximize" if goal.maximised else "minimize",
-        load_if_exists=True,
-    )
-    known = {trial.user_attrs.get("trial_id") for trial in study.get_trials(deepcopy=False)}
-    fresh = [row for row in rows if row["kind"] in SEARCH_KINDS and row["trial_id"] not in known]
-    for row in fresh:
-        study.add_trial(_frozen(row, *searched))
-    return len(fresh)
 
 
 def require_storage_url(url: str) -> None:
@@ -132,16 +183,22 @@ def require_storage_url(url: str) -> None:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[BaseStorage]:
+def opened(url: str, *, made: bool = False) -> Iterator[BaseStorage]:
     """The storage at `url`; a database's connections are closed at the end.
 
     They are not kept: trials end minutes apart, and the server may restart in between.
+    made: this process saw that the tables are there, and of the right version.
     """
     if url.startswith(_JOURNAL):
         yield JournalStorage(JournalFileBackend(url.removeprefix(_JOURNAL)))
         return
     arguments = {} if url.startswith("sqlite") else {"connect_timeout": CONNECT_TIMEOUT_S}
-    storage = RDBStorage(url, engine_kwargs={"connect_args": arguments})
+    storage = RDBStorage(
+        url,
+        engine_kwargs={"connect_args": arguments},
+        skip_compatibility_check=made,
+        skip_table_creation=made,
+    )
     try:
         yield storage
     finally:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ray.tune import Callback
 
-from search.record.mirror import mirror, remembered
+from search.record.live_mirror import LiveMirror
+from search.record.mirror import Mirror, remembered
 from search.record.trials_parquet import Ledger
 from search.space import Space
 from search.tune.cause import cause
@@ -97,6 +98,18 @@ class Recorder(Callback):
         self._identity = identity
         self._space = space
         self._goal = goal
+        self._mirror: LiveMirror | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles callbacks; a mirror is of one process."""
+        return {**self.__dict__, "_mirror": None}
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Tune calls this when the stage starts, and again when it is resumed."""
+        url = remembered(self._identity.run_id)
+        if self._mirror is None and self._space and self._goal and url is not None:
+            mirror = Mirror(url, self._identity.run_id, self._ledger.rows, self._space, self._goal)
+            self._mirror = LiveMirror(mirror)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A trial finished its budget or was stopped."""
@@ -107,8 +120,9 @@ class Recorder(Callback):
         self._write(trial, cause(trial.get_error()))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """A mirror that was away when the last trial ended gets its last chance."""
-        self._mirror()
+        """The mirror is whole when the stage is; one that was away gets its last chance."""
+        if self._mirror is not None:
+            self._mirror.finish()
 
     def _write(self, trial: Any, error: str | None) -> None:
         result = trial.last_result or {}
@@ -117,10 +131,5 @@ class Recorder(Callback):
         if history:
             self._ledger.write_epochs(record.trial_id, history)
         self._ledger.write(record)
-        self._mirror()
-
-    def _mirror(self) -> None:
-        if self._space is None or self._goal is None:
-            return
-        if (storage := remembered(self._identity.run_id)) is not None:
-            mirror(storage, self._identity.run_id, self._ledger.rows(), self._space, self._goal)
+        if self._mirror is not None:
+            self._mirror.add(dataclasses.asdict(record))

@@ -54,7 +54,9 @@ def stages(monkeypatch: pytest.MonkeyPatch, mnist5k_read_once: None) -> dict[str
 
     def train_dense(context: Context) -> None:
         Ledger(context.folder.path).write(record("search", 0, [15, 85], 0.02))
-        context.recorder(mirrored=True)._mirror()
+        recorder = context.recorder(mirrored=True)
+        recorder.setup()
+        recorder.on_experiment_end([])
         asked["report"] = write_report(context.folder.path)
         if asked["end"] is not None:
             raise asked["end"]

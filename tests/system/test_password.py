@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.record import mirror as module
-from search.record.mirror import mirror
-from tests.search.record.test_mirror import SPACE, row
+from tests.search.record.test_mirror import SPACE, mirror, row
 from tests.system.servers import PASSWORD, Postgres, postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]

@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import sqlite3
+import threading
 
 import optuna
 import pytest
@@ -13,11 +14,12 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from search.record import mirror as module
-from search.record.mirror import mirror, require_storage_url
+from search.record.live_mirror import LiveMirror
+from search.record.mirror import Mirror, require_storage_url
 from search.record.redaction import redacted, shown_to_others
 from search.space import Space
 from trainables.base.errors import InvalidInput
-from trainables.outcome.objective import Goal
+from trainables.outcome.objective import LEAST_LEAK, Goal
 
 SPACE = Space("layer", ("conv1", "fc"), (150, 1000))
 
@@ -55,6 +57,11 @@ ROWS = [
 @pytest.fixture(params=["sqlite", "journal"])
 def url(request, tmp_path):
     return f"{request.param}:///{tmp_path}/study.db"
+
+
+def mirror(url, study_name, rows, space, goal=LEAST_LEAK):
+    """As a process that begins does; returns how many rows were added."""
+    return Mirror(url, study_name, lambda: rows, space, goal).add([])
 
 
 def study_in(url):
@@ -113,6 +120,106 @@ def test_mirroring_again_adds_only_what_is_new(url):
     assert mirror(url, "run", ROWS[:2], SPACE) == 0
     assert mirror(url, "run", ROWS, SPACE) == 2
     assert len(study_in(url).trials) == 4
+
+
+class Rows:
+    """All rows of a run, and how often they were asked for."""
+
+    def __init__(self, rows):
+        self.rows, self.asked = rows, 0
+
+    def __call__(self):
+        self.asked += 1
+        return self.rows
+
+
+def names_in(url):
+    return [trial.user_attrs["trial_id"] for trial in study_in(url).trials]
+
+
+def test_a_trial_that_ends_writes_only_itself(url, monkeypatch):
+    """What older releases did: ask for every row and read every mirrored trial, for each trial."""
+    rows = Rows(ROWS[:2])
+    kept = Mirror(url, "run", rows, SPACE)
+    assert kept.add(ROWS[1:2]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "get_trials", None)
+        assert kept.add([row(4)]) == 1
+        assert kept.add([row(5), row(6), row(7, "confirm")]) == 2
+        assert kept.add([row(5)]) == 0
+    assert rows.asked == 1
+    assert names_in(url) == ["anchor-0000", *(f"search-{number:04d}" for number in (1, 4, 5, 6))]
+
+
+def test_a_study_that_somebody_removes_meanwhile_is_made_again_whole(url):
+    kept = Mirror(url, "run", lambda: ROWS, SPACE)
+    assert kept.add(ROWS[:1]) == 4
+    storage = (
+        JournalStorage(JournalFileBackend(url.removeprefix("journal://")))
+        if url.startswith("journal")
+        else url
+    )
+    optuna.delete_study(study_name="run", storage=storage)
+    assert kept.add([row(3)]) == 4
+    assert len(names_in(url)) == 4
+
+
+@pytest.mark.usefixtures("_forgetful")
+def test_a_storage_that_is_lost_meanwhile_is_filled_again(url, tmp_path, caplog):
+    kept = Mirror(url, "run", lambda: ROWS, SPACE)
+    assert kept.add(ROWS[:1]) == 4
+    (tmp_path / "study.db").unlink()
+    added = kept.add([row(3)]) or kept.add([row(3)])  # one warning, then all again
+    assert added == 4
+    assert len(names_in(url)) == 4
+
+
+@pytest.mark.usefixtures("_forgetful")
+def test_what_a_storage_missed_while_it_was_away_is_added_when_it_is_back(tmp_path, caplog):
+    folder = tmp_path / "mounted"
+    url = f"sqlite:///{folder}/study.db"
+    rows = []
+    kept = Mirror(url, "run", lambda: rows, SPACE)
+    for number in range(3):
+        rows.append(row(number))
+        assert kept.add(rows[-1:]) == 0
+    folder.mkdir()
+    rows.append(row(3))
+    assert kept.add(rows[-1:]) == 4
+
+
+class Slow:
+    """A mirror whose storage does not answer before `answers` is set."""
+
+    def __init__(self):
+        self.answers, self.added = threading.Event(), []
+
+    def add(self, rows):
+        assert self.answers.wait(60)
+        self.added.append([row["number"] for row in rows])
+
+
+def test_a_storage_that_does_not_answer_holds_nobody_up_and_gets_every_row():
+    slow = Slow()
+    live = LiveMirror(slow)
+    for number in range(20):
+        live.add({"number": number})
+    assert slow.added == []  # and we are here
+    slow.answers.set()
+    live.finish()
+    assert [number for some in slow.added for number in some] == list(range(20))
+    assert len(slow.added) < 25
+
+
+def test_a_fault_of_the_mirror_is_not_lost_with_its_thread():
+    class Faulty:
+        def add(self, rows):
+            raise ValueError("a fault of ours")
+
+    live = LiveMirror(Faulty())
+    live.add({"number": 0})
+    with pytest.raises(ValueError, match="a fault of ours"):
+        live.finish()
 
 
 def test_runs_in_one_storage_stay_apart(url):

@@ -1,13 +1,19 @@
 """What a trial's last report becomes: its row, and why it has no figures."""
 
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 
 from search.recipes import recipe
+from search.record import mirror as module
 from search.record.trials_parquet import Ledger
+from search.space import Space
 from search.tune.cause import NOT_SAID, OUT_OF_MEMORY, PROCESS_ENDED, cause
-from search.tune.recorder import RunIdentity, to_record
+from search.tune.recorder import Recorder, RunIdentity, to_record
 from search.tune.searcher import _judge_row
 from search.tune.stopping import InfeasibleStopper
 from trainables.config import TrialConfig
@@ -94,6 +100,29 @@ def test_a_reason_is_told_whole_and_rays_pages_in_words() -> None:
     assert cause("Task was killed since the node was running low on memory") == OUT_OF_MEMORY
     assert cause(KeyError()) == "KeyError"
     assert cause(None) == NOT_SAID
+
+
+def test_what_ends_is_in_the_ledger_at_once_and_in_the_mirror_when_the_stage_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    monkeypatch.setitem(module._given, "run", url)
+    ledger, space = Ledger(tmp_path), Space("layer", ("fc",), (100,))
+    recorder = Recorder(ledger, IDENTITY, space, Goal(units={"accuracy_violation": 0.01}))
+    recorder.setup()
+    for number in (3, 4):
+        trial = {**JOB.to_dict()["trial"], "number": number}
+        config = {"job": {**JOB.to_dict(), "trial": trial}}
+        ended = SimpleNamespace(config=config, last_result=STOPPED)
+        recorder.on_trial_complete(0, [], ended)
+        assert [row["number"] for row in ledger.rows()] == list(range(3, number + 1))
+        recorder.on_experiment_end([])
+        recorder = pickle.loads(pickle.dumps(recorder))  # as a program that goes on has it
+        recorder.setup()
+    names = [
+        t.user_attrs["number"] for t in optuna.load_study(study_name="run", storage=url).trials
+    ]
+    assert names == [3, 4]
 
 
 def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
