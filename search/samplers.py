@@ -8,11 +8,12 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.samplers.nsgaii import BLXAlphaCrossover
 from optuna.trial import FrozenTrial
 
 from search.space import Params, Space
+from search.tpe import WindowedTPE
 
 
 def _startup(n_trials: int) -> int:
@@ -21,7 +22,7 @@ def _startup(n_trials: int) -> int:
 
 
 def _tpe(seed: int, space: Space, n_trials: int) -> BaseSampler:
-    return TPESampler(seed=seed, n_startup_trials=_startup(n_trials))
+    return WindowedTPE(seed=seed, n_startup_trials=_startup(n_trials))
 
 
 def _gp(seed: int, space: Space, n_trials: int) -> BaseSampler:
