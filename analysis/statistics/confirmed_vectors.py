@@ -66,6 +66,7 @@ def confirmed(
     rows = trials[trials["kind"] == "confirm"]
     bounds = _bounds(trials, config)
     rules, before = _rules(config), _dense_models(trials, crossed)
+    searched = _search_values(trials)
     records = []
     for candidate in dict.fromkeys(_candidates(rows)):
         same = _rows_of(rows, candidate)
@@ -80,7 +81,7 @@ def confirmed(
             "failed_seeds": failed,
             **_means(complete, config["split_sizes"]),
         }
-        record["search_excess"] = _search_value(trials, candidate)
+        record["search_excess"] = searched.get(candidate, math.nan)
         models = crossed.get(complete.iloc[0]["trial_id"])
         if models is None or before is None or not models.fits(before):
             record["feasible"] = bool(complete["feasible"].eq(True).any()) and bounds.are_kept(
@@ -304,7 +305,7 @@ Candidate = tuple[tuple[int, ...], tuple[tuple[str, float], ...]]
 
 
 def _vector(cell: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(count) for count in cell)
+    return tuple(map(int, cell))
 
 
 def _numbers(cell: Mapping[str, float] | None) -> dict[str, float]:
@@ -369,9 +370,13 @@ def _mean_numbers(column: pd.Series) -> dict[str, float]:
     return {name: float(np.mean([cell[name] for cell in cells])) for name in common}
 
 
-def _search_value(trials: pd.DataFrame, candidate: Candidate) -> float:
-    same = _rows_of(search_trials(trials), candidate)
-    return float(same["excess_gain"].astype(float).min()) if not same.empty else math.nan
+def _search_values(trials: pd.DataFrame) -> dict[Candidate, float]:
+    """Candidate -> the least excess gain that the search saw of it; NaN where it saw none."""
+    rows = search_trials(trials)
+    least: dict[Candidate, float] = {}
+    for candidate, excess in zip(_candidates(rows), rows["excess_gain"].astype(float), strict=True):
+        least[candidate] = float(np.fmin(least.get(candidate, math.nan), excess))
+    return least
 
 
 def _rows_of(rows: pd.DataFrame, candidate: Candidate) -> pd.DataFrame:

@@ -5,13 +5,21 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import statistics
-from analysis.statistics import LOG4, Interval, accuracy_over_seeds, mean_over_seeds, ratio
+from analysis.statistics import (
+    LOG4,
+    Interval,
+    accuracy_over_seeds,
+    confirmed_vectors,
+    mean_over_seeds,
+    ratio,
+)
 from trainables.base.errors import InvalidInput
 
 NORMAL = stats.norm.ppf(0.975)
@@ -152,6 +160,22 @@ def test_winner_is_the_feasible_vector_with_the_least_confirmed_gain(
     assert best["test_accuracy"] == pytest.approx(0.932)
     assert best["strongest_attack"] == "reference"
     assert best["compression"] == pytest.approx(4, rel=0.01)
+
+
+def test_the_searched_vectors_are_looked_through_once_however_many_were_confirmed(
+    make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    candidates = confirmed_vectors._candidates
+
+    def counted(rows: pd.DataFrame) -> list[confirmed_vectors.Candidate]:
+        looked_at.append(int(rows["kind"].isin(["anchor", "search"]).sum()))
+        return candidates(rows)
+
+    monkeypatch.setattr(confirmed_vectors, "_candidates", counted)
+    trials = make.frame(make.full())
+    assert len(statistics.confirmed(trials, make.config())) == 3
+    assert sum(looked_at) == trials["kind"].isin(["anchor", "search"]).sum()
 
 
 def test_at_a_given_epsilon_the_most_accurate_wins_as_the_search_looked_for_it(
