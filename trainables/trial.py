@@ -25,7 +25,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.eager import leave_compiler_out
 from trainables.job import Shared, job_of
-from trainables.measure import measure_model, released_correct, released_logits, size
+from trainables.measure import Answers, measure_model, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.records import COMPLETE, FAILED, EpochRecord
@@ -136,17 +136,10 @@ class Trial(tune.Trainable):
         torch.save(state, folder / STATE_FILE)
         if self._run.finished and self._job.keep_model:
             save_model(self._run, folder)
-            cohort = self._members_cohort()
-            for name, indices in (
-                (LOGITS_FILE, cohort.audited),
-                (POPULATION_FILE, cohort.population),
-            ):
-                np.save(folder / name, released_logits(self._run, indices))
-            validation, test = (
-                released_correct(self._run, cohort, indices).cpu().numpy()
-                for indices in (cohort.validation, cohort.test)
-            )
-            np.savez(folder / CORRECT_FILE, validation=validation, test=test)
+            answers = self._answers
+            np.save(folder / LOGITS_FILE, answers.audited)
+            np.save(folder / POPULATION_FILE, answers.population)
+            np.savez(folder / CORRECT_FILE, validation=answers.validation, test=answers.test)
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
@@ -183,6 +176,7 @@ class Trial(tune.Trainable):
         if self._job.reference is not None:
             cohort = cohort.trained_on(self._shared.halves[self._job.reference])
         self._run = self._new_run(cohort)
+        self._answers = Answers(self._run, self._members_cohort())
         self._history = []
         self._milestone = (None, 0.0)
         self._started_at = datetime.datetime.now(datetime.UTC)
@@ -219,9 +213,7 @@ class Trial(tune.Trainable):
         finished = run.finished and error is None
         trained_s = self._elapsed_s()
         if finished and job.reference is None and job.dense is not None:
-            measured = measure_model(
-                run, trial, self._members_cohort(), shape, self._reference_evidence()
-            )
+            measured = measure_model(self._answers, trial, shape, self._reference_evidence())
         else:
             sizes = size(run.model, shape, trial.defense)
             measured = {key: sizes[key] for key in _SIZE_ALWAYS}
