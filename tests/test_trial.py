@@ -12,6 +12,7 @@ import torch
 from search.tune.recorder import RunIdentity, to_record
 from search.tune.searcher import judge
 from trainables import trial as trial_module
+from trainables.attacks.digest import digest_of, read_digest
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
 from trainables.data import batches
 from trainables.data.batches import ImageBatches
@@ -175,11 +176,20 @@ def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_
         "model.safetensors",
         "masks.safetensors",
         "audited_logits.npy",
+        "audited_digest.npz",
         "population_logits.npy",
         "correct.npz",
     }
     assert np.load(tmp_path / "population_logits.npy").shape == (500, 10)
-    assert np.load(tmp_path / "audited_logits.npy").shape == (2000, 10)
+    logits = np.load(tmp_path / "audited_logits.npy")
+    assert logits.shape == (2000, 10)
+    split = shared.split
+    labels = shared.images.labels[np.concatenate([split.members, split.non_members])]
+    digest = read_digest(tmp_path / "audited_digest.npz")
+    for name, values in vars(digest_of(logits, labels)).items():
+        np.testing.assert_array_equal(getattr(digest, name), values)
+    with np.load(tmp_path / "correct.npz") as right:
+        np.testing.assert_array_equal(right["audited"], logits.argmax(1) == labels)
 
 
 def test_references_train_on_their_half_and_are_not_measured(shared) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.attacks.digest import digest_of
+from trainables.attacks.evidence import (
+    Digest,
+    DigestedReferences,
+    Evidence,
+    ReferenceEvidence,
+)
 from trainables.attacks.strongest import strongest_attack
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
@@ -79,12 +85,21 @@ class Answers:
         """(z, classes) float32 logits."""
         return released_logits(self.run, self.cohort.population)
 
-    @functools.cached_property
+    @property
+    def digest(self) -> Digest:
+        """What attacks on other models use of `audited`."""
+        return digest_of(self.audited, self._labels)
+
+    @property
     def correct(self) -> np.ndarray:
         """(|D| + |D'|,) bool: which audited images are classified correctly."""
-        labels = self.cohort.images.labels[self.cohort.audited].cpu().numpy()
-        right: np.ndarray = self.audited.argmax(axis=1) == labels
+        right: np.ndarray = self.audited.argmax(axis=1) == self._labels
         return right
+
+    @property
+    def _labels(self) -> np.ndarray:
+        labels: np.ndarray = self.cohort.images.labels[self.cohort.audited].cpu().numpy()
+        return labels
 
     @functools.cached_property
     def validation(self) -> np.ndarray:
@@ -99,7 +114,7 @@ class Answers:
     @functools.cached_property
     def members(self) -> np.ndarray:
         """Bool, (members,): which are classified correctly; those of every model come last."""
-        attacked = self.correct[self.cohort.is_member]
+        attacked: np.ndarray = self.correct[self.cohort.is_member]
         if self.cohort.common is None:
             return attacked
         common = released_correct(self.run, self.cohort, self.cohort.common).cpu().numpy()
@@ -112,7 +127,9 @@ def released_logits(run: Run, indices: Tensor) -> np.ndarray:
 
 
 def evidence_of(
-    logits: np.ndarray, cohort: Cohort, reference: ReferenceEvidence | None = None
+    logits: np.ndarray,
+    cohort: Cohort,
+    reference: ReferenceEvidence | DigestedReferences | None = None,
 ) -> Evidence:
     """The attacks' view of a model trained on the cohort's members."""
     return Evidence(
@@ -133,7 +150,7 @@ def measure_model(
     answers: Answers,
     config: TrialConfig,
     image_shape: tuple[int, ...],
-    reference: ReferenceEvidence | None = None,
+    reference: ReferenceEvidence | DigestedReferences | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
     informed = config.kind in SEARCH_KINDS and reference is not None

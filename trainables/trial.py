@@ -16,7 +16,8 @@ from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
-from trainables.attacks.evidence import ReferenceEvidence
+from trainables.attacks.digest import save_digest
+from trainables.attacks.evidence import DigestedReferences
 from trainables.base import noun
 from trainables.base.errors import one_line
 from trainables.config import TARGETS_PAIR, TrialConfig
@@ -48,11 +49,16 @@ MASKS_FILE = "masks.safetensors"
 LOGITS_FILE = "audited_logits.npy"
 
 
+DIGEST_FILE = "audited_digest.npz"
+"""What attacks on other models use of this one's outputs on the audited images."""
+
+
 POPULATION_FILE = "population_logits.npy"
 
 
 CORRECT_FILE = "correct.npz"
-"""Which validation and test images the model classifies correctly, bool arrays of these names."""
+"""Which validation, test and audited images the model classifies correctly, bool arrays of these
+names."""
 
 
 STDERR = 2
@@ -139,7 +145,13 @@ class Trial(tune.Trainable):
             answers = self._answers
             np.save(folder / LOGITS_FILE, answers.audited)
             np.save(folder / POPULATION_FILE, answers.population)
-            np.savez(folder / CORRECT_FILE, validation=answers.validation, test=answers.test)
+            save_digest(answers.digest, folder / DIGEST_FILE)
+            np.savez(
+                folder / CORRECT_FILE,
+                validation=answers.validation,
+                test=answers.test,
+                audited=answers.correct,
+            )
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
@@ -200,12 +212,12 @@ class Trial(tune.Trainable):
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began
 
-    def _reference_evidence(self) -> ReferenceEvidence | None:
+    def _reference_evidence(self) -> DigestedReferences | None:
         if self._job.matched_references is None:
             return None
-        logits = self._shared.references[self._job.matched_references]
-        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(logits)]
-        return ReferenceEvidence(logits=logits, trained_on=halves)
+        digest = self._shared.references[self._job.matched_references]
+        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(digest.features)]
+        return DigestedReferences(digest=digest, trained_on=halves)
 
     def _result(self, error: str | None) -> dict[str, Any]:
         job, run, trial = self._job, self._run, self._job.trial
