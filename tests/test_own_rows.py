@@ -27,7 +27,7 @@ from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort, halves_of_models
 from trainables.data.registry import DATASETS
 from trainables.defenses.registry import DEFENSES
-from trainables.measure import evidence_of, measure_model, released_logits
+from trainables.measure import Answers, evidence_of, measure_model, released_logits
 from trainables.models.building import build_model, memory_format
 from trainables.models.macs import layer_macs
 from trainables.models.registry import MODELS
@@ -119,7 +119,7 @@ def test_texts_go_from_training_through_pruning_to_every_audit(loaded) -> None:
     assert torch.count_nonzero(table) == table.numel()
     logits = np.stack([released_logits(run, cohort.audited) for run in pruned])
 
-    row = measure_model(pruned[0], trial(config, "confirm", n=n), cohort, spec.image_shape)
+    row = measure_model(Answers(pruned[0], cohort), trial(config, "confirm", n=n), spec.image_shape)
     assert row["nonzero"] == sum(n)
     assert np.isfinite(row["excess_gain"])
 

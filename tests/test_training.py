@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.base.seeding import torch_generator
 from trainables.data.device import DeviceImages
@@ -291,3 +296,86 @@ def test_what_is_measured_is_float32_whatever_the_training_ran_in(
     )
     predict(model, digits, members)
     assert model.seen == {(True, torch.bfloat16), (False, torch.float32)}
+
+
+class Products(TorchDispatchMode):
+    """The precision of every matrix product and convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.precisions: list[torch.dtype] = []
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in ("addmm", "mm", "convolution"):
+            self.precisions.append(out.dtype)
+        return out
+
+
+class FakeImages:
+    """Random pixels on a GPU that need not be there."""
+
+    at_once = 4
+
+    def batches(self, parts: Iterable[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for part in parts:
+            yield torch.zeros(len(part), 1, 28, 28, device="cuda"), part
+
+
+@pytest.fixture
+def bf16_on_cuda() -> Iterator[None]:
+    """`torch.autocast("cuda")` itself does nothing where there is no GPU."""
+    before = torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    yield
+    torch.set_autocast_enabled("cuda", False)
+    torch.set_autocast_dtype("cuda", before)
+
+
+@pytest.mark.usefixtures("bf16_on_cuda")
+def test_on_a_gpu_every_product_of_a_prediction_is_full_float32_under_autocast_too() -> None:
+    with FakeTensorMode(), torch.device("cuda"):
+        network = nn.Sequential(
+            nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 26 * 26, 10)
+        )
+        with Products() as training:
+            network(torch.zeros(4, 1, 28, 28))
+        assert training.precisions == [torch.bfloat16, torch.bfloat16]
+        with Products() as measured:
+            logits = predict(network, FakeImages(), torch.arange(6))
+    assert logits.shape == (6, 10)
+    assert logits.device.type == "cuda"
+    assert logits.dtype == torch.float32
+    assert set(measured.precisions) == {torch.float32}
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """As a user's file may ask for it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("tf32")
+def test_a_users_choice_of_tf32_holds_for_training_alone() -> None:
+    products = torch.backends.cuda.matmul
+    seen = []
+
+    class Asked(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(products.fp32_precision)
+            return images.flatten(1)
+
+    with FakeTensorMode(), torch.device("cuda"):
+        predict(Asked(), FakeImages(), torch.arange(3))
+    assert seen == ["ieee"]
+    assert products.fp32_precision == "tf32"

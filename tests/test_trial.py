@@ -1,6 +1,7 @@
 """The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,11 @@ import torch
 
 from search.tune.recorder import RunIdentity, to_record
 from search.tune.searcher import judge
+from trainables import trial as trial_module
+from trainables.attacks.digest import digest_of, read_digest
 from trainables.config import ADMMConfig, AttackConfig, TrainingConfig, TrialConfig
+from trainables.data import batches
+from trainables.data.batches import ImageBatches
 from trainables.data.cohort import reference_halves
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
@@ -19,6 +24,7 @@ from trainables.job import Job, Shared, job_of
 from trainables.models.building import build_model, layer_sizes
 from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
+from trainables.runs import pruning
 from trainables.trial import Trial
 
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
@@ -170,11 +176,20 @@ def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_
         "model.safetensors",
         "masks.safetensors",
         "audited_logits.npy",
+        "audited_digest.npz",
         "population_logits.npy",
         "correct.npz",
     }
     assert np.load(tmp_path / "population_logits.npy").shape == (500, 10)
-    assert np.load(tmp_path / "audited_logits.npy").shape == (2000, 10)
+    logits = np.load(tmp_path / "audited_logits.npy")
+    assert logits.shape == (2000, 10)
+    split = shared.split
+    labels = shared.images.labels[np.concatenate([split.members, split.non_members])]
+    digest = read_digest(tmp_path / "audited_digest.npz")
+    for name, values in vars(digest_of(logits, labels)).items():
+        np.testing.assert_array_equal(getattr(digest, name), values)
+    with np.load(tmp_path / "correct.npz") as right:
+        np.testing.assert_array_equal(right["audited"], logits.argmax(1) == labels)
 
 
 def test_references_train_on_their_half_and_are_not_measured(shared) -> None:
@@ -249,3 +264,60 @@ def test_weight_decay_shrinks_the_weights(shared) -> None:
         finish(made)
         norms.append(float(made._run.model.get_parameter("fc1.weight").detach().norm()))
     assert norms[1] < norms[0]
+
+
+class Counted:
+    """Images that count how many of them are asked for; `batch` serves only Min-Max."""
+
+    def __init__(self, images: ImageBatches) -> None:
+        self._images = images
+        self.labels, self.at_once = images.labels, images.at_once
+        self.read = 0
+
+    def batches(
+        self, parts: Iterable[torch.Tensor], crops: torch.Generator | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for batch, labels in self._images.batches(parts, crops):
+            self.read += len(batch)
+            yield batch, labels
+
+
+EPOCHS, STAGE_ENDS, HALF = 4, 3, 1000
+MOST_GAP = 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "besides"),
+    [
+        ({}, 0),
+        ({"kind": "confirm", "keep_model": True}, 1000 + 500),  # the test part and the population
+        ({"reference": 1, "keep_model": True}, None),
+    ],
+    ids=["search", "confirm", "reference"],
+)
+def test_a_finished_model_is_asked_once_for_every_image_that_it_is_measured_on(
+    shared, monkeypatch, tmp_path, changes, besides
+) -> None:
+    counted = []
+
+    def on_device(*args: object) -> Counted:
+        counted.append(Counted(batches.on_device(*args)))
+        return counted[-1]
+
+    monkeypatch.setattr(trial_module, "on_device", on_device)
+    monkeypatch.setattr(pruning, "MOST_GAP", MOST_GAP)
+    kind = changes.get("kind", "reference" if "reference" in changes else "search")
+    work = job(trial=dataclasses.replace(job().trial, kind=kind))
+    rest = {key: value for key, value in changes.items() if key != "kind"}
+    trial = make(dataclasses.replace(work, **rest), shared)
+    assert finish(trial)["finished"]
+    if work.keep_model or rest.get("keep_model"):
+        trial.save_checkpoint(str(tmp_path))
+    (images,) = counted
+    training = EPOCHS * HALF
+    measuring = images.read - training
+    if besides is None:  # no row of its own: validated at its end, nothing in between
+        assert measuring == 1000 + (2 * HALF + 500 + 1000 + 1000)
+        return
+    along = EPOCHS * 1000 + STAGE_ENDS * 2 * MOST_GAP  # validation, and the gap attack's samples
+    assert measuring - along == 2 * HALF + 1000 + besides  # one pass, and validation

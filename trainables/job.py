@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trainables.attacks.evidence import Digest
 from trainables.config import TrialConfig
 from trainables.data.images import Data
 from trainables.data.split import Split
@@ -28,8 +29,8 @@ class Shared:
     device: str
     """Where trials run, cpu or cuda."""
 
-    references: dict[str, np.ndarray]
-    """The name of a set of references -> logits, (references, |D| + |D'|, classes): the dense
+    references: dict[str, Digest]
+    """The name of a set of references -> what attacks use of their outputs on D and D': the dense
     models', or those of a confirmed vector."""
 
     pretrained: dict[str, np.ndarray] | None = None

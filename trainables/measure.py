@@ -1,6 +1,7 @@
 """The measures of one finished model: its size, its accuracies and what attacks gain from it."""
 
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -8,7 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.attacks.evidence import Evidence, ReferenceEvidence
+from trainables.attacks.digest import digest_of
+from trainables.attacks.evidence import (
+    Digest,
+    DigestedReferences,
+    Evidence,
+    ReferenceEvidence,
+)
 from trainables.attacks.strongest import strongest_attack
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
@@ -46,13 +53,83 @@ def size(model: nn.Module, image_shape: tuple[int, ...], defense: str) -> dict[s
     }
 
 
+class Answers:
+    """What a finished model releases, on whole parts of the cohort; each part is asked once.
+
+    Accuracies, attacks and the files for later audits are slices of the same outputs.
+    """
+
+    def __init__(self, run: Run, cohort: Cohort) -> None:
+        """run: asked when an answer is first needed, and not to be trained after that."""
+        self.run = run
+        self.cohort = cohort
+
+    @functools.cached_property
+    def _timed(self) -> tuple[np.ndarray, float]:
+        began = time.perf_counter()
+        logits = released_logits(self.run, self.cohort.audited)  # on the CPU: nothing is awaited
+        return logits, (time.perf_counter() - began) / len(logits)
+
+    @property
+    def audited(self) -> np.ndarray:
+        """(|D| + |D'|, classes) float32 logits."""
+        return self._timed[0]
+
+    @property
+    def answer_s(self) -> float:
+        """Seconds that an answer took, per image."""
+        return self._timed[1]
+
+    @functools.cached_property
+    def population(self) -> np.ndarray:
+        """(z, classes) float32 logits."""
+        return released_logits(self.run, self.cohort.population)
+
+    @property
+    def digest(self) -> Digest:
+        """What attacks on other models use of `audited`."""
+        return digest_of(self.audited, self._labels)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(|D| + |D'|,) bool: which audited images are classified correctly."""
+        right: np.ndarray = self.audited.argmax(axis=1) == self._labels
+        return right
+
+    @property
+    def _labels(self) -> np.ndarray:
+        labels: np.ndarray = self.cohort.images.labels[self.cohort.audited].cpu().numpy()
+        return labels
+
+    @functools.cached_property
+    def validation(self) -> np.ndarray:
+        """Bool, (validation images,): which are classified correctly."""
+        return released_correct(self.run, self.cohort, self.cohort.validation).cpu().numpy()
+
+    @functools.cached_property
+    def test(self) -> np.ndarray:
+        """Bool, (test images,): which are classified correctly."""
+        return released_correct(self.run, self.cohort, self.cohort.test).cpu().numpy()
+
+    @functools.cached_property
+    def members(self) -> np.ndarray:
+        """Bool, (members,): which are classified correctly; those of every model come last."""
+        attacked: np.ndarray = self.correct[self.cohort.is_member]
+        if self.cohort.common is None:
+            return attacked
+        common = released_correct(self.run, self.cohort, self.cohort.common).cpu().numpy()
+        return np.concatenate([attacked, common])
+
+
 def released_logits(run: Run, indices: Tensor) -> np.ndarray:
     """All that an attack sees of the model: logits, (m, classes) float32."""
     return run.predict(indices).cpu().numpy()
 
 
 def evidence_of(
-    logits: np.ndarray, cohort: Cohort, reference: ReferenceEvidence | None = None
+    logits: np.ndarray,
+    cohort: Cohort,
+    reference: ReferenceEvidence | DigestedReferences | None = None,
 ) -> Evidence:
     """The attacks' view of a model trained on the cohort's members."""
     return Evidence(
@@ -69,25 +146,17 @@ def released_correct(run: Run, cohort: Cohort, indices: Tensor) -> Tensor:
     return run.predict(indices).argmax(1) == cohort.images.labels[indices]
 
 
-def released_accuracy(run: Run, cohort: Cohort, indices: Tensor) -> float:
-    """The fraction of `indices` that the released outputs classify correctly."""
-    return float(released_correct(run, cohort, indices).double().mean())
-
-
 def measure_model(
-    run: Run,
+    answers: Answers,
     config: TrialConfig,
-    cohort: Cohort,
     image_shape: tuple[int, ...],
-    reference: ReferenceEvidence | None = None,
+    reference: ReferenceEvidence | DigestedReferences | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
     informed = config.kind in SEARCH_KINDS and reference is not None
-    began = time.perf_counter()
-    logits = released_logits(run, cohort.audited)  # on the CPU, so nothing is left to wait for
-    answer_s = (time.perf_counter() - began) / len(logits)
+    run, cohort = answers.run, answers.cohort
     found = strongest_attack(
-        evidence_of(logits, cohort, reference),
+        evidence_of(answers.audited, cohort, reference),
         config.attack,
         config.seed,
         device=cohort.members.device,
@@ -95,12 +164,10 @@ def measure_model(
     )
     return {
         **size(run.model, image_shape, config.defense),
-        "train_accuracy": released_accuracy(run, cohort, cohort.members),
-        "val_accuracy": released_accuracy(run, cohort, cohort.validation),
-        "test_accuracy": (
-            released_accuracy(run, cohort, cohort.test) if config.kind in TEST_KINDS else None
-        ),
+        "train_accuracy": float(answers.members.mean()),
+        "val_accuracy": float(answers.validation.mean()),
+        "test_accuracy": float(answers.test.mean()) if config.kind in TEST_KINDS else None,
         "defense_spent": dict(run.spent),
-        "answer_s": answer_s,
+        "answer_s": answers.answer_s,
         **dataclasses.asdict(found),
     }

@@ -57,8 +57,9 @@ class EpochRecord:
 
     loss is the cross-entropy in nats, whatever else is minimised.  attack_accuracy is balanced: it
     belongs to Min-Max's inner attacker against its own D' at every epoch, else to the rule "member
-    iff classified correctly" at the ends of stages.  A model that has no row of its own in
-    trials.parquet (a reference, one of a race) is validated after its last epoch alone.
+    iff classified correctly", on at most 2,000 images a side, at the ends of stages.  A model that
+    has no row of its own in trials.parquet (a reference, one of a race) is validated after its last
+    epoch alone.
     """
 
     trial_id: str

@@ -64,17 +64,29 @@ def _precision(device: torch.device) -> contextlib.AbstractContextManager[object
     return contextlib.nullcontext()
 
 
-def _measuring(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Convolutions of full float32 on CUDA too, where torch lets cuDNN round factors to TF32."""
-    if device.type != "cuda":
-        return contextlib.nullcontext()
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    )
+@contextlib.contextmanager
+def _measuring(device: torch.device) -> Iterator[None]:
+    """Full float32: neither autocast of the caller nor TF32, to which torch lets CUDA round.
+
+    cuDNN's convolutions do so by default, matrix products once a user's file has asked for it.
+    """
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    with torch.autocast(device.type, enabled=False):
+        if device.type != "cuda":
+            yield
+            return
+        chosen = products.fp32_precision
+        products.fp32_precision = "ieee"
+        try:
+            with cudnn.flags(
+                enabled=cudnn.enabled,
+                benchmark=cudnn.benchmark,
+                deterministic=cudnn.deterministic,
+                allow_tf32=False,
+            ):
+                yield
+        finally:
+            products.fp32_precision = chosen
 
 
 Draw = Callable[[int, int, torch.Generator], Iterator[Tensor]]

@@ -16,7 +16,8 @@ from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from safetensors.torch import save_file
 
-from trainables.attacks.evidence import ReferenceEvidence
+from trainables.attacks.digest import save_digest
+from trainables.attacks.evidence import DigestedReferences
 from trainables.base import noun
 from trainables.base.errors import one_line
 from trainables.config import TARGETS_PAIR, TrialConfig
@@ -25,7 +26,7 @@ from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
 from trainables.eager import leave_compiler_out
 from trainables.job import Shared, job_of
-from trainables.measure import measure_model, released_correct, released_logits, size
+from trainables.measure import Answers, measure_model, size
 from trainables.models.weights import as_tensors, save_weights
 from trainables.notice import Notice
 from trainables.records import COMPLETE, FAILED, EpochRecord
@@ -48,11 +49,16 @@ MASKS_FILE = "masks.safetensors"
 LOGITS_FILE = "audited_logits.npy"
 
 
+DIGEST_FILE = "audited_digest.npz"
+"""What attacks on other models use of this one's outputs on the audited images."""
+
+
 POPULATION_FILE = "population_logits.npy"
 
 
 CORRECT_FILE = "correct.npz"
-"""Which validation and test images the model classifies correctly, bool arrays of these names."""
+"""Which validation, test and audited images the model classifies correctly, bool arrays of these
+names."""
 
 
 STDERR = 2
@@ -136,17 +142,16 @@ class Trial(tune.Trainable):
         torch.save(state, folder / STATE_FILE)
         if self._run.finished and self._job.keep_model:
             save_model(self._run, folder)
-            cohort = self._members_cohort()
-            for name, indices in (
-                (LOGITS_FILE, cohort.audited),
-                (POPULATION_FILE, cohort.population),
-            ):
-                np.save(folder / name, released_logits(self._run, indices))
-            validation, test = (
-                released_correct(self._run, cohort, indices).cpu().numpy()
-                for indices in (cohort.validation, cohort.test)
+            answers = self._answers
+            np.save(folder / LOGITS_FILE, answers.audited)
+            np.save(folder / POPULATION_FILE, answers.population)
+            save_digest(answers.digest, folder / DIGEST_FILE)
+            np.savez(
+                folder / CORRECT_FILE,
+                validation=answers.validation,
+                test=answers.test,
+                audited=answers.correct,
             )
-            np.savez(folder / CORRECT_FILE, validation=validation, test=test)
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
@@ -183,6 +188,7 @@ class Trial(tune.Trainable):
         if self._job.reference is not None:
             cohort = cohort.trained_on(self._shared.halves[self._job.reference])
         self._run = self._new_run(cohort)
+        self._answers = Answers(self._run, self._members_cohort())
         self._history = []
         self._milestone = (None, 0.0)
         self._started_at = datetime.datetime.now(datetime.UTC)
@@ -206,12 +212,12 @@ class Trial(tune.Trainable):
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began
 
-    def _reference_evidence(self) -> ReferenceEvidence | None:
+    def _reference_evidence(self) -> DigestedReferences | None:
         if self._job.matched_references is None:
             return None
-        logits = self._shared.references[self._job.matched_references]
-        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(logits)]
-        return ReferenceEvidence(logits=logits, trained_on=halves)
+        digest = self._shared.references[self._job.matched_references]
+        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(digest.features)]
+        return DigestedReferences(digest=digest, trained_on=halves)
 
     def _result(self, error: str | None) -> dict[str, Any]:
         job, run, trial = self._job, self._run, self._job.trial
@@ -219,9 +225,7 @@ class Trial(tune.Trainable):
         finished = run.finished and error is None
         trained_s = self._elapsed_s()
         if finished and job.reference is None and job.dense is not None:
-            measured = measure_model(
-                run, trial, self._members_cohort(), shape, self._reference_evidence()
-            )
+            measured = measure_model(self._answers, trial, shape, self._reference_evidence())
         else:
             sizes = size(run.model, shape, trial.defense)
             measured = {key: sizes[key] for key in _SIZE_ALWAYS}

@@ -15,10 +15,11 @@ from ray import tune
 from search.context import Context
 from search.space import Candidate
 from search.stages.dense import Dense
-from search.tune.kept import kept_logits
+from search.tune.kept import kept_digest, kept_logits
 from search.tune.stage import run_stage
 from trainables.attacks.auditors import audit_scores, calibrated_score
-from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
+from trainables.attacks.digest import stacked
+from trainables.attacks.evidence import Digest, DigestedReferences, Evidence, Floats
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.rmia import Population
 from trainables.base.seeding import derive_seed, numpy_generator
@@ -33,28 +34,35 @@ SCORES = "scores.parquet"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """What one model, or each of several, says of the audited images and of the population."""
+class Shadows:
+    """What the shadow models say of the audited images, in compact form, and of the population."""
 
-    audited: np.ndarray
-    """(..., |D| + |D'|, k) logits."""
+    audited: Digest
+    """Of (r, |D| + |D'|)."""
 
     population: np.ndarray
-    """(..., z, k) logits."""
+    """(r, z, k) logits."""
 
     @classmethod
-    def of(cls, result: tune.Result) -> "Outputs":
-        """From the checkpoint of a job that kept its model."""
-        return cls(audited=kept_logits(result), population=kept_logits(result, POPULATION_FILE))
-
-    @classmethod
-    def stacked(cls, results: list[tune.Result]) -> "Outputs":
-        """(r, ...) from several jobs."""
-        each = [cls.of(result) for result in results]
+    def of(cls, results: list[tune.Result]) -> "Shadows":
+        """From the checkpoints of jobs that kept their models."""
         return cls(
-            audited=np.stack([outputs.audited for outputs in each]),
-            population=np.stack([outputs.population for outputs in each]),
+            audited=stacked([kept_digest(result) for result in results]),
+            population=np.stack([kept_logits(result, POPULATION_FILE) for result in results]),
         )
+
+    def to_npz(self) -> bytes:
+        """As `from_npz` reads it."""
+        content = io.BytesIO()
+        np.savez(content, population=self.population, **vars(self.audited))
+        return content.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes) -> "Shadows":
+        """What `to_npz` wrote."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            read = dict(arrays)
+        return cls(population=read.pop("population"), audited=Digest(**read))
 
 
 def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> None:
@@ -65,19 +73,16 @@ def audit(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Non
     count, first = context.config.shadows, TARGETS_PAIR
     context.say(f"Audit: {context.config.audit} with {count} shadow models")
     targets = {
-        "dense": (
-            Outputs.of(dense.results[0]),
-            Outputs.stacked(dense.results[first : first + count]),
-        ),
-        "winner": (Outputs.of(winner), _shadows(context, dense, base, winner)),
+        "dense": (dense.results[0], Shadows.of(dense.results[first : first + count])),
+        "winner": (winner, _shadows(context, dense, base, winner)),
     }
-    tables = [_table(context, name, *outputs) for name, outputs in targets.items()]
+    tables = [_table(context, name, *models) for name, models in targets.items()]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), sink)
     write(context.folder.audit / SCORES, sink.getvalue().to_pybytes())
 
 
-def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Outputs:
+def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> Shadows:
     """The winner's shadows, from the cache where this very candidate was audited before."""
     values = winner.config or {}
     trial = values["job"]["trial"]
@@ -87,17 +92,14 @@ def _shadows(context: Context, dense: Dense, base: Job, winner: tune.Result) -> 
         for number in range(context.config.shadows)
     ]
     key = config_hash({"jobs": [job.trial.to_dict() for job in jobs]})
-    cached = context.folder.audit / f"shadows-{key}.npz"
+    cached = context.folder.audit / f"shadows-digest-{key}.npz"
     if cached.exists():
-        with np.load(io.BytesIO(cached.read_bytes()), allow_pickle=False) as arrays:
-            return Outputs(audited=arrays["audited"], population=arrays["population"])
+        return Shadows.from_npz(cached.read_bytes())
     stage = context.stage(f"audit-{key}", jobs, dense.shared, False)
     results = run_stage(stage, needed="shadow model")
-    outputs = Outputs.stacked([results[job.trial.trial_id] for job in jobs])
-    content = io.BytesIO()
-    np.savez(content, audited=outputs.audited, population=outputs.population)
-    write(cached, content.getvalue())
-    return outputs
+    shadows = Shadows.of([results[job.trial.trial_id] for job in jobs])
+    write(cached, shadows.to_npz())
+    return shadows
 
 
 def _shadow_job(context: Context, base: Job, candidate: Candidate, number: int) -> Job:
@@ -114,20 +116,20 @@ def _shadow_job(context: Context, base: Job, candidate: Candidate, number: int) 
     )
 
 
-def _table(context: Context, model: str, target: Outputs, shadows: Outputs) -> pa.Table:
+def _table(context: Context, model: str, target: tune.Result, shadows: Shadows) -> pa.Table:
     inputs = context.inputs
     audited = np.concatenate([inputs.split.members, inputs.split.non_members])
     is_member = np.arange(len(audited)) < len(inputs.split.members)
-    halves = context.halves[TARGETS_PAIR : TARGETS_PAIR + len(shadows.audited)]
+    halves = context.halves[TARGETS_PAIR : TARGETS_PAIR + len(shadows.population)]
     evidence = Evidence(
-        logits=target.audited,
+        logits=kept_logits(target),
         labels=inputs.images.labels[audited],
         is_member=is_member,
-        reference=ReferenceEvidence(logits=shadows.audited, trained_on=halves),
+        reference=DigestedReferences(digest=shadows.audited, trained_on=halves),
         copies=copies_of_audited(inputs.split),
     )
     population = Population(
-        target=target.population,
+        target=kept_logits(target, POPULATION_FILE),
         reference=shadows.population,
         labels=inputs.images.labels[inputs.population],
     )

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from ray import tune
 
 from search.search_options import SearchConfig
 from search.space import Candidate
-from search.tune.kept import kept_logits
+from search.tune.kept import kept_digest
 from search.tune.stage import Stage, run_stage
+from trainables.attacks.digest import stacked
 from trainables.base.seeding import derive_seed
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.job import Job, Shared
@@ -144,8 +144,8 @@ def measure(
     if not config.no_references:
         others = _others(confirmation, name, range(1, config.models), first, candidates)
         references = {
-            references_name(rank): np.stack(
-                [kept_logits(model) for model in models[TARGETS_PAIR - 1 :]]
+            references_name(rank): stacked(
+                [kept_digest(model) for model in models[TARGETS_PAIR - 1 :]]
             )
             for rank, models in others.items()
         }

@@ -10,11 +10,11 @@ from ray import tune
 
 from search.context import Context
 from search.record.confirm_parquet import has_terms, remove_terms, write_correct, write_terms
-from search.tune.kept import kept_correct, kept_logits
+from search.tune.kept import kept_correct, kept_digest
 from trainables.attacks.cross_audit import (
     FEWEST_FOLDS,
     CrossAudit,
-    CrossEvidence,
+    CrossConfidence,
     cross_audit,
     image_folds,
 )
@@ -42,7 +42,6 @@ def keep_cross_audit(context: Context, vector: str, models: list[tune.Result]) -
     parts = {"validation": split.validation, "test": split.test, "audited": audited}
     right = [kept_correct(model) for model in models]
     correct = {part: np.stack([one[part] for one in right]) for part in right[0]}
-    correct["audited"] = np.stack([kept_logits(model) for model in models]).argmax(-1) == labels
     remove_terms(context.folder.confirm, vector)  # they are not of these models
     write_correct(context.folder.confirm, vector, correct, parts)
     write_terms(context.folder.confirm, vector, found, audited, labels)
@@ -57,8 +56,10 @@ def found_by_cross_audit(
     """
     _, labels = _audited(context)
     copies = copies_of_audited(context.inputs.split)
-    logits = np.stack([kept_logits(model) for model in models])
-    evidence = CrossEvidence(logits=logits, labels=labels, trained_on=halves, copies=copies)
+    confidence = np.stack([kept_digest(model).typical_confidence for model in models])
+    evidence = CrossConfidence(
+        confidence=confidence, labels=labels, trained_on=halves, copies=copies
+    )
     count = max(FEWEST_FOLDS, context.config.attack.folds)
     generator = numpy_generator(context.config.seed, "cross-audit-folds")
     return cross_audit(evidence, image_folds(labels, count, generator, copies))

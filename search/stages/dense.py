@@ -13,9 +13,11 @@ from search.context import Context
 from search.stages.cross_audit import keep_cross_audit
 from search.stages.given import compare_references
 from search.stages.given_dense import take_models, taken_row
-from search.tune.kept import kept_checkpoint, kept_logits
+from search.tune.kept import kept_checkpoint, kept_digest
 from search.tune.required import StageFailed
 from search.tune.stage import run_stage
+from trainables.attacks.digest import stacked
+from trainables.attacks.evidence import Digest
 from trainables.base.seeding import derive_seed
 from trainables.base.storage import write
 from trainables.config import TARGETS_PAIR
@@ -134,10 +136,10 @@ def _keep_baseline(context: Context, trained: tune.Result) -> None:
         context.ledger.write_epochs(history[0].trial_id, history)
 
 
-def _references(models: list[tune.Result]) -> dict[str, np.ndarray]:
-    """The logits of the dense models that attack the first; empty where there are none."""
+def _references(models: list[tune.Result]) -> dict[str, Digest]:
+    """What attacks use of the dense models that attack the first; empty where there are none."""
     others = models[TARGETS_PAIR:]
-    return {BASELINE: np.stack([kept_logits(model) for model in others])} if others else {}
+    return {BASELINE: stacked([kept_digest(model) for model in others])} if others else {}
 
 
 def _measure(context: Context, shared: Shared, models: list[tune.Result]) -> dict[str, Any]:

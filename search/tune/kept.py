@@ -6,7 +6,9 @@ import numpy as np
 from ray import tune
 
 from search.tune.required import StageFailed
-from trainables.trial import CORRECT_FILE, LOGITS_FILE
+from trainables.attacks.digest import read_digest
+from trainables.attacks.evidence import Digest
+from trainables.trial import CORRECT_FILE, DIGEST_FILE, LOGITS_FILE
 
 
 def kept_checkpoint(result: tune.Result) -> tune.Checkpoint:
@@ -24,6 +26,20 @@ def kept_correct(result: tune.Result) -> dict[str, np.ndarray]:
         np.load(Path(folder) / CORRECT_FILE, allow_pickle=False) as arrays,
     ):
         return dict(arrays)
+
+
+def kept_digest(result: tune.Result) -> Digest:
+    """What attacks on other models use of a finished job's model.
+
+    Raises StageFailed where the job ran in a release that left none.
+    """
+    with kept_checkpoint(result).as_directory() as folder:
+        path = Path(folder) / DIGEST_FILE
+        if not path.exists():
+            raise StageFailed(
+                f"the model in {result.path} was made by an older release: begin the run anew"
+            )
+        return read_digest(path)
 
 
 def kept_logits(result: tune.Result, name: str = LOGITS_FILE) -> np.ndarray:

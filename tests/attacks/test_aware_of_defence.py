@@ -12,10 +12,12 @@ from scipy.special import logit
 
 from tests.oracles import twice_js, two_normals
 from trainables.attacks import samia, shadow
-from trainables.attacks.evidence import ReferenceEvidence
+from trainables.attacks.digest import digest_of, digested_references, stacked
+from trainables.attacks.evidence import DigestedReferences
 from trainables.attacks.folds import stratified_folds
 from trainables.attacks.gain import NO_LEAK, attack_gain
 from trainables.attacks.registry import ATTACKS, Setting
+from trainables.attacks.tokens import FIELDS, MOST_TOKENS, ranked_tokens
 from trainables.config import AttackConfig
 from trainables.records import ADAPTIVE, SAMIA
 
@@ -61,12 +63,13 @@ def test_without_references_it_refuses(name, planted):
 def test_a_stand_in_target_is_never_compared_with_itself():
     evidence = two_normals(1.0, n=60, references=4)
     labels, reference = evidence.labels, evidence.reference
-    features, trained_on = shadow.lessons(reference, labels)
+    features, trained_on = shadow.lessons(digested_references(evidence))
     assert len(features) == 240
     np.testing.assert_array_equal(trained_on, reference.trained_on.ravel())
     moved = reference.logits.copy()
     moved[0] += 5 * np.eye(2)[labels]  # phi of reference 0 alone
-    changed, _ = shadow.lessons(dataclasses.replace(reference, logits=moved), labels)
+    other = dataclasses.replace(evidence, reference=dataclasses.replace(reference, logits=moved))
+    changed, _ = shadow.lessons(digested_references(other))
     inside_minus_outside = slice(3, 5)
     np.testing.assert_array_equal(
         changed[:60, inside_minus_outside], features[:60, inside_minus_outside]
@@ -77,14 +80,15 @@ def test_a_stand_in_target_is_never_compared_with_itself():
 def test_an_image_with_one_reference_on_a_side_is_left_out_where_that_one_stands_in():
     trained_on = np.array([[True, True], [False, True], [False, False], [False, False]])
     logits = np.random.default_rng(0).normal(size=(4, 2, 3))
-    _, members = shadow.lessons(ReferenceEvidence(logits, trained_on), np.array([0, 1]))
+    digests = [digest_of(each, np.array([0, 1])) for each in logits]
+    _, members = shadow.lessons(DigestedReferences(stacked(digests), trained_on))
     np.testing.assert_array_equal(members, [True, False, True, False, False, False, False])
 
 
 def test_tokens_are_ranked_and_hold_the_label_even_when_it_is_improbable():
     logits = np.tile(np.arange(30.0), (2, 1))
-    tokens = samia.ranked_tokens(logits, np.array([29, 0])).numpy()
-    assert tokens.shape == (2, samia.MOST_TOKENS, samia.FIELDS)
+    tokens = ranked_tokens(logits, np.array([29, 0]))
+    assert tokens.shape == (2, MOST_TOKENS, FIELDS)
     assert (np.diff(tokens[:, :, 0], axis=1) <= 0).all()
     np.testing.assert_array_equal(tokens[0, :, 2], np.eye(10)[0])
     np.testing.assert_array_equal(tokens[1, :, 2], np.eye(10)[9])
@@ -93,5 +97,5 @@ def test_tokens_are_ranked_and_hold_the_label_even_when_it_is_improbable():
 
 def test_every_parameter_of_samia_takes_part():
     model = samia.Samia(4)
-    model(torch.rand(64, 4, samia.FIELDS)).sum().backward()
+    model(torch.rand(64, 4, FIELDS)).sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in model.parameters())

@@ -39,7 +39,7 @@ from trainables.data.cohort import Cohort, reference_halves
 from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import five_way_split
-from trainables.measure import evidence_of, released_accuracy, released_logits, size
+from trainables.measure import Answers, evidence_of, released_logits, size
 from trainables.models.building import layer_sizes
 from trainables.records import NETWORKS
 from trainables.runs.dense import DenseRun
@@ -216,8 +216,8 @@ def bench(
 
     def measured() -> None:
         size(run.model, shape, preset.defense)
-        for part in (cohort.members, cohort.validation):
-            released_accuracy(run, cohort, part)
+        answers = Answers(run, cohort)
+        _ = answers.members, answers.validation
 
     evidence = with_references(
         evidence_of(released_logits(run, cohort.audited), cohort), preset.models - TARGETS_PAIR

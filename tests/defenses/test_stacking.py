@@ -70,3 +70,15 @@ def test_a_class_that_the_third_part_lacks_is_never_answered() -> None:
     present = labels != 2
     fit_join(network, sides[present], labels[present])
     assert (network(images).softmax(1)[:, 2] < 1e-3).all()
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float64])
+def test_posteriors_are_joined_in_float32_whatever_the_networks_precision(precision) -> None:
+    network = stack(4)
+    network.first.to(precision)
+    network.second.to(precision)
+    images = torch.randn(120, 6, generator=torch.Generator().manual_seed(1)).to(precision)
+    logits = network(images)
+    assert network.posteriors(images).dtype == logits.dtype == torch.float32
+    exact = network.first(images).float().softmax(1)
+    assert torch.equal(network.posteriors(images)[:, :4], exact)

@@ -25,7 +25,7 @@ from trainables.data.images import Images
 from trainables.data.registry import DATASETS
 from trainables.data.split import five_way_split
 from trainables.defenses.registry import DEFENSES
-from trainables.measure import evidence_of, measure_model, released_logits
+from trainables.measure import Answers, evidence_of, measure_model, released_logits
 from trainables.models.building import build_model, layer_sizes
 from trainables.models.prunable import prunable_layers
 from trainables.models.registry import MODELS
@@ -361,7 +361,7 @@ def test_every_defence_makes_a_model_that_is_measured(on_cuda, dense, defense) -
     )
     run = new_run(config, on_cuda, Start(weights=dense, seed=1))
     assert all(np.isfinite(record.loss) for record in finish(run))
-    measured = measure_model(run, config, on_cuda, DATASETS["mnist5k"].image_shape)
+    measured = measure_model(Answers(run, on_cuda), config, DATASETS["mnist5k"].image_shape)
     assert np.isfinite(measured["attack_gain"])
     assert 0 <= measured["val_accuracy"] <= 1
     assert measured["nonzero"] == sum(N) or not entry.prunes

@@ -8,11 +8,12 @@ from scipy.stats import rankdata
 
 from trainables.attacks import lira
 from trainables.attacks.calibration import logistic_on
-from trainables.attacks.evidence import Evidence, Floats, ReferenceEvidence
-from trainables.attacks.features import scaled_confidence
+from trainables.attacks.digest import digested, digested_references
+from trainables.attacks.evidence import DigestedReferences, Evidence, Floats
+from trainables.attacks.features import log_own, scaled_confidence
 from trainables.attacks.folds import Folds
 from trainables.attacks.reference import CLIP
-from trainables.attacks.rmia import Population, log_own, rmia_scores
+from trainables.attacks.rmia import Population, rmia_scores
 from trainables.attacks.shadow import adaptive_scores
 from trainables.records import ADAPTIVE
 
@@ -22,17 +23,12 @@ FEW = (2, 4)
 Auditor = Callable[[Evidence, Population], dict[str, Floats]]
 
 
-def _phis(evidence: Evidence, reference: ReferenceEvidence) -> tuple[Floats, Floats]:
-    target = scaled_confidence(evidence.logits, evidence.labels)
-    others = [scaled_confidence(logits, evidence.labels) for logits in reference.logits]
-    return target, np.stack(others)
-
-
 def _lira(evidence: Evidence, population: Population) -> dict[str, Floats]:
-    reference = evidence.reference
+    reference = digested_references(evidence)
     if reference is None:
         raise ValueError("LiRA needs reference models")
-    target, phi = _phis(evidence, reference)
+    target = scaled_confidence(evidence.logits, evidence.labels)
+    phi = reference.digest.confidence
     sides = reference.trained_on
     scores = {
         "lira-online": lira.online(target, phi, sides),
@@ -42,7 +38,7 @@ def _lira(evidence: Evidence, population: Population) -> dict[str, Floats]:
         scores["lira-online-own-variance"] = lira.online(target, phi, sides, fixed_variance=False)
     scores[ADAPTIVE] = adaptive_scores(evidence)
     for count in FEW:
-        some = ReferenceEvidence(reference.logits[:count], sides[:count])
+        some = DigestedReferences(reference.digest.first(count), sides[:count])
         scores |= _by_population(
             dataclasses.replace(evidence, reference=some),
             Population(population.target, population.reference[:count], population.labels),
@@ -71,7 +67,7 @@ def audit_scores(kind: str, evidence: Evidence, population: Population) -> dict[
 
     Raises KeyError for an unknown kind and ValueError without references.
     """
-    return AUDITORS[kind](evidence, population)
+    return AUDITORS[kind](digested(evidence), population)
 
 
 def calibrated_score(scores: Floats, evidence: Evidence, folds: Folds) -> Floats:

@@ -29,6 +29,7 @@ inside and outside an image.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,43 @@ class CrossEvidence:
             raise ValueError(
                 f"labels from {self.labels.min()} to {self.labels.max()} lie outside [0, {classes})"
             )
-        broken = ~np.isfinite(self.logits).all(axis=(1, 2))
-        if broken.any():
-            raise ValueError(f"the logits of model {int(broken.argmax())} are not finite")
+        _require_finite(self.logits)
+
+    @functools.cached_property
+    def confidence(self) -> Floats:
+        """(m, n) scaled confidence at the typical temperature."""
+        return np.stack([tempered_confidence(each, self.labels) for each in self.logits])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrossConfidence:
+    """All that the attack reads of such outputs, as the models of a run leave it."""
+
+    confidence: Floats
+    """(m, n) scaled confidence at the typical temperature; not finite where a logit is not."""
+
+    labels: NDArray[np.integer]
+    """(n,)."""
+
+    trained_on: Bools
+    """(m, n) as in `CrossEvidence`."""
+
+    copies: NDArray[np.integer] | None = None
+    """(n,) as in `CrossEvidence`."""
+
+    def __post_init__(self) -> None:
+        require_pairs(self.trained_on)
+        if self.confidence.shape != self.trained_on.shape:
+            raise ValueError(
+                f"confidence {self.confidence.shape} does not fit halves {self.trained_on.shape}"
+            )
+        _require_finite(self.confidence)
+
+
+def _require_finite(outputs: NDArray[np.floating]) -> None:
+    broken = ~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+    if broken.any():
+        raise ValueError(f"the logits of model {int(broken.argmax())} are not finite")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +166,7 @@ def image_folds(
 
 
 @one_thread
-def cross_audit(evidence: CrossEvidence, folds: Folds) -> CrossAudit:
+def cross_audit(evidence: CrossEvidence | CrossConfidence, folds: Folds) -> CrossAudit:
     """Held-out probabilities and terms of every model and image.
 
     folds: (n,) of `image_folds`.  An image is scored by an attack that saw it, or a copy of it, in
@@ -152,13 +187,12 @@ def cross_audit(evidence: CrossEvidence, folds: Folds) -> CrossAudit:
     return CrossAudit(probability, term, evidence.trained_on, evidence.copies)
 
 
-def reference_features(evidence: CrossEvidence) -> Floats:
+def reference_features(evidence: CrossEvidence | CrossConfidence) -> Floats:
     """phi, mean_in, mean_out and phi - (mean_in + mean_out) / 2 of each row.
 
     Returns (2, P, n, 4): first the models that are inside an image, then those outside.
     """
-    phi = np.stack([tempered_confidence(each, evidence.labels) for each in evidence.logits])
-    sides = np.stack(by_side(phi, evidence.trained_on))
+    sides = np.stack(by_side(evidence.confidence, evidence.trained_on))
     others = (sides.sum(axis=1, keepdims=True) - sides) / (sides.shape[1] - 1)
     inside, outside = (np.broadcast_to(mean, sides.shape) for mean in others)
     return np.stack([sides, inside, outside, sides - (inside + outside) / 2], axis=-1)
@@ -172,7 +206,7 @@ def _by_model(inside: Floats, outside: Floats, trained_on: Bools) -> Floats:
     return values
 
 
-def _require_folds(folds: Folds, evidence: CrossEvidence) -> None:
+def _require_folds(folds: Folds, evidence: CrossEvidence | CrossConfidence) -> None:
     if folds.shape != evidence.labels.shape:
         raise ValueError(f"folds {folds.shape} do not fit {len(evidence.labels)} {noun.many()}")
     numbers = np.unique(folds)

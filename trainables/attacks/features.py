@@ -75,6 +75,12 @@ def modified_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) 
     return result
 
 
+def log_own(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
+    """Log p_y of (n, k) logits, (n,)."""
+    result: Floats = log_probabilities(logits)[np.arange(len(labels)), labels]
+    return result
+
+
 def _log_rest(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
     """log(1 - p_y), (n,), exact where p_y rounds to 1."""
     return -np.logaddexp(0.0, scaled_confidence(logits, labels))

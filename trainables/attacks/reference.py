@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.attacks.calibration import logistic_on, own_features
+from trainables.attacks.digest import digested_references
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.features import scaled_confidence, tempered
 from trainables.attacks.folds import Folds
@@ -44,12 +45,10 @@ def tempered_confidence(logits: NDArray[np.floating], labels: NDArray[np.integer
 
 def matched_references(evidence: Evidence, folds: Folds) -> Floats:
     """(n,) held-out probabilities from the likelihood ratio and the target's own features."""
-    reference = evidence.reference
+    reference = digested_references(evidence)
     if reference is None:
         raise ValueError("the reference attack needs reference models")
     target = tempered_confidence(evidence.logits, evidence.labels)
-    phi = np.stack([tempered_confidence(each, evidence.labels) for each in reference.logits])
-    features = np.column_stack(
-        [compared(target, phi, reference.trained_on), own_features(evidence)]
-    )
+    beside = compared(target, reference.digest.typical_confidence, reference.trained_on)
+    features = np.column_stack([beside, own_features(evidence)])
     return logistic_on(features, evidence.is_member, folds)

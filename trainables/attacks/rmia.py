@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from trainables.attacks.digest import digested_references
 from trainables.attacks.evidence import Evidence, Floats
-from trainables.attacks.features import log_probabilities
+from trainables.attacks.features import log_own
 
 OFFSET = 0.3
 """a in Pr(x) = ((1 + a) Pr_out(x) + (1 - a)) / 2: stands in for the IN references that the offline
@@ -44,12 +45,6 @@ class Population:
             )
 
 
-def log_own(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Floats:
-    """Log p_y of (n, k) logits, (n,)."""
-    result: Floats = log_probabilities(logits)[np.arange(len(labels)), labels]
-    return result
-
-
 def log_ratio(log_target: Floats, log_out: Floats, offset: float = OFFSET) -> Floats:
     """Log p(x) / Pr(x), (n,).
 
@@ -75,11 +70,10 @@ def rmia_scores(evidence: Evidence, population: Population) -> Floats:
 
     Raises ValueError without references.
     """
-    reference = evidence.reference
+    reference = digested_references(evidence)
     if reference is None:
         raise ValueError("RMIA needs reference models")
-    own = np.stack([log_own(logits, evidence.labels) for logits in reference.logits])
-    outside = np.where(reference.trained_on, -np.inf, own)
+    outside = np.where(reference.trained_on, -np.inf, reference.digest.log_own)
     log_out = logsumexp(outside, axis=0) - np.log((~reference.trained_on).sum(axis=0))
     others = np.stack([log_own(logits, population.labels) for logits in population.reference])
     log_others = logsumexp(others, axis=0) - np.log(len(others))

@@ -9,19 +9,17 @@ Notation: n images, k classes, r references, t tokens: the classes of largest pr
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.attacks.calibration import logistic_on
+from trainables.attacks.digest import digested_references
 from trainables.attacks.early_stopping import Recipe, Rows, train_early_stopped
 from trainables.attacks.evidence import Bools, Evidence, Floats
-from trainables.attacks.features import log_probabilities, tempered
+from trainables.attacks.features import tempered
 from trainables.attacks.folds import Folds
+from trainables.attacks.tokens import FIELDS, ranked_tokens
 from trainables.base.seeding import numpy_generator, seeded_torch, torch_generator
-
-MOST_TOKENS = 10
-"""Classes kept per image, the label among them: attention is quadratic in their number."""
 
 MOST_ROWS = 16_000
 """(reference, image) pairs to learn from; more take longer and add little."""
@@ -34,9 +32,6 @@ RECIPE = Recipe(epochs=8, batch_size=256, learning_rate=2e-3, patience=2)
 
 VALIDATION_SHARE = 0.2
 """Share of the images held out of training, in all references, for early stopping."""
-
-FIELDS = 3
-"""Numbers in a token: probability, its logarithm, whether it is the label's."""
 
 
 class Samia(nn.Module):
@@ -61,34 +56,21 @@ class Samia(nn.Module):
         return logits
 
 
-def ranked_tokens(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Tensor:
-    """(n, k) logits -> (n, t, FIELDS) float32, largest probability first.
-
-    A label outside the t largest takes the place of the smallest of them.
-    """
-    log_p = log_probabilities(tempered(logits, labels))
-    order = np.argsort(-log_p, axis=1, kind="stable")[:, :MOST_TOKENS]
-    missing = ~(order == labels[:, None]).any(axis=1)
-    order[missing, -1] = labels[missing]
-    own = np.take_along_axis(log_p, order, axis=1)
-    fields = [np.exp(own), np.maximum(own, -40.0) / 10, order == labels[:, None]]
-    return torch.from_numpy(np.stack(fields, axis=2).astype(np.float32))
-
-
 def samia_attack(evidence: Evidence, folds: Folds, *, seed: int, device: torch.device) -> Floats:
     """(n,) held-out probabilities, learned on the references; the target's members only calibrate.
 
     Raises ValueError without references.
     """
-    reference = evidence.reference
+    reference = digested_references(evidence)
     if reference is None:
         raise ValueError("SAMIA needs reference models")
-    seen = torch.stack([ranked_tokens(logits, evidence.labels) for logits in reference.logits])
+    seen = torch.tensor(reference.digest.tokens)  # a copy: the object store's memory is read-only
     with seeded_torch(seed, "samia"):
         model = Samia(seen.shape[2]).to(device)
     _train(model, seen, reference.trained_on, seed)
     with torch.inference_mode():
-        tokens = ranked_tokens(evidence.logits, evidence.labels).to(device)
+        typical = tempered(evidence.logits, evidence.labels)
+        tokens = torch.from_numpy(ranked_tokens(typical, evidence.labels)).to(device)
         parts = [model(part) for part in torch.split(tokens, 4096)]
     logits = torch.cat(parts).double().cpu().numpy()
     return logistic_on(logits[:, None], evidence.is_member, folds)

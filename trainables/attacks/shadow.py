@@ -8,12 +8,11 @@ Notation: n images, r references, d features.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from trainables.attacks.calibration import logistic_on
-from trainables.attacks.evidence import Bools, Evidence, Floats, ReferenceEvidence
-from trainables.attacks.features import shared_features, tempered
+from trainables.attacks.calibration import logistic_on, own_features
+from trainables.attacks.digest import digested_references
+from trainables.attacks.evidence import Bools, DigestedReferences, Evidence, Floats
 from trainables.attacks.folds import Folds
 from trainables.attacks.one_thread import one_thread
 from trainables.attacks.reference import compared, tempered_confidence
@@ -39,10 +38,10 @@ def adaptive_scores(evidence: Evidence) -> Floats:
 
     Raises ValueError without references.
     """
-    reference = evidence.reference
+    reference = digested_references(evidence)
     if reference is None:
         raise ValueError("the adaptive attack needs reference models")
-    features, trained_on = lessons(reference, evidence.labels)
+    features, trained_on = lessons(reference)
     trees = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.06,
@@ -56,19 +55,18 @@ def adaptive_scores(evidence: Evidence) -> Floats:
     return scores
 
 
-def lessons(reference: ReferenceEvidence, labels: NDArray[np.integer]) -> tuple[Floats, Bools]:
+def lessons(reference: DigestedReferences) -> tuple[Floats, Bools]:
     """Features (m, d) and membership (m,) of every reference as the target of the others.
 
     m <= r * n: an image that only one reference has on a side cannot be compared without it.
-    labels: (n,).
     """
-    references = len(reference.logits)
-    phi = np.stack([tempered_confidence(logits, labels) for logits in reference.logits])
+    references = len(reference.trained_on)
+    phi = reference.digest.typical_confidence
     features, trained_on = [], []
     for each in range(references):
-        own = shared_features(tempered(reference.logits[each], labels), labels)
+        own = reference.digest.features[each]
         sides = np.delete(reference.trained_on, each, axis=0)
-        kept: Bools = np.ones(len(labels), dtype=np.bool_)
+        kept: Bools = np.ones(phi.shape[1], dtype=np.bool_)
         if references >= FEWEST_COMPARED:
             kept = np.logical_and(sides.any(axis=0), ~sides.all(axis=0))
             others = np.delete(phi, each, axis=0)[:, kept]
@@ -79,12 +77,11 @@ def lessons(reference: ReferenceEvidence, labels: NDArray[np.integer]) -> tuple[
     return np.concatenate(features), np.concatenate(trained_on)
 
 
-def target_features(evidence: Evidence, reference: ReferenceEvidence) -> Floats:
+def target_features(evidence: Evidence, reference: DigestedReferences) -> Floats:
     """(n, d) features of the target, in the columns of `lessons`."""
-    labels = evidence.labels
-    own = shared_features(tempered(evidence.logits, labels), labels)
-    if len(reference.logits) < FEWEST_COMPARED:
+    own = own_features(evidence)
+    if len(reference.trained_on) < FEWEST_COMPARED:
         return own
-    target = tempered_confidence(evidence.logits, labels)
-    phi = np.stack([tempered_confidence(logits, labels) for logits in reference.logits])
+    target = tempered_confidence(evidence.logits, evidence.labels)
+    phi = reference.digest.typical_confidence
     return np.column_stack([compared(target, phi, reference.trained_on), own])

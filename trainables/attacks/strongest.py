@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from trainables.attacks.digest import digested
 from trainables.attacks.divergence import output_divergence
 from trainables.attacks.evidence import Bools, Evidence, Floats
 from trainables.attacks.folds import Folds, stratified_folds
@@ -86,6 +87,7 @@ def attacked(
     attack that gained most on the other folds.
     """
     folds = stratified_folds(evidence, config.folds, numpy_generator(seed, "attack-folds"))
+    evidence = digested(evidence)
     setting = Setting(config=config, seed=seed, device=device or torch.device("cpu"))
     probabilities = {
         name: attack(evidence, folds, setting)

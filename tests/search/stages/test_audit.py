@@ -16,13 +16,16 @@ from search.presets import smoke
 from search.recipes import recipe
 from search.record.runfolder import RunFolder
 from search.stages import audit as stage
+from search.tune.kept import kept_digest
+from search.tune.required import StageFailed
+from trainables.attacks.digest import digest_of, save_digest
 from trainables.attacks.evidence import Evidence
-from trainables.attacks.rmia import log_own
+from trainables.attacks.features import log_own
 from trainables.config import TrialConfig
 from trainables.data.cohort import reference_halves
 from trainables.job import Job
 from trainables.records import AUDIT_SCHEMA
-from trainables.trial import LOGITS_FILE, POPULATION_FILE
+from trainables.trial import DIGEST_FILE, LOGITS_FILE, POPULATION_FILE
 
 EACH, SHADOWS, CLASSES, POPULATION = 60, 4, 10, 50
 LABELS = np.arange(2 * EACH + POPULATION) % CLASSES
@@ -60,7 +63,9 @@ class Cluster:
     def made(self, job: Job, known: np.ndarray, leak: float, seed: int) -> Made:
         home = self.folder / f"made-{len(list(self.folder.iterdir()))}"
         home.mkdir()
-        np.save(home / LOGITS_FILE, logits(LABELS[: 2 * EACH], known, leak, seed))
+        audited = logits(LABELS[: 2 * EACH], known, leak, seed)
+        np.save(home / LOGITS_FILE, audited)
+        save_digest(digest_of(audited, LABELS[: 2 * EACH]), home / DIGEST_FILE)
         strangers = LABELS[2 * EACH :]
         np.save(home / POPULATION_FILE, logits(strangers, np.zeros(POPULATION), leak, seed))
         return Made(tune.Checkpoint(str(home)), {"job": job.to_dict()})
@@ -230,3 +235,12 @@ def test_half_a_file_of_shadows_is_not_taken_for_one(cluster: Cluster, tmp_path:
     audit(cluster, tmp_path, job())
     assert len(cluster.stages) == 2
     assert cached.read_bytes() == whole
+
+
+def test_a_model_of_an_older_release_is_named_in_one_line(cluster: Cluster) -> None:
+    made = cluster.made(job(), IS_MEMBER, 0.0, 0)
+    (home,) = cluster.folder.iterdir()
+    (home / DIGEST_FILE).unlink()
+    result: Any = dataclasses.replace(made, path="tune/reference-0001")
+    with pytest.raises(StageFailed, match="tune/reference-0001 was made by an older release"):
+        kept_digest(result)

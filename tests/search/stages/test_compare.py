@@ -16,6 +16,7 @@ from search.stages import confirm as confirmation_stage
 from search.stages.compare import measure_other_pruners
 from search.stages.confirm import Confirmation, measure
 from search.tune.recorder import RunIdentity, to_record
+from trainables.attacks.digest import digest_of
 from trainables.config import TrialConfig
 from trainables.job import Job
 from trainables.measure import TEST_KINDS
@@ -38,7 +39,7 @@ class Made:
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The stages that would run; every job leaves its own logits."""
+    """The stages that would run; every job leaves what attacks use of its logits."""
     asked: list[Any] = []
 
     def run_stage(stage: Any, needed: str | None = None) -> dict[str, Made]:
@@ -47,7 +48,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(confirmation_stage, "run_stage", run_stage)
     monkeypatch.setattr(
-        confirmation_stage, "kept_logits", lambda made: np.full((4, 2), made.trial.number)
+        confirmation_stage,
+        "kept_digest",
+        lambda made: digest_of(np.tile([made.trial.number, 0.0], (4, 1)), np.zeros(4, np.int64)),
     )
     return asked
 
@@ -129,7 +132,7 @@ def test_seeds_bounds_and_references_are_the_winner_s(stages: list[Any]) -> None
         assert [job.trial.seed for job in rows.jobs] == [job.trial.seed for job in confirmed.jobs]
         (name,) = rows.shared.references
         assert {job.matched_references for job in rows.jobs} == {name}
-        assert rows.shared.references[name].shape == (4, 4, 2)
+        assert rows.shared.references[name].confidence.shape == (4, 4)
         assert all(job.accuracy_bound == 0.9 for job in rows.jobs)
 
 
@@ -157,8 +160,8 @@ def test_the_complement_of_the_model_that_ships_is_no_reference_of_it(stages: li
     measure(asked, "0", 0, [Candidate.of(COUNTS, {"gamma": 2.0})])
     others, confirmed = stages
     complement, *matched = (job.trial.number for job in others.jobs)
-    (logits,) = confirmed.shared.references.values()
-    assert logits[:, 0, 0].tolist() == matched
+    (digest,) = confirmed.shared.references.values()
+    assert digest.confidence[:, 0].tolist() == matched
     assert complement not in matched
 
 

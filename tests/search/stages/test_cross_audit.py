@@ -10,6 +10,7 @@ import pytest
 from search.record.confirm_parquet import has_terms
 from search.stages import cross_audit as stage
 from search.stages.cross_audit import keep_cross_audit
+from trainables.attacks.digest import digest_of
 from trainables.data.cohort import reference_halves
 from trainables.data.split import Split
 
@@ -40,12 +41,19 @@ def context(tmp_path: Path) -> Any:
 def kept(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Any]]:
     """Model -> what its checkpoint holds; the results are their numbers."""
     generator = np.random.default_rng(0)
-    right = {"validation": np.ones(PART, dtype=bool), "test": np.zeros(PART, dtype=bool)}
+    right = {
+        "validation": np.ones(PART, dtype=bool),
+        "test": np.zeros(PART, dtype=bool),
+        "audited": np.ones(2 * PART, dtype=bool),
+    }
     found = {
         model: {"logits": generator.normal(size=(2 * PART, 3)), "right": right}
         for model in range(MODELS)
     }
-    monkeypatch.setattr(stage, "kept_logits", lambda model: found[model]["logits"])
+    labels = np.arange(2 * PART) % 3
+    monkeypatch.setattr(
+        stage, "kept_digest", lambda model: digest_of(found[model]["logits"], labels)
+    )
     monkeypatch.setattr(stage, "kept_correct", lambda model: found[model]["right"])
     return found
 

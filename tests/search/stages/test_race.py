@@ -17,6 +17,7 @@ from search.stages import cross_audit as audit
 from search.stages import race as stage
 from search.stages.race import LUCK, common_field, field, race
 from search.tune.required import StageFailed
+from trainables.attacks.digest import digest_of
 from trainables.config import TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.data.split import Split
@@ -77,7 +78,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(stage, "run_stage", run_stage)
     for module in (audit, stage):
         monkeypatch.setattr(module, "kept_correct", correct)
-    monkeypatch.setattr(audit, "kept_logits", logits)
+    monkeypatch.setattr(
+        audit, "kept_digest", lambda made: digest_of(logits(made), LABELS[: 2 * PART])
+    )
     return seen
 
 
