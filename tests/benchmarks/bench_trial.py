@@ -24,7 +24,7 @@ from tests.benchmarks.planned_vectors import published
 from trainables.attacks.gain import NO_LEAK
 from trainables.base.seeding import seeded_torch
 from trainables.data.cohort import Cohort
-from trainables.measure import released_accuracy
+from trainables.measure import released_correct
 from trainables.network import new_network
 from trainables.training import predict
 
@@ -53,7 +53,7 @@ def measured(models: EightModels, rounds: int) -> pd.DataFrame:
             about = {"vector": f"{rule} {level}", "round": number}
             began = time.perf_counter()
             run = models.pruned(0, vector.n)
-            released_accuracy(run, models.on(0), models.on(0).validation)
+            released_correct(run, models.on(0), models.on(0).validation)
             models.excess_gain(run, 0)
             ours = time.perf_counter() - began
             rows.append({**about, "who": "ours", "seconds": ours, **models.judged(run)})
