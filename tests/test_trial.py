@@ -1,6 +1,7 @@
 """The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from trainables.job import Job, Shared, job_of
 from trainables.models.building import build_model, layer_sizes
 from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
-from trainables.trial import Trial
+from trainables.trial import CHECKPOINT_EVERY_S, Trial
 
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
 IDENTITY = RunIdentity(
@@ -166,7 +167,7 @@ def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_
     assert finish(trial)["should_checkpoint"]
     trial.save_checkpoint(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {
-        "state.pt",
+        "report.json",
         "model.safetensors",
         "masks.safetensors",
         "audited_logits.npy",
@@ -249,3 +250,42 @@ def test_weight_decay_shrinks_the_weights(shared) -> None:
         finish(made)
         norms.append(float(made._run.model.get_parameter("fc1.weight").detach().norm()))
     assert norms[1] < norms[0]
+
+
+def test_checkpoints_are_counted_from_the_last_one(shared, tmp_path: Path, monkeypatch) -> None:
+    """Each stage end of a trial that ran for long wrote one more, however short the time since."""
+    clock = [0.0]
+    monkeypatch.setattr("trainables.trial.time.monotonic", lambda: clock[0])
+    trial = make(job(), shared)
+    clock[0] = CHECKPOINT_EVERY_S + 1
+    assert trial.step()["should_checkpoint"]
+    trial.save_checkpoint(str(tmp_path))
+    clock[0] += CHECKPOINT_EVERY_S - 1
+    assert not trial.step()["should_checkpoint"]
+    clock[0] += 2
+    assert trial.step()["should_checkpoint"]
+
+
+def test_an_ended_trial_s_checkpoint_answers_with_its_report_and_trains_nothing(
+    shared, tmp_path: Path
+) -> None:
+    """Tune's snapshot may know the last checkpoint of a trial and not that it has ended."""
+    first = make(job(keep_outputs=True), shared)
+    ended = finish(first)
+    first.save_checkpoint(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not {"state.pt", "model.safetensors", "masks.safetensors"} & left
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
+    second = make(job(keep_outputs=True), shared)
+    second.load_checkpoint(str(tmp_path))
+    again = second.step()
+    assert again.pop("should_checkpoint") is False, "what is kept of its model is there already"
+    assert {name: ended[name] for name in again} == json.loads(json.dumps(again))
+    assert second._run.epochs == 0
+
+
+def test_no_state_is_written_of_a_trial_that_diverged(shared, monkeypatch) -> None:
+    wild = dataclasses.replace(job().trial.admm, learning_rate=1e30)
+    monkeypatch.setattr("trainables.trial.CHECKPOINT_EVERY_S", -1.0)
+    result = finish(make(job(trial=dataclasses.replace(job().trial, admm=wild)), shared))
+    assert (result["done"], result["should_checkpoint"]) == (True, False)

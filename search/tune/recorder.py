@@ -82,6 +82,14 @@ def to_record(
     )
 
 
+def _without_history(trial: Any) -> None:
+    """Take the epochs, which are on disk now, out of all later snapshots of Tune."""
+    result = {name: value for name, value in trial.last_result.items() if name != "history"}
+    for checkpoint in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
+        checkpoint.metrics.pop("history", None)
+    trial.run_metadata.last_result = result  # not in place: Tune would write the old one
+
+
 class Recorder(Callback):
     """Writes the ledger; holds only what pickles, since Tune saves its callbacks for a restore."""
 
@@ -116,6 +124,7 @@ class Recorder(Callback):
         history = [EpochRecord(**epoch) for epoch in result.get("history", [])]
         if history:
             self._ledger.write_epochs(record.trial_id, history)
+            _without_history(trial)
         self._ledger.write(record)
         self._mirror()
 

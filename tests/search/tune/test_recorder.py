@@ -1,13 +1,16 @@
 """What a trial's last report becomes: its row, and why it has no figures."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from search.recipes import recipe
 from search.record.trials_parquet import Ledger
 from search.tune.cause import NOT_SAID, OUT_OF_MEMORY, PROCESS_ENDED, cause
-from search.tune.recorder import RunIdentity, to_record
+from search.tune.recorder import Recorder, RunIdentity, to_record
 from search.tune.searcher import _judge_row
 from search.tune.stopping import InfeasibleStopper
 from trainables.config import TrialConfig
@@ -100,3 +103,20 @@ def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
     ledger = Ledger(tmp_path)
     ledger.write(to_record(IDENTITY, JOB, {**STOPPED, "parameters": 123}))
     assert ledger.rows()[0]["parameters"] == 123
+
+
+def test_epochs_that_are_on_disk_leave_all_later_snapshots_of_tune(tmp_path: Path) -> None:
+    epoch = {"trial_id": JOB.trial.trial_id, "phase": "admm", "epoch": 1, "loss": 0.5}
+    epoch |= {"train_accuracy": 0.8, "val_accuracy": 0.7}
+    checkpoint = SimpleNamespace(metrics={"epochs": 4, "history": [epoch]})
+    result = {**STOPPED, "history": [epoch]}
+    told = SimpleNamespace(
+        last_result=result,
+        checkpoint_manager=SimpleNamespace(best_checkpoint_results=[checkpoint]),
+    )
+    trial = SimpleNamespace(config={"job": JOB.to_dict()}, last_result=result, run_metadata=told)
+    Recorder(Ledger(tmp_path), IDENTITY).on_trial_complete(0, [], trial)
+    (kept,) = pd.read_parquet(tmp_path / "epochs.parquet").to_dict("records")
+    assert (kept["loss"], kept["val_accuracy"]) == (0.5, 0.7)
+    assert told.last_result == STOPPED
+    assert checkpoint.metrics == {"epochs": 4}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from search.tune.join import cluster
 from search.tune.required import NoneMayFail, StageFailed, require_all
 from search.tune.resources import plan_resources
+from search.tune.stage import snapshot_period
 from trainables.base.errors import InvalidInput
 
 
@@ -167,3 +168,10 @@ def test_a_stage_that_failed_says_how_much_of_it(monkeypatch) -> None:
     ):
         require_all(results, jobs, "reference model")
     require_all({job.trial.trial_id: ended(finished=True) for job in jobs}, jobs, "x")
+
+
+@pytest.mark.parametrize(("jobs", "period"), [(3, "2"), (200, "2"), (201, "auto")])
+def test_tune_s_snapshots_of_many_trials_are_rarer(jobs, period) -> None:
+    fixed: Any = SimpleNamespace(jobs=[None] * jobs, suggested=0)
+    searched: Any = SimpleNamespace(jobs=None, suggested=jobs)
+    assert snapshot_period(fixed) == snapshot_period(searched) == period
