@@ -111,7 +111,8 @@ class Options:
         metavar="N",
         help="trials at a time; with --address a cluster that has no room for so many yet is "
         "asked to grow",
-        without="fills the cluster",
+        without="fills the cluster, but for a search, which runs a fifth of its trials at a time "
+        "so that suggestions learn from results",
         decides=False,
     )
     cpus_per_trial: float | None = option(

@@ -26,6 +26,8 @@ class Resources:
     cpus_per_trial: float
     gpus_per_trial: float
     concurrency: int
+    as_asked: bool = False
+    """Whether the user said how many run at a time."""
 
     def slots(self, nodes: Nodes) -> int:
         """How many trials have room; one trial has all of its share on one machine."""
@@ -57,7 +59,10 @@ def plan_resources(
     gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
     cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
     resources = Resources(
-        cpus_per_trial=cpu_share, gpus_per_trial=gpu_share, concurrency=concurrency or 1
+        cpus_per_trial=cpu_share,
+        gpus_per_trial=gpu_share,
+        concurrency=concurrency or 1,
+        as_asked=concurrency is not None,
     )
     if may_grow and concurrency is not None:
         return resources
