@@ -20,7 +20,8 @@ from trainables.job import Job, Shared, job_of
 from trainables.models.building import build_model, layer_sizes
 from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
-from trainables.trial import CHECKPOINT_EVERY_S, Trial
+from trainables.training import predict
+from trainables.trial import CHECKPOINT_EVERY_S, Trial, share_memory
 
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
 IDENTITY = RunIdentity(
@@ -289,3 +290,63 @@ def test_no_state_is_written_of_a_trial_that_diverged(shared, monkeypatch) -> No
     monkeypatch.setattr("trainables.trial.CHECKPOINT_EVERY_S", -1.0)
     result = finish(make(job(trial=dataclasses.replace(job().trial, admm=wild)), shared))
     assert (result["done"], result["should_checkpoint"]) == (True, False)
+
+
+class SmallGpu(torch.nn.Module):
+    """Answers zeros to at most so many images at once, and is out of memory beyond."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.passes: list[int] = []
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        self.passes.append(len(batch))
+        if len(batch) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return torch.zeros(len(batch), 10)
+
+
+def test_out_of_memory_halves_the_images_per_forward_pass(shared) -> None:
+    trial = make(job(), shared)
+    images, indices = trial._cohort.images, trial._cohort.members
+    model = SmallGpu(most=images.at_once // 4)
+    assert predict(model, images, indices).shape == (len(indices), 10)
+    assert max(model.passes[2:]) <= model.most
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        predict(SmallGpu(most=0), images, indices)
+
+
+@pytest.mark.parametrize("where", ["training", "measurement"])
+def test_a_trial_out_of_gpu_memory_is_failed_with_the_remedy_and_not_retried(
+    shared, monkeypatch, where: str
+) -> None:
+    """Tune retries what raises; this would fail again."""
+
+    def full(*_args: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    trial = make(job(), shared)
+    if where == "training":
+        monkeypatch.setattr(trial._run, "advance", full)
+    else:
+        monkeypatch.setattr("trainables.trial.measure_model", full)
+    result = finish(trial)
+    assert (result["done"], result["should_checkpoint"]) == (True, False)
+    record = to_record(IDENTITY, job(), result)
+    assert record.state == FAILED
+    assert str(record.error).startswith("the GPU ran out of memory: give each trial more of it")
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "set_to"), [("cuda", 0.5, [0.5]), ("cuda", 1.0, []), ("cpu", 0.0, [])]
+)
+def test_trials_that_share_a_gpu_keep_to_their_share_of_its_memory(
+    monkeypatch, device: str, share: float, set_to: list[float]
+) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction", lambda one, _device: found.append(one)
+    )
+    share_memory(torch.device(device), share)
+    assert found == set_to

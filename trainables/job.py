@@ -28,6 +28,9 @@ class Shared:
     device: str
     """Where trials run, cpu or cuda."""
 
+    gpu_share: float = dataclasses.field(default=1.0, kw_only=True)
+    """The share of a GPU that each trial has, where it runs on one."""
+
     references: dict[str, np.ndarray]
     """The name of a set of references -> logits, (references, |D| + |D'|, classes): the dense
     models', or those of a confirmed vector."""

@@ -35,7 +35,7 @@ from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
 from trainables.runs.start import Start
-from trainables.training import DivergedError
+from trainables.training import OUT_OF_GPU_MEMORY, DivergedError
 
 STATE_FILE = "state.pt"
 """What a trial in the middle of its training goes on from."""
@@ -99,6 +99,7 @@ class Trial(tune.Trainable):
                 "the cluster offers a GPU that torch cannot use: install a CUDA build of torch, or "
                 "run with --gpus-per-trial 0"
             )
+        share_memory(self._device, shared.gpu_share)
         self._cohort: Cohort | None = None
         self._history: list[EpochRecord]
         self._milestone: tuple[float | None, float]  # validation accuracy and progress
@@ -116,7 +117,15 @@ class Trial(tune.Trainable):
             return known_result(self._known)
         if self._ended is not None:
             return {**self._ended, SHOULD_CHECKPOINT: False}
-        error: str | None = None
+        error = self._train_on()
+        with ended_after(self._shared.timeout_s):
+            try:
+                return self._result(error)
+            except torch.cuda.OutOfMemoryError:
+                return self._result(OUT_OF_GPU_MEMORY)
+
+    def _train_on(self) -> str | None:
+        """Train to the next report; why the training cannot go on, if it cannot."""
         try:
             while not self._run.finished:
                 with ended_after(self._shared.timeout_s):
@@ -127,9 +136,10 @@ class Trial(tune.Trainable):
                 if self._checkpoint_due():
                     break
         except DivergedError as diverged:
-            error = str(diverged)
-        with ended_after(self._shared.timeout_s):
-            return self._result(error)
+            return str(diverged)
+        except torch.cuda.OutOfMemoryError:  # it would not fit at another try either
+            return OUT_OF_GPU_MEMORY
+        return None
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the run's state and, if the job keeps its model, weights and what attacks see."""
@@ -275,6 +285,12 @@ class Trial(tune.Trainable):
             SHOULD_CHECKPOINT: due,
         }
         return self._last_report
+
+
+def share_memory(device: torch.device, share: float) -> None:
+    """Keep this process to its share of a GPU's memory, so that no trial takes another's."""
+    if device.type == "cuda" and 0 < share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def known_row(known: dict[str, dict[str, Any]], trial: TrialConfig) -> dict[str, Any] | None:

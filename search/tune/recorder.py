@@ -82,12 +82,17 @@ def to_record(
     )
 
 
-def _without_history(trial: Any) -> None:
-    """Take the epochs, which are on disk now, out of all later snapshots of Tune."""
-    result = {name: value for name, value in trial.last_result.items() if name != "history"}
-    for checkpoint in trial.run_metadata.checkpoint_manager.best_checkpoint_results:
+def _slimmed(trial: Any) -> None:
+    """Take out of all later snapshots of Tune what nobody reads of a trial that has ended.
+
+    Its epochs are on disk now.  Of every number that it reported Tune keeps six statistics.
+    """
+    told = trial.run_metadata
+    for checkpoint in told.checkpoint_manager.best_checkpoint_results:
         checkpoint.metrics.pop("history", None)
-    trial.run_metadata.last_result = result  # not in place: Tune would write the old one
+    # not in place: Tune would write the old ones
+    told.last_result = {name: one for name, one in trial.last_result.items() if name != "history"}
+    told.metric_analysis, told.metric_n_steps = {}, {}
 
 
 class Recorder(Callback):
@@ -124,8 +129,8 @@ class Recorder(Callback):
         history = [EpochRecord(**epoch) for epoch in result.get("history", [])]
         if history:
             self._ledger.write_epochs(record.trial_id, history)
-            _without_history(trial)
         self._ledger.write(record)
+        _slimmed(trial)
         self._mirror()
 
     def _mirror(self) -> None:

@@ -49,14 +49,15 @@ def plan_resources(
     gpus_per_trial: float | None,
     concurrency: int | None,
     may_grow: bool = False,
+    usual_gpus: float = 1.0,
 ) -> Resources:
-    """Fill the cluster: by default one GPU a trial where there are GPUs, else one core.
+    """Fill the cluster: by default `usual_gpus` a trial where there are GPUs, else one core.
 
     may_grow: a given `concurrency` is believed; `wait_for_room` asks for what is not there yet.
     Raises InvalidInput when not a single trial fits: Tune would wait for ever.
     """
     cores, gpus = (max((node.get(name, 0.0) for node in nodes), default=0.0) for name in _COUNTED)
-    gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
+    gpu_share = gpus_per_trial if gpus_per_trial is not None else usual_gpus * (gpus > 0)
     cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
     resources = Resources(
         cpus_per_trial=cpu_share,

@@ -105,7 +105,7 @@ def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
     assert ledger.rows()[0]["parameters"] == 123
 
 
-def test_epochs_that_are_on_disk_leave_all_later_snapshots_of_tune(tmp_path: Path) -> None:
+def test_what_is_on_disk_leaves_all_later_snapshots_of_tune(tmp_path: Path) -> None:
     epoch = {"trial_id": JOB.trial.trial_id, "phase": "admm", "epoch": 1, "loss": 0.5}
     epoch |= {"train_accuracy": 0.8, "val_accuracy": 0.7}
     checkpoint = SimpleNamespace(metrics={"epochs": 4, "history": [epoch]})
@@ -113,10 +113,12 @@ def test_epochs_that_are_on_disk_leave_all_later_snapshots_of_tune(tmp_path: Pat
     told = SimpleNamespace(
         last_result=result,
         checkpoint_manager=SimpleNamespace(best_checkpoint_results=[checkpoint]),
+        metric_analysis={"epochs": {"max": 4}},
     )
     trial = SimpleNamespace(config={"job": JOB.to_dict()}, last_result=result, run_metadata=told)
     Recorder(Ledger(tmp_path), IDENTITY).on_trial_complete(0, [], trial)
     (kept,) = pd.read_parquet(tmp_path / "epochs.parquet").to_dict("records")
     assert (kept["loss"], kept["val_accuracy"]) == (0.5, 0.7)
     assert told.last_result == STOPPED
+    assert told.metric_analysis == {}
     assert checkpoint.metrics == {"epochs": 4}
