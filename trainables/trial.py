@@ -101,7 +101,11 @@ class Trial(tune.Trainable):
             )
         share_memory(self._device, shared.gpu_share)
         self._cohort: Cohort | None = None
+        self._run: Run
+        self._known: dict[str, Any] | None
         self._history: list[EpochRecord]
+        self._ended: dict[str, Any] | None  # the report of a trial whose checkpoint is its end
+        self._last_report: dict[str, Any]
         self._milestone: tuple[float | None, float]  # validation accuracy and progress
         self._before_s: float
         self._start(config)
@@ -209,7 +213,7 @@ class Trial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._job = job_of(config)
-        self._ended: dict[str, Any] | None = None
+        self._ended = None
         self._saved = time.monotonic()
         self._known = known_row(self._shared.known, self._job.trial)
         if self._known is not None:

@@ -41,9 +41,8 @@ def drop_states(folder: Place, results: Mapping[str, tune.Result]) -> None:
     for trial_id, result in results.items():
         if result.error is not None:
             continue  # a resume may try it again
-        last = result.checkpoint
-        kept = job_of(result.config or {}).is_kept and last is not None
-        _drop(folder / trial_id, Path(last.path).name if kept else None)
+        last = result.checkpoint if job_of(result.config or {}).is_kept else None
+        _drop(folder / trial_id, None if last is None else Path(last.path).name)
 
 
 def _drop(folder: Place, kept: str | None) -> None:

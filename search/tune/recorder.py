@@ -91,7 +91,8 @@ def _slimmed(trial: Any) -> None:
     for checkpoint in told.checkpoint_manager.best_checkpoint_results:
         checkpoint.metrics.pop("history", None)
     # not in place: Tune would write the old ones
-    told.last_result = {name: one for name, one in trial.last_result.items() if name != "history"}
+    reported = trial.last_result or {}
+    told.last_result = {name: one for name, one in reported.items() if name != "history"}
     told.metric_analysis, told.metric_n_steps = {}, {}
 
 
