@@ -4,6 +4,7 @@ from search.comparison import Comparison
 from search.inputs import Inputs
 from search.plan import (
     at_what_cost,
+    idle_operations,
     operations_of_pass,
     passes,
     passes_of_candidate,
@@ -19,14 +20,15 @@ def plan_of_comparison(comparison: Comparison, inputs: Inputs | None, resources:
     """The plan of a comparison in words; the data and the network are those of every run."""
     first = comparison.widest
     members = trained_on(first, inputs)
-    operations = None
+    operations, idle = None, 0.0
     if members is not None:
+        idle = sum(idle_operations(run, members, resources) for run in comparison.runs)
         operations = _all_passes(comparison) * operations_of_pass(first, members)
     return "\n".join(
         [
             *what_is_pruned(first, inputs),
             *budget(comparison),
-            *at_what_cost(operations, resources),
+            *at_what_cost(operations, resources, idle),
         ]
     )
 

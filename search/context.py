@@ -73,6 +73,7 @@ class Context:
             dense=dense,
             halves=self.halves,
             device="cuda" if self.resources.gpus_per_trial > 0 else "cpu",
+            gpu_share=self.resources.gpus_per_trial,
             references={},
             pretrained=inputs.pretrained,
             plugin=inputs.plugin,

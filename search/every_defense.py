@@ -65,7 +65,7 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
     inputs = _inputs(comparison, options, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
-        resources = resources_for(nodes, options)
+        resources = resources_for(nodes, options, comparison.widest.dataset)
         if options.dry_run or inputs is None:
             text = plan_of_comparison(comparison, inputs, resources)
             Console().print(text, markup=False, highlight=False, soft_wrap=True)

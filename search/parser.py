@@ -355,6 +355,11 @@ def _require_shares(given: Mapping[str, Any]) -> None:
     gpus = given["gpus_per_trial"]
     if gpus is not None and not 0 <= gpus < math.inf:
         raise InvalidInput(f"--gpus-per-trial must be 0 or more, got {gpus}")
+    if gpus is not None and gpus > 1:
+        raise InvalidInput(
+            f"--gpus-per-trial {gpus:g}: one model uses one GPU; give 1, or a fraction for trials "
+            "that share one"
+        )
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -19,7 +19,7 @@ from analysis.summary import card
 from search.context import Context
 from search.ending import nothing_feasible, winner_found
 from search.inputs import Inputs, load_inputs
-from search.machine_options import Options
+from search.machine_options import GPU_SHARES, Options
 from search.option_fields import exactly
 from search.plan import plan
 from search.record.log import logging_to
@@ -92,7 +92,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         require_same_data(folder, stored, inputs, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
-        resources = resources_for(nodes, options)
+        resources = resources_for(nodes, options, config.dataset)
         if options.dry_run or inputs is None:
             _dry_run(config, inputs, resources, notes, say)
             return OK
@@ -109,7 +109,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         return conduct(prepared, stored)
 
 
-def resources_for(nodes: Nodes, options: Options) -> Resources:
+def resources_for(nodes: Nodes, options: Options, dataset: str) -> Resources:
     """What each trial gets of the cluster, and how many run at a time, as was asked."""
     return plan_resources(
         nodes,
@@ -117,6 +117,7 @@ def resources_for(nodes: Nodes, options: Options) -> Resources:
         gpus_per_trial=options.gpus_per_trial,
         concurrency=options.concurrency,
         may_grow=options.address not in (None, "local"),
+        usual_gpus=GPU_SHARES.get(dataset, 1.0),
     )
 
 

@@ -6,6 +6,7 @@ from search.inputs import Inputs
 from search.own_network import EPOCHS, RATES
 from search.search_options import RACERS, SearchConfig
 from search.tune.resources import Resources
+from search.width import idle_passes, width_in_words
 from trainables.base import noun
 from trainables.config import TrialConfig
 from trainables.data.images import ImageFiles
@@ -87,6 +88,12 @@ def floating_point_operations(config: SearchConfig, members: int) -> float:
     return passes(config) * operations_of_pass(config, members)
 
 
+def idle_operations(config: SearchConfig, members: int, resources: Resources) -> float:
+    """What the slots that the search leaves idle could do meanwhile."""
+    own = passes_of_candidate(config, config.pruner)
+    return idle_passes(config, resources, own) * operations_of_pass(config, members)
+
+
 def operations_of_pass(config: SearchConfig, members: int) -> float:
     """The floating-point operations of one training pass of the network over the members."""
     spec = DATASETS[config.dataset]
@@ -106,6 +113,9 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
     counts = trainings(config)
     members = trained_on(config, inputs)
     operations = None if members is None else floating_point_operations(config, members)
+    idle = 0.0
+    if members is not None:
+        idle = idle_operations(config, members, resources)
     budget = "none" if config.time_budget_s is None else f"{config.time_budget_s:g} s"
     drop = "any" if config.is_bare else f"<= {config.max_accuracy_drop:g}"
     if config.levels:
@@ -121,9 +131,16 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"Trainings  {counts['dense']} dense, {counts['search']} search, {counts['race']} in "
             f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
             f"{counts['audit']} audit shadows{_more(config)}",
-            *at_what_cost(operations, resources),
+            *_width(config, resources),
+            *at_what_cost(operations, resources, idle),
         ]
     )
+
+
+def _width(config: SearchConfig, resources: Resources) -> list[str]:
+    """The line on slots that the search leaves, if it does."""
+    words = width_in_words(config, resources)
+    return [] if words is None else [f"Width      {words}"]
 
 
 def trained_on(config: SearchConfig, inputs: Inputs | None) -> int | None:
@@ -145,12 +162,15 @@ def what_is_pruned(config: SearchConfig, inputs: Inputs | None) -> list[str]:
     ]
 
 
-def at_what_cost(operations: float | None, resources: Resources) -> list[str]:
-    """The lines on the machine and the time; operations: floating-point, None where unknown."""
+def at_what_cost(operations: float | None, resources: Resources, idle: float = 0.0) -> list[str]:
+    """The lines on the machine and the time.
+
+    operations: floating-point, None where unknown.  idle: those that slots miss for want of trials.
+    """
     return [
         f"Machine    {resources.concurrency} at a time, each {resources.cpus_per_trial:g} "
         f"cores and {resources.gpus_per_trial:g} GPUs",
-        _cost(operations, resources),
+        _cost(operations, resources, idle),
         "Nothing was trained and nothing was written.",
     ]
 
@@ -182,11 +202,11 @@ def _more(config: SearchConfig) -> str:
     )
 
 
-def _cost(operations: float | None, resources: Resources) -> str:
+def _cost(operations: float | None, resources: Resources, idle: float) -> str:
     if operations is None:
         return f"Cost       unknown, as the number of {noun.many()} is"
     rate = GPU_FLOPS * resources.gpus_per_trial or CPU_FLOPS * resources.cpus_per_trial
-    minutes = operations / rate / resources.concurrency / 60
+    minutes = (operations + idle) / rate / resources.concurrency / 60
     return (
         f"Cost       {operations:.1e} floating-point operations, on the order of "
         f"{max(minutes, 0.1):.1f} minutes plus the attacks (assumed rate {rate:.0e}/s a trial)"

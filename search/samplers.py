@@ -156,3 +156,6 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "nsga2": _nsga2,
 }
 """Each sampler's name and its factory, called as factory(seed, space, n_trials)."""
+
+LEARN_NOTHING = ("random", "grid", "qmc")
+"""Samplers whose suggestions do not depend on results."""

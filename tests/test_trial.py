@@ -1,6 +1,7 @@
 """The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,8 @@ from trainables.models.building import build_model, layer_sizes
 from trainables.outcome.objective import Goal
 from trainables.records import FAILED, TRIAL_SCHEMA, to_table
 from trainables.runs import pruning
-from trainables.trial import Trial
+from trainables.training import predict
+from trainables.trial import CHECKPOINT_EVERY_S, Trial, share_memory
 
 SIZES = tuple(layer_sizes("lenet5", 10, (1, 28, 28)).values())
 IDENTITY = RunIdentity(
@@ -172,7 +174,7 @@ def test_a_job_that_keeps_its_model_leaves_weights_masks_and_logits(shared, tmp_
     assert finish(trial)["should_checkpoint"]
     trial.save_checkpoint(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {
-        "state.pt",
+        "report.json",
         "model.safetensors",
         "masks.safetensors",
         "audited_logits.npy",
@@ -321,3 +323,102 @@ def test_a_finished_model_is_asked_once_for_every_image_that_it_is_measured_on(
         return
     along = EPOCHS * 1000 + STAGE_ENDS * 2 * MOST_GAP  # validation, and the gap attack's samples
     assert measuring - along == 2 * HALF + 1000 + besides  # one pass, and validation
+
+
+def test_checkpoints_are_counted_from_the_last_one(shared, tmp_path: Path, monkeypatch) -> None:
+    """Each stage end of a trial that ran for long wrote one more, however short the time since."""
+    clock = [0.0]
+    monkeypatch.setattr("trainables.trial.time.monotonic", lambda: clock[0])
+    trial = make(job(), shared)
+    clock[0] = CHECKPOINT_EVERY_S + 1
+    assert trial.step()["should_checkpoint"]
+    trial.save_checkpoint(str(tmp_path))
+    clock[0] += CHECKPOINT_EVERY_S - 1
+    assert not trial.step()["should_checkpoint"]
+    clock[0] += 2
+    assert trial.step()["should_checkpoint"]
+
+
+def test_an_ended_trial_s_checkpoint_answers_with_its_report_and_trains_nothing(
+    shared, tmp_path: Path
+) -> None:
+    """Tune's snapshot may know the last checkpoint of a trial and not that it has ended."""
+    first = make(job(keep_outputs=True), shared)
+    ended = finish(first)
+    first.save_checkpoint(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not {"state.pt", "model.safetensors", "masks.safetensors"} & left
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
+    second = make(job(keep_outputs=True), shared)
+    second.load_checkpoint(str(tmp_path))
+    again = second.step()
+    assert again.pop("should_checkpoint") is False, "what is kept of its model is there already"
+    assert {name: ended[name] for name in again} == json.loads(json.dumps(again))
+    assert second._run.epochs == 0
+
+
+def test_no_state_is_written_of_a_trial_that_diverged(shared, monkeypatch) -> None:
+    wild = dataclasses.replace(job().trial.admm, learning_rate=1e30)
+    monkeypatch.setattr("trainables.trial.CHECKPOINT_EVERY_S", -1.0)
+    result = finish(make(job(trial=dataclasses.replace(job().trial, admm=wild)), shared))
+    assert (result["done"], result["should_checkpoint"]) == (True, False)
+
+
+class SmallGpu(torch.nn.Module):
+    """Answers zeros to at most so many images at once, and is out of memory beyond."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.passes: list[int] = []
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        self.passes.append(len(batch))
+        if len(batch) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return torch.zeros(len(batch), 10)
+
+
+def test_out_of_memory_halves_the_images_per_forward_pass(shared) -> None:
+    trial = make(job(), shared)
+    images, indices = trial._cohort.images, trial._cohort.members
+    model = SmallGpu(most=images.at_once // 4)
+    assert predict(model, images, indices).shape == (len(indices), 10)
+    assert max(model.passes[2:]) <= model.most
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        predict(SmallGpu(most=0), images, indices)
+
+
+@pytest.mark.parametrize("where", ["training", "measurement"])
+def test_a_trial_out_of_gpu_memory_is_failed_with_the_remedy_and_not_retried(
+    shared, monkeypatch, where: str
+) -> None:
+    """Tune retries what raises; this would fail again."""
+
+    def full(*_args: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    trial = make(job(), shared)
+    if where == "training":
+        monkeypatch.setattr(trial._run, "advance", full)
+    else:
+        monkeypatch.setattr("trainables.trial.measure_model", full)
+    result = finish(trial)
+    assert (result["done"], result["should_checkpoint"]) == (True, False)
+    record = to_record(IDENTITY, job(), result)
+    assert record.state == FAILED
+    assert str(record.error).startswith("the GPU ran out of memory: give each trial more of it")
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "set_to"), [("cuda", 0.5, [0.5]), ("cuda", 1.0, []), ("cpu", 0.0, [])]
+)
+def test_trials_that_share_a_gpu_keep_to_their_share_of_its_memory(
+    monkeypatch, device: str, share: float, set_to: list[float]
+) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction", lambda one, _device: found.append(one)
+    )
+    share_memory(torch.device(device), share)
+    assert found == set_to

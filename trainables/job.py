@@ -29,6 +29,9 @@ class Shared:
     device: str
     """Where trials run, cpu or cuda."""
 
+    gpu_share: float = dataclasses.field(default=1.0, kw_only=True)
+    """The share of a GPU that each trial has, where it runs on one."""
+
     references: dict[str, Digest]
     """The name of a set of references -> what attacks use of their outputs on D and D': the dense
     models', or those of a confirmed vector."""
@@ -68,7 +71,11 @@ class Job:
     dense models; None attacks without references.  Tune's snapshots hold this field's name."""
 
     keep_model: bool = False
-    """Whether the last checkpoint keeps the weights, masks and logits."""
+    """Whether the last checkpoint keeps the weights and masks, and what `keep_outputs` does."""
+
+    keep_outputs: bool = False
+    """Whether the last checkpoint keeps what attacks and bounds ask of the model: logits, and which
+    images it classifies correctly."""
 
     before_s: float = 0.0
     """The seconds spent on this model before this job; they count towards its duration."""
@@ -78,6 +85,11 @@ class Job:
 
     compression_bound: float | None = None
     """The compression below which the trial is infeasible; None sets no bound."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything of the model is needed after its trial."""
+        return self.keep_model or self.keep_outputs
 
     @property
     def bounds(self) -> Bounds:

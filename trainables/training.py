@@ -16,6 +16,13 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (b, k), labels (b,)) -> mean loss, a scalar with gradient."""
 
 
+OUT_OF_GPU_MEMORY = (
+    "the GPU ran out of memory: give each trial more of it with --gpus-per-trial, 1 at most, or "
+    "lower the batch size of its recipe with --set"
+)
+"""Why a trial failed whose training, or forward pass of a single record, does not fit."""
+
+
 class DivergedError(RuntimeError):
     """The loss stopped being finite; the trial is recorded as FAILED."""
 
@@ -194,9 +201,17 @@ class Epoch:
 def predict(model: nn.Module, images: ImageBatches, indices: Tensor) -> Tensor:
     """Logits (m, classes) float32 in evaluation mode, without augmentation."""
     model.eval()
-    batches = images.batches(torch.split(indices, images.at_once))
-    with _measuring(indices.device):
-        return torch.cat([model(batch).float() for batch, _ in batches])
+    at_once = images.at_once
+    while True:
+        batches = images.batches(torch.split(indices, at_once))
+        try:
+            with _measuring(indices.device):
+                return torch.cat([model(batch).float() for batch, _ in batches])
+        except torch.cuda.OutOfMemoryError:
+            if at_once == 1:
+                raise
+        at_once //= 2  # the answers are the same; what a training step holds is not to be halved
+        torch.cuda.empty_cache()
 
 
 def mean_loss_and_accuracy(

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import faulthandler
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -35,9 +36,15 @@ from trainables.runs.lookup import new_run
 from trainables.runs.protocol import Run
 from trainables.runs.pruning import PruningRun
 from trainables.runs.start import Start
-from trainables.training import DivergedError
+from trainables.training import OUT_OF_GPU_MEMORY, DivergedError
 
 STATE_FILE = "state.pt"
+"""What a trial in the middle of its training goes on from."""
+
+
+REPORT_FILE = "report.json"
+"""The last report of a trial that has ended, in place of its state: two to five times the size of
+its weights."""
 
 
 MODEL_FILE = "model.safetensors"
@@ -65,8 +72,9 @@ STDERR = 2
 """The file descriptor to which a worker writes its log."""
 
 
-CHECKPOINT_EVERY_S = 20.0
-"""The seconds between checkpoints: about what a crash costs; shorter trials write no state."""
+CHECKPOINT_EVERY_S = 60.0
+"""The seconds from one checkpoint to the next: about what a crash costs; shorter trials write no
+state."""
 
 
 _SIZE_ALWAYS = ("layer_names", "layer_weights", "weights", "parameters")
@@ -78,7 +86,7 @@ class CheckpointDamaged(RuntimeError):
 
 
 class Trial(tune.Trainable):
-    """Runs one `Job`; reports at every stage end and every CHECKPOINT_EVERY_S in between.
+    """Runs one `Job`; reports at every stage end and where a checkpoint is due.
 
     After notice that its machine or the program will go, it reports after every epoch.
     """
@@ -97,8 +105,13 @@ class Trial(tune.Trainable):
                 "the cluster offers a GPU that torch cannot use: install a CUDA build of torch, or "
                 "run with --gpus-per-trial 0"
             )
+        share_memory(self._device, shared.gpu_share)
         self._cohort: Cohort | None = None
+        self._run: Run
+        self._known: dict[str, Any] | None
         self._history: list[EpochRecord]
+        self._ended: dict[str, Any] | None  # the report of a trial whose checkpoint is its end
+        self._last_report: dict[str, Any]
         self._milestone: tuple[float | None, float]  # validation accuracy and progress
         self._before_s: float
         self._start(config)
@@ -112,8 +125,17 @@ class Trial(tune.Trainable):
         """Advance to the next stage end, or for as long as a checkpoint may wait."""
         if self._known is not None:
             return known_result(self._known)
-        began = time.monotonic()
-        error: str | None = None
+        if self._ended is not None:
+            return {**self._ended, SHOULD_CHECKPOINT: False}
+        error = self._train_on()
+        with ended_after(self._shared.timeout_s):
+            try:
+                return self._result(error)
+            except torch.cuda.OutOfMemoryError:
+                return self._result(OUT_OF_GPU_MEMORY)
+
+    def _train_on(self) -> str | None:
+        """Train to the next report; why the training cannot go on, if it cannot."""
         try:
             while not self._run.finished:
                 with ended_after(self._shared.timeout_s):
@@ -121,18 +143,23 @@ class Trial(tune.Trainable):
                 if self._run.at_stage_end:  # at fixed epochs: speed must not reach the stopper
                     self._milestone = self._history[-1].val_accuracy, self._run.progress
                     break
-                if time.monotonic() - began > self._patience_s():
+                if self._checkpoint_due():
                     break
         except DivergedError as diverged:
-            error = str(diverged)
-        with ended_after(self._shared.timeout_s):
-            return self._result(error)
+            return str(diverged)
+        except torch.cuda.OutOfMemoryError:  # it would not fit at another try either
+            return OUT_OF_GPU_MEMORY
+        return None
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the run's state and, if the job keeps its model, weights and what attacks see."""
         if self._known is not None:
             return
         folder = Path(checkpoint_dir)
+        self._saved = time.monotonic()
+        if self._run.finished:
+            self._save_ended(folder)
+            return
         state = {
             "run": self._run.state_dict(),
             "history": [dataclasses.asdict(record) for record in self._history],
@@ -140,24 +167,16 @@ class Trial(tune.Trainable):
             "elapsed_s": self._elapsed_s(),
         }
         torch.save(state, folder / STATE_FILE)
-        if self._run.finished and self._job.keep_model:
-            save_model(self._run, folder)
-            answers = self._answers
-            np.save(folder / LOGITS_FILE, answers.audited)
-            np.save(folder / POPULATION_FILE, answers.population)
-            save_digest(answers.digest, folder / DIGEST_FILE)
-            np.savez(
-                folder / CORRECT_FILE,
-                validation=answers.validation,
-                test=answers.test,
-                audited=answers.correct,
-            )
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]  # Tune hands a folder to a trainable that saved one
         """Continue from a folder that `save_checkpoint` filled."""
         if self._known is not None:
             return
         try:
+            report = Path(checkpoint) / REPORT_FILE
+            if report.exists():
+                self._ended = dict(json.loads(report.read_text()))
+                return
             state = torch.load(
                 Path(checkpoint) / STATE_FILE, weights_only=True, map_location=self._device
             )
@@ -168,6 +187,24 @@ class Trial(tune.Trainable):
         except Exception as error:
             cause = one_line(error)[:200] or type(error).__name__
             raise CheckpointDamaged(f"its checkpoint cannot be read: {cause}") from error
+
+    def _save_ended(self, folder: Path) -> None:
+        """The last report, and what the job keeps of its model."""
+        (folder / REPORT_FILE).write_text(json.dumps(self._last_report))
+        if self._job.keep_model:
+            save_model(self._run, folder)
+        if not self._job.is_kept:
+            return
+        answers = self._answers
+        np.save(folder / LOGITS_FILE, answers.audited)
+        np.save(folder / POPULATION_FILE, answers.population)
+        save_digest(answers.digest, folder / DIGEST_FILE)
+        np.savez(
+            folder / CORRECT_FILE,
+            validation=answers.validation,
+            test=answers.test,
+            audited=answers.correct,
+        )
 
     def _members_cohort(self) -> Cohort:
         if self._cohort is None:
@@ -181,6 +218,8 @@ class Trial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self._job = job_of(config)
+        self._ended = None
+        self._saved = time.monotonic()
         self._known = known_row(self._shared.known, self._job.trial)
         if self._known is not None:
             return
@@ -205,9 +244,9 @@ class Trial(tune.Trainable):
         seed = dense_seed(job.trial.run_seed, job.reference)
         return new_run(job.trial, cohort, Start(weights=tensors, seed=seed))
 
-    def _patience_s(self) -> float:
-        """The seconds that may pass between two checkpoints."""
-        return 0.0 if self._notice.given else CHECKPOINT_EVERY_S
+    def _checkpoint_due(self) -> bool:
+        """Whether the last checkpoint, or the start, is long enough ago; at once after notice."""
+        return self._notice.given or time.monotonic() - self._saved > CHECKPOINT_EVERY_S
 
     def _elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._began
@@ -223,6 +262,7 @@ class Trial(tune.Trainable):
         job, run, trial = self._job, self._run, self._job.trial
         shape = DATASETS[trial.dataset].image_shape
         finished = run.finished and error is None
+        due = job.is_kept if finished else error is None and self._checkpoint_due()
         trained_s = self._elapsed_s()
         if finished and job.reference is None and job.dense is not None:
             measured = measure_model(self._answers, trial, shape, self._reference_evidence())
@@ -232,9 +272,7 @@ class Trial(tune.Trainable):
         val_accuracy, progress = self._milestone
         val_accuracy = measured.get("val_accuracy", val_accuracy)
         compression = sum(measured["layer_weights"]) / max(sum(trial.n), 1)
-        elapsed = self._elapsed_s()
-        checkpoint_due = not finished and elapsed - self._before_s > self._patience_s()
-        return {
+        self._last_report = {
             **measured,
             "val_accuracy": val_accuracy,
             **job.bounds.violations(val_accuracy, compression),
@@ -243,7 +281,7 @@ class Trial(tune.Trainable):
             "progress": progress,
             "accuracy_bound": job.accuracy_bound,
             "started_at": self._started_at.isoformat(),
-            "duration_s": elapsed,
+            "duration_s": self._elapsed_s(),
             "training_s": trained_s,
             "node": socket.gethostname(),
             "device": device_name(self._device),
@@ -252,8 +290,15 @@ class Trial(tune.Trainable):
             "trial_error": error,
             "history": [dataclasses.asdict(record) for record in self._history],
             DONE: finished or error is not None,
-            SHOULD_CHECKPOINT: checkpoint_due or (finished and job.keep_model),
+            SHOULD_CHECKPOINT: due,
         }
+        return self._last_report
+
+
+def share_memory(device: torch.device, share: float) -> None:
+    """Keep this process to its share of a GPU's memory, so that no trial takes another's."""
+    if device.type == "cuda" and 0 < share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def known_row(known: dict[str, dict[str, Any]], trial: TrialConfig) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ def _shadow_job(context: Context, base: Job, candidate: Candidate, number: int) 
         parameters=dict(candidate.parameters),
     )
     return dataclasses.replace(
-        base, trial=trial, dense=f"reference-{number:02d}", reference=number, keep_model=True
+        base, trial=trial, dense=f"reference-{number:02d}", reference=number, keep_outputs=True
     )
 
 

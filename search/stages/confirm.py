@@ -225,5 +225,5 @@ def _reference_job(confirmation: Confirmation, candidate: Candidate, half: int, 
         dense=f"reference-{half:02d}",
         reference=half,
         matched_references=None,
-        keep_model=True,
+        keep_outputs=True,
     )

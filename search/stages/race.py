@@ -194,5 +194,5 @@ def _job(context: Context, base: Job, candidate: Candidate, half: int, number: i
         dense=f"reference-{half:02d}",
         reference=half,
         matched_references=None,
-        keep_model=True,
+        keep_outputs=True,
     )

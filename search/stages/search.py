@@ -18,6 +18,7 @@ from search.stages.dense import BASELINE, Dense
 from search.tune.searcher import FeasibleSearcher
 from search.tune.stage import Stage, run_stage
 from search.tune.stopping import InfeasibleStopper
+from search.width import resources_of_search, width_in_words
 from trainables.base.seeding import derive_seed
 from trainables.data.registry import DATASETS
 from trainables.job import Job
@@ -94,18 +95,22 @@ def search(context: Context, dense: Dense) -> None:
         time_budget_s=config.time_budget_s,
     )
     searcher.follow(context.ledger.rows)
+    width = width_in_words(config, context.resources)
+    if width is not None:
+        context.say(f"{width[0].upper()}{width[1:]}")
     run_stage(
         Stage(
             name="search",
             folder=context.folder.tune,
             shared=dataclasses.replace(dense.shared, known=_known(context)),
-            resources=context.resources,
+            resources=resources_of_search(config, context.resources),
             callbacks=[
                 context.recorder(mirrored=True),
                 context.live_view("Search", trials, searching=True),
             ],
             base=base_job(context, dense),
             searcher=searcher,
+            suggested=trials,
             stopper=InfeasibleStopper(allowance=-min(goal.higher for goal in goals)),
         )
     )

@@ -25,7 +25,7 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own table; ours is search/tune/progress.py
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the ledger holds the results
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # its handler marks running trials ended: not resumable
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",  # the default forgets up to 10 s of trials on kill -9
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",  # they follow checkpoints
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0",  # checked below, before anything starts
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Shared.device decides; Ray's default will change

@@ -7,6 +7,7 @@ from ray import tune
 from search.tune.cause import cause
 from trainables.base.errors import InvalidInput
 from trainables.job import Job, job_of
+from trainables.training import OUT_OF_GPU_MEMORY
 
 SLOWER = (
     "lower the learning rate of its recipe with --set, or in the function that the plugin gives to "
@@ -48,7 +49,7 @@ class NoneMayFail(tune.Callback):
         """It may have ended without a model. Raises TrainingDiverged."""
         error = (trial.last_result or {}).get("trial_error")
         if error:
-            self.failed = TrainingDiverged(f"{_failed(self._what, trial, error)}; {SLOWER}")
+            self.failed = _without_model(_failed(self._what, trial, error), error)
             raise self.failed
 
 
@@ -63,8 +64,15 @@ def require_all(results: dict[str, tune.Result], jobs: list[Job], what: str) -> 
             more = f" ({others} of {len(jobs)} did not finish)" if others > 1 else ""
             said = f"{what} {job.trial.trial_id} failed{more}: {reason}"
             if _diverged(results.get(job.trial.trial_id)):
-                raise TrainingDiverged(f"{said}; {SLOWER}")
+                raise _without_model(said, reason)
             raise StageFailed(said)
+
+
+def _without_model(said: str, reason: str) -> StageFailed:
+    """What ends a stage whose job ended by itself without a model, with the remedy."""
+    if reason == OUT_OF_GPU_MEMORY:
+        return StageFailed(said)
+    return TrainingDiverged(f"{said}; {SLOWER}")
 
 
 def _failed(what: str, trial: Any, reason: str) -> str:

@@ -26,6 +26,8 @@ class Resources:
     cpus_per_trial: float
     gpus_per_trial: float
     concurrency: int
+    as_asked: bool = False
+    """Whether the user said how many run at a time."""
 
     def slots(self, nodes: Nodes) -> int:
         """How many trials have room; one trial has all of its share on one machine."""
@@ -47,17 +49,21 @@ def plan_resources(
     gpus_per_trial: float | None,
     concurrency: int | None,
     may_grow: bool = False,
+    usual_gpus: float = 1.0,
 ) -> Resources:
-    """Fill the cluster: by default one GPU a trial where there are GPUs, else one core.
+    """Fill the cluster: by default `usual_gpus` a trial where there are GPUs, else one core.
 
     may_grow: a given `concurrency` is believed; `wait_for_room` asks for what is not there yet.
     Raises InvalidInput when not a single trial fits: Tune would wait for ever.
     """
     cores, gpus = (max((node.get(name, 0.0) for node in nodes), default=0.0) for name in _COUNTED)
-    gpu_share = gpus_per_trial if gpus_per_trial is not None else float(gpus > 0)
+    gpu_share = gpus_per_trial if gpus_per_trial is not None else usual_gpus * (gpus > 0)
     cpu_share = cpus_per_trial if cpus_per_trial is not None else 1.0
     resources = Resources(
-        cpus_per_trial=cpu_share, gpus_per_trial=gpu_share, concurrency=concurrency or 1
+        cpus_per_trial=cpu_share,
+        gpus_per_trial=gpu_share,
+        concurrency=concurrency or 1,
+        as_asked=concurrency is not None,
     )
     if may_grow and concurrency is not None:
         return resources

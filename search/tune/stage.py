@@ -1,11 +1,13 @@
 """Runs one stage of a run as a Ray Tune experiment, or what a killed program left of it."""
 
 import dataclasses
+import os
 from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
+from search.tune.kept import StatesDropped, drop_states
 from search.tune.notice import LeavesOnNotice, checkpoints_first
 from search.tune.repairs import losses_retried
 from search.tune.required import NoneMayFail, require_all, trial_name
@@ -17,6 +19,15 @@ from trainables.trial import Trial
 
 MAX_FAILURES = 2
 """How often a trial whose process or machine died is retried, from its last checkpoint."""
+
+CHECKPOINTS = 2
+"""The most that a trial has on disk: Tune's newest snapshot may name the one before the last."""
+
+FEW = 200
+"""Up to so many trials Tune's snapshot is small enough to write every SNAPSHOT_EVERY_S."""
+
+SNAPSHOT_EVERY_S = 2
+"""Seconds; Tune's own least, 10, forgets more of a stage whose program is killed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,9 @@ class Stage:
     """What every suggested job has in common."""
 
     searcher: Searcher | None = None
+    suggested: int = 0
+    """How many jobs the searcher suggests, at most."""
+
     stopper: tune.Stopper | None = None
 
 
@@ -57,6 +71,7 @@ def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]
         {"cpu": stage.resources.cpus_per_trial, "gpu": stage.resources.gpus_per_trial},
     )
     folder = stage.folder / stage.name
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = snapshot_period(stage)
     if has_snapshot(folder):
         tuner = restored(folder, trainable, _settings(stage), failed_too=stage.jobs is not None)
     else:
@@ -73,7 +88,18 @@ def run_stage(stage: Stage, needed: str | None = None) -> dict[str, tune.Result]
     found = {job_of(result.config).trial.trial_id: result for result in results if result.config}
     if needed is not None:
         require_all(found, stage.jobs or [], needed)
+    drop_states(folder, found)
     return found
+
+
+def snapshot_period(stage: Stage) -> str:
+    """Seconds between Tune's snapshots, as its variable takes them.
+
+    Of many trials `auto`: at most a twentieth of the time goes into them.  What one forgets is in
+    the ledger.
+    """
+    trials = stage.suggested if stage.jobs is None else len(stage.jobs)
+    return str(SNAPSHOT_EVERY_S) if trials <= FEW else "auto"
 
 
 def _param_space(stage: Stage) -> dict[str, Any]:
@@ -120,7 +146,7 @@ def _run_config(stage: Stage) -> tune.RunConfig:
         stop=stage.stopper,
         failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
         # a trial says itself when; by default Tune writes every state at its end too
-        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        callbacks=stage.callbacks,
+        checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS, checkpoint_at_end=False),
+        callbacks=[*stage.callbacks, StatesDropped(stage.folder / stage.name)],
         verbose=0,
     )

@@ -83,7 +83,7 @@ def space_of(blackbox: Blackbox, kind: str) -> Space:
     )
 
 
-def _row(number: int, kind: str, n: Sequence[int], result: dict[str, Any]) -> Row:
+def as_row(number: int, kind: str, n: Sequence[int], result: dict[str, Any]) -> Row:
     return {
         **result,
         "number": number,
@@ -107,7 +107,7 @@ def _with_our_searcher(
         sampler_name=sampler,
         seed=laboratory.seed,
         n_trials=trials,
-        anchors=_anchors(laboratory, space, trials) if anchored else (),
+        anchors=anchors_for(laboratory, space, trials) if anchored else (),
         goals=[goal(laboratory.blackbox)],
     )
     rows = []
@@ -117,11 +117,11 @@ def _with_our_searcher(
             break
         result = laboratory.trial(tuple(suggestion["n"]))
         searcher.on_trial_complete(str(number), result)
-        rows.append(_row(number, suggestion["kind"], suggestion["n"], result))
+        rows.append(as_row(number, suggestion["kind"], suggestion["n"], result))
     return rows
 
 
-def _anchors(laboratory: Laboratory, space: Space, trials: int) -> list[Params]:
+def anchors_for(laboratory: Laboratory, space: Space, trials: int) -> list[Params]:
     """As `search.stages.search.anchor_vectors` takes them."""
     return space.anchors(laboratory.blackbox.anchors[: max(1, trials // ANCHOR_SHARE)])
 
@@ -134,7 +134,7 @@ def _with_optuna_search(laboratory: Laboratory, trials: int) -> list[Row]:
         space=space.distributions(),
         metric="cost",
         mode="min",
-        points_to_evaluate=_anchors(laboratory, space, trials),
+        points_to_evaluate=anchors_for(laboratory, space, trials),
         seed=derive_seed(laboratory.seed, "optuna-search") % 2**32,
     )
     rows = []
@@ -145,7 +145,7 @@ def _with_optuna_search(laboratory: Laboratory, trials: int) -> list[Row]:
         result = laboratory.trial(candidate.n)
         cost = penalised(laboratory.blackbox, result)
         searcher.on_trial_complete(str(number), {"cost": cost})
-        rows.append({**_row(number, SEARCH, candidate.n, result), "cost": cost})
+        rows.append({**as_row(number, SEARCH, candidate.n, result), "cost": cost})
     return rows
 
 

@@ -78,7 +78,7 @@ def simulated(
                 "seed": seed,
                 "budget": budget,
                 "trials": len(rows),
-                **_judged(laboratory, best),
+                **judged_by_truth(laboratory, best),
             }
         )
     return records
@@ -124,7 +124,7 @@ def _kept(laboratory: Laboratory, n: Counts, found: Found, reach: float) -> str:
     return judged(low, high, config.max_accuracy_drop)
 
 
-def _judged(laboratory: Laboratory, best: Counts | None) -> dict[str, Any]:
+def judged_by_truth(laboratory: Laboratory, best: Counts | None) -> dict[str, Any]:
     """What is true of a winner; without one the dense network stays, which leaks as it did."""
     if best is None:
         return {

@@ -196,3 +196,15 @@ def test_a_model_without_a_row_is_validated_at_its_end_alone_and_trained_alike(
     assert [one.loss for one in pruned[1]] == [one.loss for one in pruned[0]]
     assert {one.attack_accuracy for one in pruned[1]} == {None}
     assert pruned[1][-1].val_accuracy == pruned[0][-1].val_accuracy
+
+
+def test_state_holds_z_and_u_only_until_the_hard_prune(
+    cohort: Cohort, dense: dict[str, torch.Tensor]
+) -> None:
+    """They are two more copies of all weights."""
+    run = PruningRun(trial(), cohort, dense, initial_seed=1)
+    while run.phase == "admm":
+        assert set(run.state_dict()["admm"]) == {"Z", "U", "rho"}
+        run.advance()
+    assert run.state_dict()["admm"] is None
+    assert run.masks

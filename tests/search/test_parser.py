@@ -113,6 +113,7 @@ def test_options_reach_the_settings() -> None:
         ("--concurrency 0", "--concurrency must be greater than 0"),
         ("--cpus-per-trial -1", "--cpus-per-trial must be greater than 0"),
         ("--gpus-per-trial -1", "--gpus-per-trial must be 0 or more"),
+        ("--gpus-per-trial 2", "--gpus-per-trial 2: one model uses one GPU; give 1, or a fraction"),
         ("--dat mnist", "unrecognized arguments"),
         ("--resume runs/x --trials 3", "leave out --trials"),
         ("--resume runs/x --out y", "leave out --out"),

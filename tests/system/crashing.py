@@ -50,6 +50,9 @@ def trials() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(
             config={"job": Job(trial=trial).to_dict()},
             last_result=result(f"{kind}-{number:04d}", 0.01 * (3 - number)),
+            run_metadata=SimpleNamespace(
+                checkpoint_manager=SimpleNamespace(best_checkpoint_results=[])
+            ),
         )
 
 

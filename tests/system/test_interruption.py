@@ -173,7 +173,7 @@ def raced(out: Path) -> int:
 
 def made(out: Path, stage: str) -> int:
     """Models of a stage that have left their last checkpoint."""
-    return len(list(out.glob(f"tune/{stage}/*/checkpoint_*/model.safetensors")))
+    return len(list(out.glob(f"tune/{stage}/*/checkpoint_*/audited_logits.npy")))
 
 
 def test_the_same_seed_gives_equal_rows_twice_though_one_run_was_killed_in_search_and_race(

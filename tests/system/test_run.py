@@ -153,7 +153,8 @@ def test_a_dry_run_trains_nothing_and_writes_nothing(program: Program, tmp_path:
     ("words", "says"),
     [
         (("--dataset", "cifar11"), "did you mean cifar10?"),
-        (("--gpus-per-trial", "64"), "the cluster has"),
+        (("--cpus-per-trial", "6400"), "the cluster has"),
+        (("--gpus-per-trial", "2"), "one model uses one GPU"),
         (("--resume", "nowhere"), "there is no such folder"),
         (("--address", "127.0.0.1:1"), "no Ray cluster answers"),
         (("--out", "/proc/nowhere/run"), "cannot be written"),

@@ -111,22 +111,22 @@ class PruningRun(EpochRun):
         return self._advance_retraining()
 
     def state_dict(self) -> dict[str, Any]:
-        """W, Z, U, rho, masks, optimiser, generators and position."""
+        """W, optimiser, generators and position; until the hard prune Z, U and rho, then masks."""
         masks = None if self._masks is None else self._masks.masks
         return {**super().state_dict(), "masks": masks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
-        super().load_state_dict(state)
         self._masks = None
         if state["masks"] is not None:
             device = self.cohort.members.device
             masks = {name: mask.to(device) for name, mask in state["masks"].items()}
             self._masks = Masks(self._weights, masks)
+        super().load_state_dict(state)
 
     def _carried(self) -> Mapping[str, Stateful | None]:
         return {
-            "admm": self._admm,
+            "admm": self._admm if self._masks is None else None,  # two more copies of all weights
             "optimizer": self._optimizer,
             "adversary": self._adversary,
         }

@@ -200,7 +200,7 @@ def test_shadows_are_made_as_the_winner_was_each_from_its_own_half(
     for made in jobs:
         same = ("n", "parameters", "defense", "pruner", "admm", "training", "model")
         assert all(getattr(made.trial, name) == getattr(work.trial, name) for name in same)
-        assert made.keep_model
+        assert made.keep_outputs
         assert made.matched_references is None
     assert len({made.trial.seed for made in jobs} | {work.trial.seed}) == SHADOWS + 1
 

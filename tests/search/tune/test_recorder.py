@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 
 from search.recipes import recipe
@@ -113,7 +114,10 @@ def test_what_ends_is_in_the_ledger_at_once_and_in_the_mirror_when_the_stage_end
     for number in (3, 4):
         trial = {**JOB.to_dict()["trial"], "number": number}
         config = {"job": {**JOB.to_dict(), "trial": trial}}
-        ended = SimpleNamespace(config=config, last_result=STOPPED)
+        told = SimpleNamespace(
+            checkpoint_manager=SimpleNamespace(best_checkpoint_results=[]), last_result=STOPPED
+        )
+        ended = SimpleNamespace(config=config, last_result=STOPPED, run_metadata=told)
         recorder.on_trial_complete(0, [], ended)
         assert [row["number"] for row in ledger.rows()] == list(range(3, number + 1))
         recorder.on_experiment_end([])
@@ -129,3 +133,22 @@ def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
     ledger = Ledger(tmp_path)
     ledger.write(to_record(IDENTITY, JOB, {**STOPPED, "parameters": 123}))
     assert ledger.rows()[0]["parameters"] == 123
+
+
+def test_what_is_on_disk_leaves_all_later_snapshots_of_tune(tmp_path: Path) -> None:
+    epoch = {"trial_id": JOB.trial.trial_id, "phase": "admm", "epoch": 1, "loss": 0.5}
+    epoch |= {"train_accuracy": 0.8, "val_accuracy": 0.7}
+    checkpoint = SimpleNamespace(metrics={"epochs": 4, "history": [epoch]})
+    result = {**STOPPED, "history": [epoch]}
+    told = SimpleNamespace(
+        last_result=result,
+        checkpoint_manager=SimpleNamespace(best_checkpoint_results=[checkpoint]),
+        metric_analysis={"epochs": {"max": 4}},
+    )
+    trial = SimpleNamespace(config={"job": JOB.to_dict()}, last_result=result, run_metadata=told)
+    Recorder(Ledger(tmp_path), IDENTITY).on_trial_complete(0, [], trial)
+    (kept,) = pd.read_parquet(tmp_path / "epochs.parquet").to_dict("records")
+    assert (kept["loss"], kept["val_accuracy"]) == (0.5, 0.7)
+    assert told.last_result == STOPPED
+    assert told.metric_analysis == {}
+    assert checkpoint.metrics == {"epochs": 4}

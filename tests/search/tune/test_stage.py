@@ -1,5 +1,6 @@
 """Resources: the cluster is filled, and what cannot run is refused before anything starts."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.machine_options import Options
+from search.pipeline import resources_for
 from search.tune.join import cluster
 from search.tune.required import NoneMayFail, StageFailed, require_all
 from search.tune.resources import plan_resources
+from search.tune.stage import snapshot_period
 from trainables.base.errors import InvalidInput
+from trainables.training import OUT_OF_GPU_MEMORY
 
 
 def plan(*nodes, cpus=None, gpus=None, concurrency=None):
@@ -167,3 +172,29 @@ def test_a_stage_that_failed_says_how_much_of_it(monkeypatch) -> None:
     ):
         require_all(results, jobs, "reference model")
     require_all({job.trial.trial_id: ended(finished=True) for job in jobs}, jobs, "x")
+
+
+@pytest.mark.parametrize(("jobs", "period"), [(3, "2"), (200, "2"), (201, "auto")])
+def test_tune_s_snapshots_of_many_trials_are_rarer(jobs, period) -> None:
+    fixed: Any = SimpleNamespace(jobs=[None] * jobs, suggested=0)
+    searched: Any = SimpleNamespace(jobs=None, suggested=jobs)
+    assert snapshot_period(fixed) == snapshot_period(searched) == period
+
+
+@pytest.mark.parametrize(("dataset", "trials"), [("mnist", 4), ("cifar10", 8), ("cifar100", 8)])
+def test_two_trials_of_cifar_share_a_gpu(dataset: str, trials: int) -> None:
+    nodes = [{"CPU": 32.0, "GPU": 4.0}]
+    assert resources_for(nodes, Options(out=Path("run")), dataset).concurrency == trials
+    assert (
+        resources_for(nodes, Options(out=Path("run"), gpus_per_trial=1.0), dataset).concurrency == 4
+    )
+    assert resources_for([{"CPU": 3.0}], Options(out=Path("run")), dataset).gpus_per_trial == 0
+
+
+def test_a_stage_that_lacks_gpu_memory_does_not_blame_the_learning_rate() -> None:
+    from tests.search.tune.test_recorder import JOB
+
+    results: Any = {JOB.trial.trial_id: ended(trial_error=OUT_OF_GPU_MEMORY, epochs=1)}
+    with pytest.raises(StageFailed, match="ran out of memory: give each trial more") as caught:
+        require_all(results, [JOB], "dense model")
+    assert "learning rate" not in str(caught.value)
