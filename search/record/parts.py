@@ -119,7 +119,7 @@ class Parts:
         except (DamagedPart, OSError) as error:
             raise InvalidInput(
                 f"{path} is damaged or not ours ({one_line(error)[:300]}): delete it and "
-                "resume the run, which then measures its trials again"
+                "resume the run, which writes the rows of finished trials again"
             ) from error
         except NewerPart as error:
             raise InvalidInput(f"{path}: {error}; use the release that wrote it") from error

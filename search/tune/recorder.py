@@ -134,7 +134,15 @@ class Recorder(Callback):
         self._write(trial, cause(trial.get_error()))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """The mirror is whole when the stage is; one that was away gets its last chance."""
+        """Rows of finished trials that somebody removed are written again, as Tune remembers them.
+
+        The mirror is whole when the stage is; one that was away gets its last chance.
+        """
+        there = set(self._ledger.table()["trial_id"].to_pylist()) if trials else set()
+        for trial in trials:
+            ended = bool((trial.last_result or {}).get("done"))
+            if ended and job_of(trial.config).trial.trial_id not in there:
+                self._write(trial, None)
         if self._mirror is not None:
             self._mirror.finish()
 

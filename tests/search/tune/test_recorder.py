@@ -129,6 +129,27 @@ def test_what_ends_is_in_the_ledger_at_once_and_in_the_mirror_when_the_stage_end
     assert names == [3, 4]
 
 
+def test_rows_that_somebody_removed_are_written_again(tmp_path: Path) -> None:
+    def ended(number: int, **reported: object) -> SimpleNamespace:
+        values = {**JOB.to_dict()["trial"], "number": number}
+        result = {**STOPPED, **reported}
+        told = SimpleNamespace(
+            checkpoint_manager=SimpleNamespace(best_checkpoint_results=[]), last_result=result
+        )
+        config = {"job": {**JOB.to_dict(), "trial": values}}
+        return SimpleNamespace(config=config, last_result=result, run_metadata=told)
+
+    recorder = Recorder(Ledger(tmp_path), IDENTITY)
+    trials = [ended(3, done=True), ended(4, done=True), ended(5)]
+    for trial in trials[:2]:
+        recorder.on_trial_complete(0, trials, trial)
+    before = Ledger(tmp_path).rows()
+    for part in (tmp_path / "trials.parquet").iterdir():
+        part.unlink()
+    Recorder(Ledger(tmp_path), IDENTITY).on_experiment_end(trials)
+    assert Ledger(tmp_path).rows() == before
+
+
 def test_the_ledger_keeps_what_is_new(tmp_path) -> None:
     ledger = Ledger(tmp_path)
     ledger.write(to_record(IDENTITY, JOB, {**STOPPED, "parameters": 123}))
