@@ -205,7 +205,7 @@ def test_the_same_seed_gives_equal_rows_twice_though_one_run_was_killed_in_searc
     assert one == two
 
 
-def test_a_finished_run_killed_while_it_takes_more_models_or_without_its_rows_measures_nothing_twice(
+def test_a_finished_run_killed_amid_more_models_and_robbed_of_its_rows_measures_nothing_twice(
     smoke_run: Path, program: Program, tmp_path: Path
 ) -> None:
     out, errors = Path(shutil.copytree(smoke_run, tmp_path / "run")), tmp_path / "errors"
