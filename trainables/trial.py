@@ -107,6 +107,7 @@ class Trial(tune.Trainable):
             )
         share_memory(self._device, shared.gpu_share)
         self._cohort: Cohort | None = None
+        self._references: dict[str, DigestedReferences] = {}
         self._run: Run
         self._known: dict[str, Any] | None
         self._history: list[EpochRecord]
@@ -252,11 +253,15 @@ class Trial(tune.Trainable):
         return self._before_s + time.monotonic() - self._began
 
     def _reference_evidence(self) -> DigestedReferences | None:
-        if self._job.matched_references is None:
+        """What the job's references know: one object for all trials, which fit it once."""
+        name = self._job.matched_references
+        if name is None:
             return None
-        digest = self._shared.references[self._job.matched_references]
-        halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(digest.features)]
-        return DigestedReferences(digest=digest, trained_on=halves)
+        if name not in self._references:
+            digest = self._shared.references[name]
+            halves = self._shared.halves[TARGETS_PAIR : TARGETS_PAIR + len(digest.features)]
+            self._references[name] = DigestedReferences(digest=digest, trained_on=halves)
+        return self._references[name]
 
     def _result(self, error: str | None) -> dict[str, Any]:
         job, run, trial = self._job, self._run, self._job.trial

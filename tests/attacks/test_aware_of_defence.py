@@ -77,6 +77,22 @@ def test_a_stand_in_target_is_never_compared_with_itself():
     assert (changed[60:, inside_minus_outside] != features[60:, inside_minus_outside]).any(1).all()
 
 
+def test_the_same_references_teach_once(monkeypatch):
+    evidence = two_normals(1.0, n=200, references=6)
+    same = dataclasses.replace(evidence, reference=digested_references(evidence))
+    targets = [dataclasses.replace(same, logits=same.logits * scale) for scale in (1.0, 0.5)]
+    afresh = [
+        shadow.adaptive_scores(dataclasses.replace(target, reference=evidence.reference))
+        for target in targets
+    ]
+    asked = []
+    lessons = shadow.lessons
+    monkeypatch.setattr(shadow, "lessons", lambda one: asked.append(one) or lessons(one))
+    for target, expected in zip(targets, afresh, strict=True):
+        np.testing.assert_array_equal(shadow.adaptive_scores(target), expected)
+    assert asked == [same.reference]
+
+
 def test_an_image_with_one_reference_on_a_side_is_left_out_where_that_one_stands_in():
     trained_on = np.array([[True, True], [False, True], [False, False], [False, False]])
     logits = np.random.default_rng(0).normal(size=(4, 2, 3))

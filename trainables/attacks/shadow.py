@@ -7,6 +7,8 @@ Zhang 2022 as shadows). The target's own members serve only to calibrate it.
 Notation: n images, r references, d features.
 """
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -41,18 +43,28 @@ def adaptive_scores(evidence: Evidence) -> Floats:
     reference = digested_references(evidence)
     if reference is None:
         raise ValueError("the adaptive attack needs reference models")
-    features, trained_on = lessons(reference)
-    trees = HistGradientBoostingClassifier(
-        max_iter=100,
-        learning_rate=0.06,
-        max_leaf_nodes=7,
-        min_samples_leaf=100,
-        l2_regularization=10.0,
-        early_stopping=False,
-        random_state=0,  # only draws the rows that set the bins, beyond 200,000
-    ).fit(features, trained_on)
+    trees = _taught(reference)
     scores: Floats = trees.decision_function(target_features(evidence, reference))
     return scores
+
+
+def _taught(reference: DigestedReferences) -> HistGradientBoostingClassifier:
+    """The trees of these references; all trials of a search learn from the same."""
+    if reference not in _TAUGHT:
+        features, trained_on = lessons(reference)
+        _TAUGHT[reference] = HistGradientBoostingClassifier(
+            max_iter=100,
+            learning_rate=0.06,
+            max_leaf_nodes=7,
+            min_samples_leaf=100,
+            l2_regularization=10.0,
+            early_stopping=False,
+            random_state=0,  # only draws the rows that set the bins, beyond 200,000
+        ).fit(features, trained_on)
+    return _TAUGHT[reference]
+
+
+_TAUGHT: WeakKeyDictionary[DigestedReferences, HistGradientBoostingClassifier] = WeakKeyDictionary()
 
 
 def lessons(reference: DigestedReferences) -> tuple[Floats, Bools]:
