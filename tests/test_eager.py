@@ -51,3 +51,13 @@ def test_steps_are_the_same_and_do_not_import_the_compiler() -> None:
 @pytest.mark.parametrize("asks", ASKS)
 def test_whoever_asks_the_compiler_gets_it(asks: str) -> None:
     assert printed(f"{TRAINS.format(left_out=True)}{ASKS[asks]}").splitlines()[-1] == "2.0"
+
+
+@pytest.mark.slow
+def test_a_process_that_only_trains_imports_no_attacks() -> None:
+    """Pandas comes with Ray Tune."""
+    program = (
+        "import sys, trainables.trial; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    loaded = set(printed(program).split())
+    assert not loaded & {"sklearn", "matplotlib", "optuna", "torchvision", "opacus", "mlxtend"}

@@ -16,7 +16,6 @@ from trainables.attacks.evidence import (
     Evidence,
     ReferenceEvidence,
 )
-from trainables.attacks.strongest import strongest_attack
 from trainables.config import TrialConfig
 from trainables.data.cohort import Cohort
 from trainables.defenses.registry import DEFENSES
@@ -153,6 +152,8 @@ def measure_model(
     reference: ReferenceEvidence | DigestedReferences | None = None,
 ) -> dict[str, Any]:
     """Every measured column of trials.parquet for a model that had its full budget."""
+    from trainables.attacks.strongest import strongest_attack  # scikit-learn costs a second
+
     informed = config.kind in SEARCH_KINDS and reference is not None
     run, cohort = answers.run, answers.cohort
     found = strongest_attack(
