@@ -52,6 +52,8 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
 
     comparison: None goes on with the one in the folder.
     """
+    if options.probe:
+        raise InvalidInput("--probe measures one defence: give --defense one name, or leave it out")
     say = speaker(options)
     stored = None
     if comparison is None:

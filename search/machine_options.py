@@ -159,6 +159,13 @@ class Options:
     more_models: int | None = None
     """The models that `--resume RUN --models N` asks for."""
 
+    probe: bool = option(
+        False,
+        group=MACHINE,
+        help="with --dry-run: train for some seconds on this machine to say how long the run takes",
+        decides=False,
+        in_command=False,
+    )
     dry_run: bool = option(
         False,
         group=MACHINE,

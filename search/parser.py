@@ -364,6 +364,8 @@ def _require_shares(given: Mapping[str, Any]) -> None:
 
 def _options(given: dict[str, Any]) -> Options:
     _require_shares(given)
+    if given["probe"] and not given["dry_run"]:
+        raise InvalidInput("--probe measures what --dry-run then says: give both")
     given = {name: value for name, value in given.items() if value is not None}
     values = {one.field: given[one.name] for one in declared(Options) if one.name in given}
     out = given.get("out")

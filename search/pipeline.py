@@ -94,7 +94,7 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own
         resources = resources_for(nodes, options, config.dataset)
         if options.dry_run or inputs is None:
-            _dry_run(config, inputs, resources, notes, say)
+            _dry_run(config, inputs, resources, notes, options)
             return OK
         wait_for_room(resources, nodes, say)
         prepared = Prepared(
@@ -163,12 +163,19 @@ def _dry_run(
     inputs: Inputs | None,
     resources: Resources,
     notes: list[str],
-    say: Callable[[str], None],
+    options: Options,
 ) -> None:
     """Print the plan; the notes come now, since what is refused is one line alone."""
+    say, probed = speaker(options), None
     for note in notes:
         say(note)
-    Console().print(plan(config, inputs, resources), markup=False, highlight=False, soft_wrap=True)
+    if options.probe and inputs is not None:
+        from search.probe import in_words, probe  # what a trial needs, which a plan does not
+
+        say("Training for some seconds, to see how long the run takes here")
+        probed = in_words(config, probe(config, inputs, resources), resources)
+    text = plan(config, inputs, resources, probed)
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:

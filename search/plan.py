@@ -108,8 +108,13 @@ def operations_of_pass(config: SearchConfig, members: int) -> float:
     return float(2.0 * macs * FORWARD_PASSES * members)
 
 
-def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> str:
-    """The plan in words; without inputs it uses what is published about the data set."""
+def plan(
+    config: SearchConfig, inputs: Inputs | None, resources: Resources, probed: str | None = None
+) -> str:
+    """The plan in words; without inputs it uses what is published about the data set.
+
+    probed: what a probe says of the cost (`search/probe.py`).
+    """
     counts = trainings(config)
     members = trained_on(config, inputs)
     operations = None if members is None else floating_point_operations(config, members)
@@ -132,7 +137,7 @@ def plan(config: SearchConfig, inputs: Inputs | None, resources: Resources) -> s
             f"the race, {counts['confirm']} of confirmed vectors ({config.models_each} each), "
             f"{counts['audit']} audit shadows{_more(config)}",
             *_width(config, resources),
-            *at_what_cost(operations, resources, idle),
+            *(at_what_cost(operations, resources, idle) if probed is None else [probed]),
         ]
     )
 

@@ -51,6 +51,11 @@ class EpochRun(abc.ABC):
         return self._done
 
     @property
+    def budget(self) -> int:
+        """Epochs of the whole training."""
+        return self._budget
+
+    @property
     def finished(self) -> bool:
         """Whether the whole budget is spent."""
         return self._done == self._budget
