@@ -12,7 +12,7 @@ VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format options bench-tabulate bench-search audit report clean
+.PHONY: help install search test test-fast lint format options bench bench-tabulate bench-search audit report clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ options: install  ## write the README's table of options again, from the fields 
 	$(BIN)/python -c 'from pathlib import Path; from search.machine_options import all_options; \
 		from search.option_fields import in_document; readme = Path("README.md"); \
 		readme.write_text(in_document(readme.read_text(), all_options()))'
+
+bench: install  ## measure speed, with nothing else running, and write docs/bench.md
+	$(BIN)/python -m tests.benchmarks.bench $(ARGS)
 
 bench-tabulate: install  ## measure vectors for bench-search, 30 s of a core each; stop it and go on at will
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.tabulate "$(TABLE)" $(ARGS)
