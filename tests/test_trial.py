@@ -1,6 +1,8 @@
 """The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
 
 import dataclasses
+import subprocess
+import sys
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -426,3 +428,15 @@ def test_trials_that_share_a_gpu_keep_to_their_share_of_its_memory(
     )
     share_memory(torch.device(device), share)
     assert found == set_to
+
+
+@pytest.mark.slow
+def test_a_process_that_only_trains_imports_no_attacks() -> None:
+    """Pandas comes with Ray Tune."""
+    program = "import sys, trainables.trial; print(*{m.partition('.')[0] for m in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {"sklearn", "matplotlib", "optuna", "torchvision", "opacus", "mlxtend"}

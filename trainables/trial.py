@@ -25,7 +25,6 @@ from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
 from trainables.data.registry import DATASETS
-from trainables.eager import leave_compiler_out
 from trainables.job import Shared, job_of
 from trainables.measure import Answers, measure_model, size
 from trainables.models.weights import as_tensors, save_weights
@@ -94,7 +93,6 @@ class Trial(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]  # tune.with_parameters adds `shared`
         """Put the images on this actor's device once, then start the job."""
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
-        leave_compiler_out()
         if shared.plugin is not None:
             shared.plugin.load()
         self._shared = shared
