@@ -1,9 +1,9 @@
 """The Tune adapter without a cluster: reports, checkpoints, divergence, what becomes a row."""
 
 import dataclasses
+import json
 import subprocess
 import sys
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
