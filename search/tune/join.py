@@ -73,7 +73,7 @@ def _settings() -> dict[str, Any]:
 
 def _start(say: Callable[[str], None]) -> None:
     try:
-        # Ray's own dashboard is eleven processes that import for as long as a small run works
+        # Ray's whole dashboard is ten processes more, which import for as long as a small run works
         start_local(say, include_dashboard=False, **_settings())
     except (OSError, ValueError) as error:
         cause = " ".join(str(error).split())
