@@ -90,7 +90,8 @@ burn = "import time\\nend = time.monotonic() + 300\\nwhile time.monotonic() < en
 busy = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(7)]
 try:
     with cluster("local") as nodes:
-        ours = subprocess.run(["ps", "-o", "args", "--ppid", str(os.getpid())], capture_output=True)
+        command = ["ps", "-ww", "-o", "args", "--ppid", str(os.getpid())]
+        ours = subprocess.run(command, capture_output=True)
         print(len(nodes), b"gcs_server" in ours.stdout, b"--disable-frontend" in ours.stdout)
 finally:
     for process in busy:
