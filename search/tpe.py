@@ -49,8 +49,8 @@ class WindowedTPE(TPESampler):
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """What Optuna's suggests when it sees only the trials of the window."""
-        trials = self._window(study.get_trials(deepcopy=False))
-        return super().sample_relative(_Seen(study, trials), trial, search_space)  # type: ignore[arg-type]
+        seen: Any = _Seen(study, self._window(study.get_trials(deepcopy=False)))
+        return super().sample_relative(seen, trial, search_space)
 
     def _window(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """The trials to fit to, in their order.

@@ -97,9 +97,10 @@ def test_without_room_or_a_place_nothing_is_kept_and_that_is_said_once(
     taken = tmp_path / "taken"
     taken.write_text("a file, not a folder")
     blocked = DecodedImages(SIDE, taken)
+    homeless = DecodedImages(SIDE, Path("~nobody-at-all/cache"))
     full = DecodedImages(SIDE, tmp_path / "cache")
     monkeypatch.setattr(decoded, "LEFT_FREE", 1.0)
-    for images in (blocked, full):
+    for images in (blocked, homeless, full):
         caplog.clear()
         for _ in range(2):
             assert min(pixels(images, path).shape[:2]) == SIDE

@@ -1,7 +1,7 @@
 """Keeps scikit-learn's trees to one thread: its threads wait for each other in a loop.
 
-They do so thousands of times a fit.  On cores that do other work, as trials, two threads took 10 to
-18 times as long as one for 600 to 30,000 rows of 12 features, and the trees are the same.
+They do so thousands of times a fit.  On two cores that did other work, as trials, two threads took
+7 to 29 times as long as one for 600 to 30,000 rows of 12 features, and the trees are the same.
 """
 
 import functools

@@ -3,7 +3,7 @@
 One file of NumPy's own format for each image, since it is read in any order and by many processes,
 which formats that stream (WebDataset) or need one writer (LMDB) are not made for; FFCV, which is,
 has to be compiled, and TFRecord needs TensorFlow.  A file is written whole or not at all, so a kill
-costs nothing, and the page cache of the machine serves all trials at once.
+leaves no more than a `.part`, and the page cache of the machine serves all trials at once.
 """
 
 import contextlib
@@ -52,9 +52,11 @@ class DecodedImages:
         if self._cache is None:
             return None
         try:
-            found = path.stat()
-            home = self._cache.expanduser()
-        except (OSError, RuntimeError):  # no such file, which decoding will say; or no home
+            found, home = path.stat(), self._cache.expanduser()
+        except OSError:  # decoding will say which file
+            return None
+        except RuntimeError as error:  # this user has no home
+            self._give_up(str(error))
             return None
         what = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0{self._side}"
         name = hashlib.sha256(os.fsencode(what)).hexdigest()
