@@ -51,7 +51,7 @@ RAY_S, REPORT_S = 5.0, 5.0
 
 STEP_S = 0.3
 """Seconds between the end of a trial and the start of the next in its slot, on the safe side: a
-search of 8 trials of 2.6 s on two idle cores lost 0.16 s each (`tests/benchmarks/bench_overhead`)."""
+search of 8 trials of 2.6 s on two idle cores lost 0.16 s each (tests/benchmarks/bench_overhead)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
