@@ -94,6 +94,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "words"), NETWORKS.values(), ids=NETWORKS)
 def test_every_defence_takes_each_kind_of_rows(text, words, loaded) -> None:
     config, inputs = loaded(text, words)

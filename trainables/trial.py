@@ -21,6 +21,7 @@ from trainables.attacks.digest import save_digest
 from trainables.attacks.evidence import DigestedReferences
 from trainables.base import noun
 from trainables.base.errors import one_line
+from trainables.base.lean_optimizers import spare_dynamo
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.batches import on_device
 from trainables.data.cohort import Cohort
@@ -95,6 +96,7 @@ class Trial(tune.Trainable):
         torch.set_num_threads(1)  # one trial per core beats one trial on all of them
         if shared.plugin is not None:
             shared.plugin.load()
+        spare_dynamo()
         self._shared = shared
         self._notice = Notice()
         self._device = torch.device(shared.device)

@@ -46,6 +46,7 @@ def said(folder: Path) -> str:
     return re.sub("<(style|script).*?</\\1>", "", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_rows_are_said_wherever_images_would_be_and_nothing_else_changes(everything) -> None:
     images, others = said(everything(None)), said(everything("gizmos", "ran"))
     assert re.findall(".{0,30}(?:image|pixel).{0,20}", others, re.IGNORECASE) == []

@@ -154,6 +154,7 @@ def test_winners_are_set_beside_their_own_models(
     assert found["measured_lost"].tolist() == pytest.approx([-0.0059, 0.009, -0.0059], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_simulations_on_two_blackboxes_end_in_a_page(
     table, lenet5_weights, tmp_path, monkeypatch, capsys
 ):

@@ -47,6 +47,7 @@ def words(folder: Path, *more: str, weights: str = "net.pt") -> list[str]:
     return [*given, "--members", str(folder / "members.txt"), *more]
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_on_many_more_non_members_than_members(
     folder: Path, tmp_path: Path, capsys
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_network_is_measured_on_many_more_non_members_than_members(
     assert "net.pt" in (tmp_path / "out" / measured.PAGE).read_text()
 
 
+@pytest.mark.slow
 def test_both_formats_and_listed_non_members(folder: Path, capsys) -> None:
     outputs = []
     for weights in ("net.pt", "net.safetensors"):
@@ -70,6 +72,7 @@ def test_both_formats_and_listed_non_members(folder: Path, capsys) -> None:
     assert "200 members and 200 non-members" in outputs[0]
 
 
+@pytest.mark.slow
 def test_a_quantised_onnx_network_is_measured(folder: Path, tmp_path: Path, capsys) -> None:
     """Least squares on 200 images of 784 pixels learns each of them by heart."""
     spec = DATASETS["mnist5k"]
@@ -86,6 +89,7 @@ def test_a_quantised_onnx_network_is_measured(folder: Path, tmp_path: Path, caps
     assert "200 members and 200 non-members" in said
 
 
+@pytest.mark.slow
 def test_an_untrained_network_is_doubted_first(folder: Path, tmp_path: Path, capsys) -> None:
     save_weights(lenet5(seed=1), tmp_path / "new.safetensors")
     given = words(folder)

@@ -178,6 +178,7 @@ def test_where_bounds_decided_that_is_said_and_the_failed_beside_it(
     )
 
 
+@pytest.mark.slow
 def test_what_is_said_of_an_interruption_can_be_pasted(
     stages: Stages,
     tmp_path: Path,

@@ -37,7 +37,7 @@ def compared(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path
     process = start(
         errors,
         *("--plugin", plugin, "--defense", "all", "--preset", "smoke", "--trials", TRIALS),
-        *("--space", "recipe+layer", "--levels", 0.99, "--out", out),
+        *("--space", "recipe+layer", "--levels", 0.99, "--concurrency", 1, "--out", out),
     )
     second = out / "defences" / EVERY[1]
     wait_for_rows(process, second, 2)  # the baseline's and a trial's
@@ -45,7 +45,7 @@ def compared(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Path
     kill_with_children(process)
     first = out / "defences" / EVERY[0]
     before = {file: file.stat().st_mtime_ns for file in first.rglob("*") if file.is_file()}
-    done: subprocess.CompletedProcess[str] = program("--resume", out)
+    done: subprocess.CompletedProcess[str] = program("--resume", out, "--concurrency", 1)
     (folder / "said").write_text(errors.read_text() + done.stderr)
     (folder / "shown").write_text(done.stdout)
     assert done.returncode == 0, done.stderr

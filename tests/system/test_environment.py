@@ -12,7 +12,10 @@ from tests.system.program import command, environment, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
-SMALL = ("--preset", "smoke", "--no-references", "--trials", 1, "--confirm-top", 1)
+SMALL = (
+    *("--preset", "smoke", "--no-references", "--trials", 1, "--confirm-top", 1),
+    *("--concurrency", 1),
+)
 HOUSE = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 

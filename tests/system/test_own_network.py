@@ -60,7 +60,7 @@ def words(tmp_path: Path) -> tuple[str, ...]:
         *("--plugin", str(tmp_path / "mine.py"), "--dataset", "mine", "--model", "mine"),
         *("--dense", str(tmp_path / "net.pt"), "--members", str(tmp_path / "members.txt")),
         *("--trials", "3", "--sampler", "qmc", "--models", "4", "--no-race", "--no-more-models"),
-        *("--max-accuracy-drop", "0.5"),
+        *("--max-accuracy-drop", "0.5", "--concurrency", "1"),
     )
 
 
@@ -75,7 +75,7 @@ def test_a_given_network_is_measured_matched_and_pruned_though_the_run_is_killed
         time.sleep(0.05)
     assert process.poll() is None, (tmp_path / "errors").read_text()
     kill_with_children(process)
-    done = program("--resume", out)
+    done = program("--resume", out, "--concurrency", 1)
     assert done.returncode == 0, done.stderr
 
     given = torch.load(tmp_path / "net.pt", weights_only=True)
