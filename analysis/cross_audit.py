@@ -10,6 +10,7 @@ from analysis import statistics, tables
 from analysis.load import RunRecord
 from analysis.statistics import Interval
 from analysis.statistics.crossed_models import CrossedModels
+from analysis.statistics.exposure import Exposed, most_exposed
 from trainables.base import noun
 from trainables.outcome.feasible import NO, UNDECIDED, YES, judged
 from trainables.records import COMPARATOR
@@ -115,6 +116,37 @@ def audited(run: RunRecord, rows: pd.DataFrame) -> Mapping[str, tuple[CrossedMod
         return {}
     dense, _ = found[DENSE]
     return {name: kind for name, kind in found.items() if kind[0].fits(dense)}
+
+
+def differences(
+    run: RunRecord, rows: pd.DataFrame, best: pd.Series | None
+) -> dict[str, tuple[Interval, Interval]]:
+    """Name -> excess gain (nats) and accuracy lost less the winner's, in pairs, without the winner.
+
+    rows: those of `statistics.confirmed`.  best: the winner's; without one there are none.
+    """
+    found = audited(run, rows)
+    winner = "" if best is None else _names(run, rows)[best["trial_ids"][0]]
+    if winner not in found:
+        return {}
+    ours, _ = found[winner]
+    return {
+        name: (models.less_than(ours), models.lost_against(ours))
+        for name, (models, _) in found.items()
+        if name != winner
+    }
+
+
+def exposed(run: RunRecord, count: int = 10) -> dict[str, Exposed]:
+    """Whose most exposed images -> those images; empty without a cross-audit."""
+    pairs = of_winner(run)
+    if pairs is None:
+        return {}
+    kinds = {"the dense models": pairs.dense, "the winner's models": pairs.winner}
+    return {
+        whose: most_exposed(models, dense=pairs.dense, winner=pairs.winner, count=count)
+        for whose, models in kinds.items()
+    }
 
 
 def _names(run: RunRecord, rows: pd.DataFrame) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import cross_audit, figures, pages, roc, run_kind, statistics, tables
+from analysis import cross_audit, figures, pages, pictures, roc, run_kind, statistics, tables
 from analysis.front import front
 from analysis.in_short import in_short
 from analysis.load import RunRecord, load_run, noun_of
@@ -90,25 +90,54 @@ def _title(run: RunRecord) -> str:
     return f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
 
 
+FIGURES = (
+    *("tradeoff", "progress", "parallel", "importances"),
+    *("curse", "forest", "exposed", "layers", "attacks", "residuals"),
+)
+
+
 def _figures(
     run: RunRecord, dense: pd.Series | None, best: pd.Series | None, rows: pd.DataFrame
 ) -> dict[str, Any]:
     """Name -> inline SVG; None for what cannot be drawn yet."""
-    names = ("tradeoff", "progress", "curse", "layers", "attacks", "residuals")
-    drawn: dict[str, str | None] = dict.fromkeys(names)
-    if not statistics.search_trials(run.trials).empty:
-        bound = statistics.accuracy_bound(run.trials, run.config)
-        drawn["tradeoff"] = figures.tradeoff(run.trials, dense, best, bound)
-        drawn["progress"] = figures.progress(run.trials, dense)
+    drawn = _of_search(run, dense, best)
     if not rows.empty:
         drawn["curse"] = figures.winners_curse(rows, tables.vector_names(rows))
     if best is not None:
-        drawn["layers"] = figures.layers(best)
-        ours = run.epochs[run.epochs["trial_id"].isin(best["trial_ids"])]
-        drawn["residuals"] = figures.residuals(ours)
-        if dense is not None:
-            drawn["attacks"] = figures.attacks(dense["attack_gains"], best["attack_gains"])
-    return {name: svg and pages.figure(svg) for name, svg in drawn.items()}
+        drawn |= _of_winner(run, dense, best, rows)
+    return {name: svg and pages.figure(svg) for name in FIGURES for svg in [drawn.get(name)]}
+
+
+def _of_search(
+    run: RunRecord, dense: pd.Series | None, best: pd.Series | None
+) -> dict[str, str | None]:
+    if statistics.search_trials(run.trials).empty:
+        return {}
+    bound = statistics.accuracy_bound(run.trials, run.config)
+    found = statistics.importances(run.trials)
+    return {
+        "tradeoff": figures.tradeoff(run.trials, dense, best, bound),
+        "progress": figures.progress(run.trials, dense),
+        "parallel": figures.parallel(run.trials, best) if statistics.varies(run.trials) else None,
+        "importances": None if found is None else figures.importances(found),
+    }
+
+
+def _of_winner(
+    run: RunRecord, dense: pd.Series | None, best: pd.Series, rows: pd.DataFrame
+) -> dict[str, str | None]:
+    ours = run.epochs[run.epochs["trial_id"].isin(best["trial_ids"])]
+    beside, exposed = cross_audit.differences(run, rows, best), cross_audit.exposed(run)
+    pixels = pictures.pixels_of(run.config["search"]) if exposed else None
+    return {
+        "layers": figures.layers(best),
+        "residuals": figures.residuals(ours),
+        "forest": figures.forest(beside) if beside else None,
+        "exposed": None if pixels is None else figures.exposed(exposed, pixels),
+        "attacks": None
+        if dense is None
+        else figures.attacks(dense["attack_gains"], best["attack_gains"]),
+    }
 
 
 def _pruners(run: RunRecord, best: pd.Series | None) -> tables.Table | None:

@@ -12,8 +12,11 @@ from analysis.figures.attack_gains import (
 from analysis.figures.best_so_far import compare_progress, progress
 from analysis.figures.defenses import defenses
 from analysis.figures.drawing import BLUE, INK, MARKERS, SERIES
+from analysis.figures.exposed import exposed
 from analysis.figures.leak_against_accuracy import FARTHEST, Front, front, fronts, tradeoff
 from analysis.figures.networks import layers, weight_histograms
+from analysis.figures.pairs import forest
+from analysis.figures.searched import importances, parallel
 from analysis.figures.training import losses, residuals
 
 __all__ = [
@@ -29,10 +32,14 @@ __all__ = [
     "attacks",
     "compare_progress",
     "defenses",
+    "exposed",
+    "forest",
     "front",
     "fronts",
+    "importances",
     "layers",
     "losses",
+    "parallel",
     "progress",
     "residuals",
     "roc",

@@ -9,10 +9,12 @@ import html
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -51,6 +53,10 @@ STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
     "legend.frameon": False,
     "legend.fontsize": 10,
 }
+
+
+TIP = "tip:"
+"""What marks the words of a point, which matplotlib can keep as the address of a link only."""
 
 
 GAIN_LABEL = "excess gain (nats; 0 = no leak)"
@@ -97,12 +103,23 @@ def svg(figure: Figure, name: str, description: str) -> str:
     body = markup[start + len(opening) :]
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'(?<=[ ])(id="|xlink:href="#)', rf"\g<1>{name}-", body)
-    body = body.replace("url(#", f"url(#{name}-")
+    body = _titled(body.replace("url(#", f"url(#{name}-"))
     return (
         f'<svg class="plot" role="img" aria-label="{html.escape(description, quote=True)}" '
         f'viewBox="{view_box.group(1)}" style="max-width:{width * 1.35:.0f}px" '
         f'stroke-linejoin="round">{body}'
     )
+
+
+def with_tips(points: PathCollection, tips: Sequence[str]) -> None:
+    """Have a browser show each point's words under the pointer, without a script."""
+    points.set_urls([TIP + tip for tip in tips])
+
+
+def _titled(markup: str) -> str:
+    """Matplotlib's links around points that have tips, as groups with titles."""
+    pattern = rf"""<a xlink:href=(["']){TIP}(.*?)\1[^>]*>(.*?)</a>"""
+    return re.sub(pattern, r"<g><title>\2</title>\3</g>", markup, flags=re.DOTALL)
 
 
 def percent_axis(axes: Axes, label: str) -> None:

@@ -24,6 +24,7 @@ from analysis.figures.drawing import (
     label_point,
     percent_axis,
     svg,
+    with_tips,
 )
 from analysis.pareto import non_dominated
 from analysis.statistics import Interval, excess_as_in_search, search_has_references, search_trials
@@ -92,7 +93,7 @@ def _scatter(axes: Axes, complete: pd.DataFrame) -> None:
             ]
             if rows.empty:
                 continue
-            axes.scatter(
+            points = axes.scatter(
                 rows["val_accuracy"].astype(float),
                 rows["excess_gain"].astype(float),
                 marker=marker,
@@ -102,6 +103,24 @@ def _scatter(axes: Axes, complete: pd.DataFrame) -> None:
                 label=f"{name}, {'feasible' if feasible else 'not feasible'}",
                 zorder=3,
             )
+            with_tips(points, [_in_words(row) for _, row in rows.iterrows()])
+
+
+MOST_NAMED = 12
+"""The most layers whose shares stand in a point's words."""
+
+
+def _in_words(row: pd.Series) -> str:
+    """What a trial tried and got, for the pointer."""
+    kept = [
+        f"{name} {n / weights:.1%}"
+        for name, n, weights in zip(row["layer_names"], row["n"], row["layer_weights"], strict=True)
+    ]
+    more = f" and {len(kept) - MOST_NAMED} layers more" if len(kept) > MOST_NAMED else ""
+    return (
+        f"{row['trial_id']}: {row['excess_gain']:.4f} nats, {row['val_accuracy']:.1%}, "
+        f"{row['compression']:.1f}×; keeps {', '.join(kept[:MOST_NAMED])}{more}"
+    )
 
 
 def _front(axes: Axes, feasible: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from analysis.statistics.confirmed_vectors import (
     more_models_may_decide,
     nearest,
 )
+from analysis.statistics.importance import importances, varies
 from analysis.statistics.intervals import (
     LEVEL,
     Interval,
@@ -60,6 +61,7 @@ __all__ = [
     "family_excess",
     "hardest_bound",
     "images_behind",
+    "importances",
     "least_visible",
     "mean_over_seeds",
     "more_models_may_decide",
@@ -70,4 +72,5 @@ __all__ = [
     "search_has_references",
     "search_trials",
     "theory",
+    "varies",
 ]

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import cross_audit, run_page, statistics, tables
+from analysis import cross_audit, figures, run_page, statistics, tables
 from analysis.load import load_run
 from analysis.verdict import verdict
 from search.record.confirm_parquet import write_correct, write_terms
@@ -315,3 +315,20 @@ def test_models_measured_on_other_images_are_left_out(run: Path) -> None:
     record = load_run(run)
     confirmed = statistics.confirmed(record.trials, record.config)
     assert cross_audit.table(record, confirmed, None) is None
+
+
+def test_the_forest_shows_every_other_kind_against_the_winner(run: Path) -> None:
+    write(run, "confirm-0000", knows=0.51, accuracy=0.90)
+    write(run, "confirm-0003", knows=0.55, accuracy=0.945)
+    record = load_run(run)
+    rows = statistics.confirmed(record.trials, record.config, record.crossed)
+    best = statistics.confirmed_winner(record.trials, record.config, record.crossed)
+    found = cross_audit.differences(record, rows, best)
+    assert len(found) == 2
+    leak, lost = found["dense"]
+    assert leak.low > 0
+    assert lost.high < 0
+    assert "Differences to the winner" in figures.forest(found)
+    assert cross_audit.differences(record, rows, None) == {}
+    exposed = cross_audit.exposed(record, count=5)
+    assert [len(one.images) for one in exposed.values()] == [5, 5]

@@ -31,6 +31,12 @@ def test_tradeoff_counts_what_it_cannot_place(make: SimpleNamespace) -> None:
     assert "nats" in text
 
 
+def test_points_say_under_the_pointer_what_was_tried(make: SimpleNamespace) -> None:
+    odd = make.trial("search", 0, layer_names=['a"b>', "c", "d", "e", "f"], keep=0.25)
+    text = parsed(figures.tradeoff(make.frame([odd]), None, None, 0.9))
+    assert 'search-0000: 0.0200 nats, 93.0%, 4.0×; keeps a"b> 25.3%, c 25.0%' in text
+
+
 def test_tradeoff_without_bound_or_complete_trial(make: SimpleNamespace) -> None:
     trials = make.frame([make.without_gain(make.trial("search", 0), "FAILED", val_accuracy=None)])
     assert "failed (1" in parsed(figures.tradeoff(trials, None, None, float("nan")))

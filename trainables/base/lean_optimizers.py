@@ -21,7 +21,7 @@ def spare_dynamo() -> None:
         return
     for name in OUTSIDE_GRAPHS:
         plain: Any = inspect.unwrap(getattr(Optimizer, name))
-        setattr(plain, "__dynamo_disable", plain)  # noqa: B010  # a name that torch looks up
+        setattr(plain, "__dynamo_disable", plain)  # a name that torch looks up
     for kind in (SGD, Adam, AdamW):
         optimizer: Any = kind
         optimizer.step = torch.no_grad()(inspect.unwrap(kind.step))
