@@ -3,9 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.inputs import Inputs
 from search.machine_options import Options
 from search.record.redaction import HIDDEN, redacted
 from search.record.runfolder import RunFolder
@@ -13,12 +12,15 @@ from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import RemotePath
 
+if TYPE_CHECKING:
+    from search.inputs import Inputs  # torch, for which a command that saves settings need not wait
+
 NOT_RECORDED = ("config", "save_config", "resume", "more_models", "dry_run", "quiet")
 """Fields of `Options` that config.json leaves out: they ask for something once."""
 
 
 def require_same_data(
-    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
+    folder: RunFolder, stored: dict[str, Any], inputs: "Inputs", say: Callable[[str], None]
 ) -> None:
     """Raise InvalidInput where the data or the layers are not those that the run began with."""
     found = inputs.describe()
