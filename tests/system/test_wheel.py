@@ -1,6 +1,7 @@
 """The wheel, installed into an environment of its own: commands and library work from anywhere."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.program import environment
+from tests.test_dockerfile import copied
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +49,13 @@ def done(*words: object, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what is tracked, which the build leaves its own files in."""
+    """Built from a copy of what the Dockerfile copies, which the build leaves its own files in."""
     copy = tmp_path_factory.mktemp("source")
-    listing = done("git", "ls-files", "-z", folder=ROOT).split("\0")
-    for name in filter(None, listing):
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    for name in copied():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name)
+        else:
+            shutil.copy(ROOT / name, copy / name)
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")
     done(*pip, "--wheel-dir", copy / "dist", copy, folder=copy)
     [built] = (copy / "dist").glob("*.whl")
