@@ -12,7 +12,7 @@ VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format options bench bench-tabulate bench-search audit report clean
+.PHONY: help install search test test-fast lint format options bench bench-tabulate bench-search audit matrix report clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,11 @@ audit: install  ## known weaknesses of the tested dependencies, asked of PyPI; n
 	@test -x $(VENV)/audit/bin/pip-audit || \
 		{ "$(PYTHON)" -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit; }
 	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+matrix:  ## the quick tests on every Python from 3.11 to 3.14 that is here, each in its own environment
+	@test -x $(VENV)/nox/bin/nox || \
+		{ "$(PYTHON)" -m venv $(VENV)/nox && $(VENV)/nox/bin/python -m pip install --quiet nox; }
+	$(VENV)/nox/bin/nox --envdir "$(VENV)/nox/sessions" $(ARGS)
 
 report: install  ## write the report of the newest run again (another run: make report RUN=runs/NAME)
 	@test -n "$(RUN)" || { echo "there is no run in runs/: make search, or make report RUN=FOLDER" >&2; exit 2; }

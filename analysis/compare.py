@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.folder import config_of, is_comparison
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
 
-@as_command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m analysis.compare",
         description="Compare runs on one data set: confirmed excess gain, test accuracy, "
@@ -30,12 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where to write the page [compare.html, or comparison.html in the folder of a "
         "comparison]",
     )
+    return parser
+
+
+@as_command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
     try:
-        options = parser.parse_args(arguments)
+        options = build_parser().parse_args(arguments)
+        for run in options.runs:
+            config_of(run)
         from analysis import pages  # pandas and matplotlib: a mistake need not wait
         from analysis.comparison_page import compare
         from analysis.defense_page import write_comparison
-        from analysis.load import is_comparison
 
         if options.out is not None:
             pages.refuse_foreign(options.out)

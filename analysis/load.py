@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import pyarrow as pa
 
+from analysis.folder import config_of
 from analysis.statistics.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
 from analysis.validity import (
     damage_of_config,
@@ -17,9 +18,9 @@ from analysis.validity import (
     damage_of_trials,
 )
 from trainables.base import noun
-from trainables.base.commandline import program, resume
+from trainables.base.commandline import resume
 from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import Place, children, place, read_json
+from trainables.base.storage import Place, children, place
 from trainables.records import (
     AUDIT_SCHEMA,
     COMPARISON,
@@ -32,9 +33,6 @@ from trainables.records import (
     NewerPart,
     read_part,
 )
-
-CONFIG_VERSION = 1
-"""The newest version of config.json that this program reads."""
 
 _NEEDED = ("run_id", "search", "split_sizes")
 
@@ -88,21 +86,13 @@ def load_run(path: Place | str) -> RunRecord:
     )
 
 
-def is_comparison(path: Place | str) -> bool:
-    """Whether a folder is that of a comparison of defences.
-
-    Raises InvalidInput where it is none of this program's.
-    """
-    return COMPARISON in _read_json_of_ours(place(path) if isinstance(path, str) else path)
-
-
 def load_comparison(path: Place | str) -> tuple[dict[str, Any], list[RunRecord]]:
     """Read config.json of a comparison of defences, and its runs that have begun, in its order.
 
     Raises InvalidInput when the folder holds no comparison, or one of its runs is damaged.
     """
     folder = place(path) if isinstance(path, str) else path
-    config = _read_json_of_ours(folder)
+    config = config_of(folder)
     try:
         names = [str(run["defense"]) for run in config[COMPARISON]["runs"]]
     except (KeyError, TypeError) as error:
@@ -176,7 +166,7 @@ def load_distinct(paths: Sequence[Place | str]) -> list[RunRecord]:
 
 def _read_config(folder: Place) -> dict[str, Any]:
     """Of one run."""
-    config, file = _read_json_of_ours(folder), folder / "config.json"
+    config, file = config_of(folder), folder / "config.json"
     if COMPARISON in config:
         raise InvalidInput(
             f"{folder} holds a comparison of defences: give one of its runs, {folder / DEFENCES}/*"
@@ -187,27 +177,6 @@ def _read_config(folder: Place) -> dict[str, Any]:
     damage = damage_of_config(config)
     if damage is not None:
         raise InvalidInput(f"{file} is damaged: {damage}; restore it, or run again")
-    return config
-
-
-def _read_json_of_ours(folder: Place) -> dict[str, Any]:
-    file = folder / "config.json"
-    try:
-        config = read_json(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InvalidInput(
-            f"{folder} is not a run folder (it has no config.json); give the folder that "
-            f"`{program('search.run')}` printed"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read: {_one_line(error)}") from error
-    if not isinstance(config, dict) or type(config.get("version")) is not int:
-        raise InvalidInput(f"{file} is not a run's config: it states no version")
-    if config["version"] > CONFIG_VERSION:
-        raise InvalidInput(
-            f"{file} has version {config['version']}, but this program reads up to "
-            f"{CONFIG_VERSION}: update the program"
-        )
     return config
 
 

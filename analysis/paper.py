@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.folder import config_of
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
 
-@as_command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m analysis.paper",
         description="Write Tables 1 to 6 and Figures 2 and 3 of Wang et al. 2021 with our runs "
@@ -26,8 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path("paper.html"),
         help="where to write the page [%(default)s]",
     )
+    return parser
+
+
+@as_command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
     try:
-        options = parser.parse_args(arguments)
+        options = build_parser().parse_args(arguments)
+        for run in options.runs:
+            config_of(run)
         from analysis import pages  # pandas and matplotlib: a mistake need not wait
         from analysis.paper_page import paper
 

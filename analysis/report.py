@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 
+from analysis.folder import config_of
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
 
-@as_command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m analysis.report",
         description="Write RUN/report.html, one self-contained page that opens offline, and print "
@@ -19,8 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "run", metavar="RUN", help="folder of a run, such as runs/mnist5k-…, or its s3:// URI"
     )
+    return parser
+
+
+@as_command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
     try:
-        options = parser.parse_args(arguments)
+        options = build_parser().parse_args(arguments)
+        config_of(options.run)
         from analysis.run_page import write_report  # pandas and matplotlib: a mistake need not wait
 
         target = write_report(options.run)

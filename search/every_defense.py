@@ -22,9 +22,9 @@ from search.machine_options import Options
 from search.parser import require_known
 from search.pipeline import Prepared, conduct, resources_for, speaker
 from search.record.log import logging_to, write_fault
-from search.record.mirror import require_storage_url
 from search.record.redaction import redacted
 from search.record.runfolder import VERSION, RunFolder, describe_comparison
+from search.record.storage_url import require_storage_url
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
 from search.stages.dense import train_dense
@@ -42,11 +42,6 @@ from trainables.defenses.registry import named
 from trainables.records import COMPARISON, ENDED
 
 
-def is_comparison(folder: RunFolder) -> bool:
-    """Whether a folder is that of a comparison. Raises InvalidInput where it is no run either."""
-    return COMPARISON in folder.read_config()
-
-
 def compare(comparison: Comparison | None, options: Options, folder: RunFolder) -> int:
     """From settings to the page. Raises InvalidInput before anything is written.
 
@@ -62,8 +57,6 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
         options = as_before(options, stored["options"], say)
     if options.study_storage is not None:
         require_storage_url(options.study_storage)
-    if stored is None and not options.dry_run:
-        folder.check()
     inputs = _inputs(comparison, options, say)
     with cluster(options.address, say) as nodes:
         signal.signal(signal.SIGTERM, on_signal)  # Ray set its own

@@ -87,6 +87,22 @@ class Options:
         without="runs/DATASET-MODEL-TIME",
         in_command=False,
     )
+    config: Place | None = option(
+        None,
+        group=MACHINE,
+        metavar="FILE",
+        read=str,
+        help="take options from this file: the config.json of any run, whose command they are, or "
+        "YAML with an option a line, as trials: 20; what the command line gives wins",
+        in_command=False,
+    )
+    save_config: Path | None = option(
+        None,
+        group=MACHINE,
+        metavar="FILE",
+        help="write the settings to this new file, for --config, and run nothing",
+        in_command=False,
+    )
     resume: Place | None = option(
         None,
         group=MACHINE,

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.base.commandline import BAD_INPUT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
+from trainables.base.names import known
+from trainables.data.registry import DATASETS
+from trainables.models.registry import MODELS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,13 +20,15 @@ if TYPE_CHECKING:
 OF_A_NETWORK = ("dataset", "model", "plugin", "data_dir", "members", "non_members")
 """Options that say what --dense is and was trained on."""
 
+FILES = ("outputs", "dense", "plugin", "members", "non_members", "references")
+"""Arguments that name a file to read."""
+
 
 @as_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    parser = _parser()
     try:
-        given = parser.parse_args(arguments)
+        given = build_parser().parse_args(arguments)
         _require_sense(given)
         _measure(given)
     except InvalidInput as error:
@@ -32,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _parser() -> OneLineParser:
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m search.measure",
         description="Attack a classifier on images (or rows) whose membership is known, by its "
@@ -101,6 +107,19 @@ def _require_sense(given: argparse.Namespace) -> None:
         _require(not absent, f"--dense needs {' and '.join(absent)}")
     is_new = given.out is None or not given.out.exists()
     _require(is_new, f"--out {given.out} exists: choose a new folder")
+    for name in FILES:
+        if (file := getattr(given, name)) is not None:
+            _require_readable(file)
+    if given.plugin is None and given.dense is not None:
+        known(given.dataset, DATASETS, "--dataset")
+        known(given.model or DATASETS[given.dataset].default_model, MODELS, "--model")
+
+
+def _require_readable(file: Path) -> None:
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _require(condition: bool, message: str) -> None:

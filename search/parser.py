@@ -1,9 +1,7 @@
 """The command line of `python -m search.run`: it turns words into SearchConfig and Options."""
 
-import argparse
 import dataclasses
 import datetime
-import importlib.metadata
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,17 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.comparison import Comparison
+from search.config_file import ConfigFile
 from search.machine_options import PRESETS, Options, all_options
-from search.option_fields import GROUPS, declared, duration, fractions
-from search.own_network import is_of_training, with_own_network, with_own_training
+from search.option_fields import declared, duration, fractions
+from search.option_parser import build_parser, refuse_renamed
+from search.own_network import file_hash, is_of_training, with_own_network, with_own_training
 from search.presets import paper, paper_presets, smoke
 from search.recipes import recipe
+from search.record.redaction import HIDDEN
+from search.record.runfolder import RunFolder
+from search.record.storage_url import require_storage_url
 from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.several_defenses import comparison, listed
 from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
 from trainables.base import noun
-from trainables.base.commandline import OneLineParser
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
 from trainables.base.storage import place
@@ -36,34 +38,6 @@ if TYPE_CHECKING:
     from trainables.plugin import Plugin
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser for every option, with the defaults in its help."""
-    parser = OneLineParser(
-        prog="python -m search.run",
-        description="Search the per-layer non-zero counts {n_i} that leak least about who was in "
-        "the training set while accuracy holds. Without options: LeNet-5 on 5,000 MNIST images.",
-        epilog="Exit status: 0 a feasible, confirmed winner; 2 bad input; 3 no feasible trial; "
-        "130 interrupted (the resume command is printed); 1 a fault, with the place of its log.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"prune-privacy {importlib.metadata.version('prune-privacy')}",
-        help="print the version and leave",
-    )
-    groups = {title: parser.add_argument_group(title) for title in GROUPS}
-    for one in all_options():
-        words: dict[str, Any] = {"help": one.help.replace("%", "%%"), "default": None}
-        if one.option.metavar is None:
-            words["action"] = "store_true"
-        else:
-            words |= {"type": one.kind, "metavar": one.option.metavar}
-            words["action"] = "append" if one.option.repeated else "store"
-        groups[one.option.group].add_argument(one.flag, **words)
-    return parser
-
-
 def parse(words: Sequence[str]) -> tuple[SearchConfig | Comparison | None, Options]:
     """The settings that `words` ask for; None in place of settings when a run is resumed.
 
@@ -71,16 +45,29 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | Comparison | None, Optio
 
     Raises InvalidInput, one line, for anything a user can get wrong.
     """
-    _refuse_renamed(words)
+    refuse_renamed(words)
     given = vars(build_parser().parse_args(words))
+    if given["config"] is None or given["resume"] is not None:
+        return _settings(given)
+    file = ConfigFile.read(given["config"])
+    try:
+        return _settings(file.under(given))
+    except InvalidInput as error:
+        raise InvalidInput(file.located(str(error), given)) from error
+
+
+def _settings(given: dict[str, Any]) -> tuple[SearchConfig | Comparison | None, Options]:
+    """given: option -> value, None where neither the command line nor --config gives it."""
     _take_task_of_preset(given)
     plugin = None
     if given["plugin"] is not None and given["resume"] is None:
+        file_hash("--plugin", given["plugin"].absolute())  # torch is not awaited for a wrong name
         from trainables.plugin import Plugin
 
         plugin = Plugin.read(given["plugin"].absolute())
         plugin.load()
     options = _options(given)
+    _require_usable(options)
     if options.resume is not None:
         clash = [
             one.flag
@@ -104,20 +91,21 @@ def parse(words: Sequence[str]) -> tuple[SearchConfig | Comparison | None, Optio
     return comparison(names, given, recipe, one, _numbers), options
 
 
+def _require_usable(options: Options) -> None:
+    """Raise InvalidInput for a mirror or a folder that no run could use."""
+    if options.study_storage is not None:
+        if HIDDEN in options.study_storage:
+            raise InvalidInput(
+                f"--study-storage {options.study_storage}: its password was not recorded; give "
+                "--study-storage URL again, or leave the password to ~/.pgpass"
+            )
+        require_storage_url(options.study_storage)
+    if options.resume is None and not options.dry_run:
+        RunFolder(options.out).check()
+
+
 LEAST_SHARE = 1e-4
 """Ray counts resources in ten-thousandths."""
-
-RENAMED = {"--references": "--models", "--confirm-seeds": "--models"}
-"""Options of earlier releases, each with the one that took its place."""
-
-
-def _refuse_renamed(words: Sequence[str]) -> None:
-    for word in words:
-        if (now := RENAMED.get(old := word.partition("=")[0])) is not None:
-            raise InvalidInput(
-                f"{old} is now {now} N: how many fully trained models a confirmed vector has, each "
-                "of them target and reference; an even number from 4"
-            )
 
 
 def _take_task_of_preset(given: dict[str, Any]) -> None:
@@ -166,6 +154,11 @@ def _fitting_network(
 
     Raises InvalidInput when the two do not fit together or a user's network cannot be used.
     """
+    if config.pretrained_start and not MODELS[config.model].foreign:
+        raise InvalidInput(
+            f"--pretrained-start is for a network of --plugin, and {config.model} is ours: leave "
+            "it out"
+        )
     from trainables.models.building import outline
 
     spec = DATASETS[config.dataset]
@@ -174,11 +167,6 @@ def _fitting_network(
     if given["space"] is None:
         config = dataclasses.replace(config, space=default_kind(len(network.layers)))
     _require_reachable(config, network)
-    if config.pretrained_start and not MODELS[config.model].foreign:
-        raise InvalidInput(
-            f"--pretrained-start is for a network of --plugin, and {config.model} is ours: leave "
-            "it out"
-        )
     if with_plugin:
         from trainables.rehearsal import rehearse
 
@@ -374,6 +362,8 @@ def _options(given: dict[str, Any]) -> Options:
         values["resume"] = place(values["resume"])
     if "trial_timeout_s" in values:
         values["trial_timeout_s"] = duration(values["trial_timeout_s"], "--trial-timeout")
+    if "config" in values:
+        values["config"] = place(values["config"])
     for name in ("data_dir", "plugin", "dense", "members"):
         if name in values:
             values[name] = values[name].absolute()

@@ -23,9 +23,9 @@ from search.machine_options import GPU_SHARES, Options
 from search.option_fields import exactly
 from search.plan import plan
 from search.record.log import logging_to
-from search.record.mirror import require_storage_url
 from search.record.redaction import shown_to_others
 from search.record.runfolder import RunFolder, describe, require_whole
+from search.record.storage_url import require_storage_url
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
 from search.space import Candidate
@@ -84,8 +84,6 @@ def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int
         raise InvalidInput("there is nothing to run")
     if options.study_storage is not None:
         require_storage_url(options.study_storage)
-    if stored is None and not options.dry_run:
-        folder.check()
     notes: list[str] = []
     inputs = _inputs(config, options, notes.append)
     if stored is not None and inputs is not None:

@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from search.comparison import Comparison
+from search.option_parser import (
+    build_parser as build_parser,  # a command has one; completion reads it
+)
 from search.parser import parse, words
 from search.record.log import quiet_root_logger, write_fault
 from search.record.redaction import redacted
 from search.record.runfolder import RunFolder
+from search.saved_config import changed_settings, save_config
 from search.tune.cause import cause
-from trainables.base.commandline import BAD_INPUT, FAULT, INTERRUPTED, as_command, resume
+from trainables.base.commandline import BAD_INPUT, FAULT, INTERRUPTED, OK, as_command, resume
 from trainables.base.errors import InvalidInput, one_line
+from trainables.records import COMPARISON
 
 
 @as_command
@@ -30,13 +35,21 @@ def main(arguments: Sequence[str]) -> int:
     folder: RunFolder | None = None
     try:
         config, options = parse(arguments)
+        if options.save_config is not None and config is not None:
+            save_config(config, options, options.save_config)
+            print(options.save_config)
+            return OK
+        if (said := changed_settings(config, options)) is not None:
+            console.print(said, markup=False)
         folder = RunFolder(options.resume or options.out)
+        is_comparison = options.resume is not None and COMPARISON in folder.read_config()
+        warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         # Ray, torch and pandas: seconds that a mistake need not wait
-        from search.every_defense import compare, is_comparison
+        from search.every_defense import compare
         from search.pipeline import run
 
         quiet_root_logger()
-        if isinstance(config, Comparison) or (config is None and is_comparison(folder)):
+        if isinstance(config, Comparison) or (config is None and is_comparison):
             return compare(config, options, folder)
         return run(config, options, folder)
     except InvalidInput as error:
@@ -60,5 +73,4 @@ def _how_to_resume(folder: RunFolder | None) -> str:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     sys.exit(main(words()))

@@ -3,19 +3,24 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.inputs import Inputs
 from search.machine_options import Options
-from search.record.redaction import redacted
+from search.record.redaction import HIDDEN, redacted
 from search.record.runfolder import RunFolder
 from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import RemotePath
 
+if TYPE_CHECKING:
+    from search.inputs import Inputs  # torch, for which a command that saves settings need not wait
+
+NOT_RECORDED = ("config", "save_config", "resume", "more_models", "dry_run", "quiet")
+"""Fields of `Options` that config.json leaves out: they ask for something once."""
+
 
 def require_same_data(
-    folder: RunFolder, stored: dict[str, Any], inputs: Inputs, say: Callable[[str], None]
+    folder: RunFolder, stored: dict[str, Any], inputs: "Inputs", say: Callable[[str], None]
 ) -> None:
     """Raise InvalidInput where the data or the layers are not those that the run began with."""
     found = inputs.describe()
@@ -51,7 +56,7 @@ def recorded(options: Options) -> dict[str, object]:
     return {
         name: str(value) if isinstance(value, Path | RemotePath) else value
         for name, value in values.items()
-        if name not in ("resume", "more_models", "dry_run", "quiet")
+        if name not in NOT_RECORDED
     }
 
 
@@ -64,7 +69,7 @@ def as_before(options: Options, before: dict[str, object], say: Callable[[str], 
     if options.data_dir is None and isinstance(data_dir, str):
         options = dataclasses.replace(options, data_dir=Path(data_dir))
     if options.study_storage is None and isinstance(storage, str):
-        if "***" in storage:
+        if HIDDEN in storage:
             say(
                 f"The mirror {storage} stays as it is: its password was not recorded, so give "
                 "--study-storage again to go on with it"

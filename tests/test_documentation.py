@@ -1,6 +1,7 @@
 """What the documents tell a reader to open or type exists."""
 
 import contextlib
+import doctest
 import functools
 import importlib
 import importlib.util
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import trainables
+from search.console import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 OUR_MODULE = re.compile(r"python3? -m ((?:analysis|search|trainables)\b[\w.]*(?: [a-z]+(?= --))?)")
+OUR_SCRIPT = re.compile(r"\bprune-privacy ([a-z]+)((?: [a-z]+(?= --))?)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -54,6 +59,8 @@ def command_of(line):
     """Ours of which a line's options are, as `search.run`, and them; None for another program."""
     if named := OUR_MODULE.search(line):
         return named[1], line[named.end() :]
+    if script := OUR_SCRIPT.search(line):
+        return COMMANDS[script[1]].module + script[2], line[script.end() :]
     search = line.lstrip().startswith("--") or re.search(r"\bmake search\b", line)
     return ("search.run", line) if search else None
 
@@ -97,6 +104,14 @@ def test_every_option_is_in_the_help_of_its_command(document):
         module, words = command_of(line) or (None, "")
         for option in OPTION.findall(words):
             assert option in options_of(module), f"{module} {option}"
+
+
+def test_the_readme_measures_a_vector_as_the_librarys_doctest_does():
+    shown = [line for block in FENCED.findall(read("README.md")) for line in block.splitlines()]
+    tested = doctest.DocTestParser().get_examples(trainables.__doc__)
+    five = [one.source.rstrip() for one in tested if " = " in one.source]
+    assert len(five) == 5
+    assert set(five) <= set(shown)
 
 
 def test_the_readmes_table_of_options_is_made_from_the_fields():

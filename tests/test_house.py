@@ -82,6 +82,14 @@ def test_the_newest_entry_of_the_changelog_is_this_version(project):
     assert newest == project["project"]["version"]
 
 
+def test_every_python_that_is_promised_is_in_the_matrix(project):
+    [listed] = re.findall(r"^PYTHONS = \((.+)\)$", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    pythons = re.findall(r'"([\d.]+)"', listed)
+    assert project["project"]["requires-python"] == f">={pythons[0]}"
+    named = re.findall(r"Python :: ([\d.]+)", " ".join(project["project"]["classifiers"]))
+    assert set(named) <= set(pythons)
+
+
 def test_what_was_tested_lies_within_the_bounds(project, pins):
     extras = project["project"]["optional-dependencies"].values()
     for line in (

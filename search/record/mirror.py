@@ -6,10 +6,8 @@ the storage is away.
 
 import contextlib
 import datetime
-import importlib.util
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.record.redaction import redacted
+from search.record.storage_url import JOURNAL, require_storage_url
 from search.space import Candidate, Space
-from trainables.base.errors import InvalidInput
 from trainables.outcome.feasible import VIOLATIONS
 from trainables.outcome.objective import LEAST_LEAK, Goal
 from trainables.records import COMPLETE, FAILED, PRUNED, SEARCH_KINDS
@@ -40,7 +37,6 @@ CONNECT_TIMEOUT_S = 5
 SHOWN = ("trial_id", "number", "kind", "n", "feasible", "val_accuracy", "compression", "error")
 """Columns that a viewer gets as user attributes."""
 
-_JOURNAL = "journal://"
 _given: dict[str, str] = {}  # run id -> URL; Tune pickles callbacks, and a password is not to be
 _warned: set[str] = set()  # storages that were warned of in this process
 OPTUNA_STATES = {
@@ -136,11 +132,11 @@ class Mirror:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[BaseStorage]:
         """The storage. A journal stays open, since opening it means to read all of it."""
-        if not self._url.startswith(_JOURNAL):
+        if not self._url.startswith(JOURNAL):
             with opened(self._url, made=self._there is not None) as storage:
                 yield storage
             return
-        if not Path(self._url.removeprefix(_JOURNAL)).is_file():
+        if not Path(self._url.removeprefix(JOURNAL)).is_file():
             self._forget()
         if self._journal is None:
             with opened(self._url) as self._journal:
@@ -161,27 +157,6 @@ def remembered(run_id: str) -> str | None:
     return _given.get(run_id)
 
 
-def require_storage_url(url: str) -> None:
-    """Raise InvalidInput unless `url` names a storage that can be mirrored to."""
-    if not re.match(r"(sqlite|journal|postgresql|mysql)(\+\w+)?://", url):
-        raise InvalidInput(
-            f"--study-storage {redacted(url)} is not a storage: write sqlite:///FILE, "
-            "journal:///FILE or postgresql://USER@HOST/DATABASE"
-        )
-    if not url.startswith(_JOURNAL):
-        try:
-            make_url(url)
-        except (ArgumentError, ValueError) as error:
-            raise InvalidInput(
-                f"--study-storage {redacted(url)} is not the URL of a database: write "
-                "postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
-            ) from error
-    if re.match(r"postgresql(\+psycopg)?://", url) and importlib.util.find_spec("psycopg") is None:
-        raise InvalidInput(
-            f"--study-storage {redacted(url)} needs a driver: pip install 'prune-privacy[postgres]'"
-        )
-
-
 @contextlib.contextmanager
 def opened(url: str, *, made: bool = False) -> Iterator[BaseStorage]:
     """The storage at `url`; a database's connections are closed at the end.
@@ -189,8 +164,8 @@ def opened(url: str, *, made: bool = False) -> Iterator[BaseStorage]:
     They are not kept: trials end minutes apart, and the server may restart in between.
     made: this process saw that the tables are there, and of the right version.
     """
-    if url.startswith(_JOURNAL):
-        yield JournalStorage(JournalFileBackend(url.removeprefix(_JOURNAL)))
+    if url.startswith(JOURNAL):
+        yield JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
         return
     arguments = {} if url.startswith("sqlite") else {"connect_timeout": CONNECT_TIMEOUT_S}
     storage = RDBStorage(

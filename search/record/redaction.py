@@ -3,6 +3,9 @@
 import re
 from urllib.parse import unquote
 
+HIDDEN = "***"
+"""What stands in place of a password."""
+
 _PASSWORD = re.compile(
     r"://[^:/@\s]*:(?P<user>[^\s'\"]+)@|[?&]\w*(?:pass|secret|token)\w*=(?P<query>[^&\s'\"]+)", re.I
 )
@@ -17,7 +20,7 @@ def redacted(text: str, url: str | None = None) -> str:
     for found in _PASSWORD.finditer(url or ""):
         password = found["user"] or found["query"]
         for form in {password, unquote(password)}:
-            text = text.replace(form, "***")
+            text = text.replace(form, HIDDEN)
     return _PASSWORD.sub(_starred, text)
 
 
@@ -35,4 +38,4 @@ def shown_to_others(url: str, address: str) -> str | None:
 def _starred(found: re.Match[str]) -> str:
     whole, secret = found[0], found["user"] or found["query"]
     start = found.start("user" if found["user"] else "query") - found.start()
-    return f"{whole[:start]}***{whole[start + len(secret) :]}"
+    return f"{whole[:start]}{HIDDEN}{whole[start + len(secret) :]}"

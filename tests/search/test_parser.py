@@ -30,7 +30,7 @@ OPTIONS = """
     --shadows --canaries
     --out --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
     --study-storage --dry-run --probe --duplicates --limit
-    --quiet
+    --quiet --config --save-config
 """
 
 

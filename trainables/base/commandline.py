@@ -1,12 +1,16 @@
 """What all commands share: one-line errors, output that stops no work, commands to paste."""
 
 import argparse
+import contextlib
+import contextvars
 import functools
+import importlib.metadata
 import io
 import os
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec, cast
 
@@ -20,8 +24,34 @@ the user's input cannot be used; a search has no feasible, confirmed winner; it 
 can be resumed."""
 
 
+PROGRAM = "prune-privacy"
+"""The name of the distribution, and of its console script."""
+
+_called: contextvars.ContextVar[str | None] = contextvars.ContextVar("called", default=None)
+
+
+@contextlib.contextmanager
+def called_as(name: str) -> Iterator[None]:
+    """Parsers made here call their command `name`, where they would say `python -m MODULE`."""
+    before = _called.set(name)
+    try:
+        yield
+    finally:
+        _called.reset(before)
+
+
+def version() -> str:
+    """What `--version` prints."""
+    return f"{PROGRAM} {importlib.metadata.version(PROGRAM)}"
+
+
 class OneLineParser(argparse.ArgumentParser):
     """A parser that raises InvalidInput where argparse would print its usage and exit."""
+
+    def __init__(self, *arguments: Any, **words: Any) -> None:
+        super().__init__(*arguments, **words)
+        if (name := _called.get()) is not None:
+            self.prog = re.sub(r"^python -m \S+", name, self.prog)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{message} (see {self.prog} --help)")

@@ -15,8 +15,9 @@ from optuna.trial import TrialState
 
 from search.record import mirror as module
 from search.record.live_mirror import LiveMirror
-from search.record.mirror import Mirror, require_storage_url
+from search.record.mirror import Mirror
 from search.record.redaction import redacted, shown_to_others
+from search.record.storage_url import require_storage_url
 from search.space import Space
 from trainables.base.errors import InvalidInput
 from trainables.outcome.objective import LEAST_LEAK, Goal
