@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.folder import config_of, is_comparison
+from analysis.folder import config_of, is_comparison, runs_of
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
@@ -30,6 +30,12 @@ def build_parser() -> OneLineParser:
         help="where to write the page [compare.html, or comparison.html in the folder of a "
         "comparison]",
     )
+    parser.add_argument(
+        "--format",
+        choices=("text", "markdown", "json"),
+        default="text",
+        help="of what is printed; of a comparison of defences the latter two print its runs [text]",
+    )
     return parser
 
 
@@ -46,17 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if options.out is not None:
             pages.refuse_foreign(options.out)
-        if len(options.runs) == 1 and is_comparison(options.runs[0]):
+        together = len(options.runs) == 1 and is_comparison(options.runs[0])
+        if together and options.format == "text":
             out, text = write_comparison(options.runs[0], to=options.out)
         else:
             out = options.out or Path("compare.html")
             pages.refuse_foreign(out)
-            text, page = compare(options.runs)
+            runs = runs_of(options.runs[0]) if together else options.runs
+            text, page = compare(runs, options.format)
             pages.write(out, page)
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         return 2
-    sys.stdout.write(f"{text}\n{out}\n")
+    sys.stdout.write(f"{text}\n")
+    page_of_it = sys.stdout if options.format == "text" else sys.stderr  # the rest is for a program
+    page_of_it.write(f"{out}\n")
     return 0
 
 

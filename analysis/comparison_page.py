@@ -1,41 +1,56 @@
-"""Several runs side by side, as text and as one page."""
+"""Several runs side by side: what the terminal shows, in several forms, and one page."""
 
 from collections.abc import Sequence
 
 from analysis import figures, pages, run_kind, statistics, tables
+from analysis.comparison_json import as_json
 from analysis.load import RunRecord, load_distinct, noun_of, run_name
 from analysis.run_page import wall_clock
 from analysis.summary import defense_in_words
+from analysis.winners_in_pairs import pairs
+from analysis.winners_in_pairs import table as table_of_pairs
 from trainables.base import noun
 from trainables.base.commandline import program
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import Place
 
+FORMS = ("text", "markdown", "json")
 
-def compare(paths: Sequence[Place | str]) -> tuple[str, str]:
-    """The text table and the HTML page that compare the runs at `paths`.
 
+def compare(paths: Sequence[Place | str], form: str = "text") -> tuple[str, str]:
+    """What to print, and the HTML page, that compare the runs at `paths`.
+
+    form: one of FORMS.
     Raises InvalidInput with fewer than two runs, a run given twice, or different data sets.
     """
     runs = _load(paths)
     with noun.spoken(noun_of(runs)):
-        return _compared(runs)
+        return _compared(runs, form)
 
 
-def _compared(runs: Sequence[RunRecord]) -> tuple[str, str]:
-    table, caveats = comparison(runs), _caveats(runs)
+def _compared(runs: Sequence[RunRecord], form: str) -> tuple[str, str]:
+    table, caveats, found = comparison(runs), _caveats(runs), pairs(runs)
+    shown = [table, *([table_of_pairs(found)] if found else [])]
     curves = {run_name(run, runs): statistics.best_so_far(run.trials) for run in runs}
     page = pages.render(
         "compare.html.jinja",
         {
             "title": "Runs compared",
             "table_of_runs": table,
+            "pairs": shown[1] if found else None,
             "caveats": caveats,
             "progress": pages.figure(figures.compare_progress(curves)),
             "commands": [(run_name(run, runs), str(run.config.get("command", ""))) for run in runs],
         },
     )
-    return "\n".join([tables.as_text(table), *caveats]), page
+    if form == "json":
+        return as_json(runs, found, caveats), page
+    if form == "markdown":
+        parts = [f"{one.caption}\n\n{tables.as_markdown(one)}" for one in shown]
+        return "\n\n".join([*parts, *caveats]), page
+    blocks = [tables.as_text(table), *caveats]
+    blocks += [f"\n{one.caption}\n{tables.as_text(one)}" for one in shown[1:]]
+    return "\n".join(blocks), page
 
 
 def _load(paths: Sequence[Place | str]) -> list[RunRecord]:

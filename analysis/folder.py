@@ -5,7 +5,7 @@ from typing import Any
 from trainables.base.commandline import program
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, place, read_json
-from trainables.records import COMPARISON
+from trainables.records import COMPARISON, DEFENCES
 
 CONFIG_VERSION = 1
 """The newest version of config.json that this program reads."""
@@ -43,6 +43,20 @@ def is_comparison(path: Place | str) -> bool:
     Raises InvalidInput where it is none of this program's.
     """
     return COMPARISON in config_of(path)
+
+
+def runs_of(comparison: Place | str) -> list[Place]:
+    """The folders of the runs of a comparison of defences that have begun, in its order.
+
+    Raises InvalidInput where the folder holds no comparison.
+    """
+    folder = place(comparison) if isinstance(comparison, str) else comparison
+    try:
+        names = [str(run["defense"]) for run in config_of(folder)[COMPARISON]["runs"]]
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{folder} holds no comparison of defences") from error
+    homes = [folder / DEFENCES / name for name in names]
+    return [home for home in homes if (home / "config.json").exists()]
 
 
 def _cause(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-from analysis.folder import config_of
+from analysis.folder import config_of, runs_of
 from analysis.statistics.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
 from analysis.validity import (
     damage_of_config,
@@ -91,14 +91,7 @@ def load_comparison(path: Place | str) -> tuple[dict[str, Any], list[RunRecord]]
 
     Raises InvalidInput when the folder holds no comparison, or one of its runs is damaged.
     """
-    folder = place(path) if isinstance(path, str) else path
-    config = config_of(folder)
-    try:
-        names = [str(run["defense"]) for run in config[COMPARISON]["runs"]]
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"{folder} holds no comparison of defences") from error
-    below = [folder / DEFENCES / name for name in names]
-    return config, [load_run(run) for run in below if (run / "config.json").exists()]
+    return config_of(path), [load_run(run) for run in runs_of(path)]
 
 
 def _read_audit(run: Place) -> pd.DataFrame | None:
