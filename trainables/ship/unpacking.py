@@ -19,13 +19,10 @@ def load_sparse(path: Path | str) -> dict[str, np.ndarray]:
         values = np.frombuffer(data, stored, count, at)
         packed = np.frombuffer(data, np.uint8, -(-codes * bits // 8), at + values.nbytes)
         gaps = np.unpackbits(packed, count=codes * bits).reshape(-1, bits) @ (1 << np.arange(bits))
-        flat, last, at = (
-            np.zeros(shape, dtype).ravel(),
-            2**bits - 1,
-            at + values.nbytes + len(packed),
-        )
-        flat[np.cumsum(gaps + (gaps < last))[gaps < last] - 1] = values.astype(dtype) * scale
-        weights[name] = flat.reshape(shape)
+        found, at = gaps < 2**bits - 1, at + values.nbytes + len(packed)
+        weights[name] = np.zeros(shape, dtype)
+        places = np.cumsum(gaps + found)[found] - 1
+        weights[name].reshape(-1)[places] = values.astype(dtype) * scale
     return weights
 
 
