@@ -44,6 +44,7 @@ def model_card(run: RunRecord, forms: Mapping[str, Any] | None = None) -> str:
             "references": min((record["references"] for record in records), default=0),
             "input": (forms or {}).get("input"),
             "shipped": shipped,
+            "taken": [_taken(record) for record in records if record.get("taken")],
             "code": CODE.strip(),
         },
     )
@@ -116,3 +117,8 @@ def _row(record: Mapping[str, Any]) -> list[str]:
         f"{record['largest_difference']:.1e}",
         f"{nats(gain)}\n{nats(gain - error)} to {nats(gain + error)}",
     ]
+
+
+def _taken(record: Mapping[str, Any]) -> str:
+    layers = ", ".join(f"{count:,} of {layer}" for layer, count in record["taken"].items())
+    return f"{record['file']} is without channels that no input changes or nothing reads: {layers}."

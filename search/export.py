@@ -9,7 +9,7 @@ from trainables.base.commandline import BAD_INPUT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import place
 
-FORMATS = ("onnx", "sparse")
+FORMATS = ("onnx", "sparse", "torch")
 
 
 @as_command
@@ -39,7 +39,8 @@ def _parser() -> OneLineParser:
         required=True,
         choices=FORMATS,
         help="onnx: model.onnx, which onnxruntime runs (pip install 'prune-privacy[onnx]'); "
-        "sparse: model.sparse.zst, the non-zero weights alone",
+        "sparse: model.sparse.zst, the non-zero weights alone; torch: model.pt2, a torch.export "
+        "program, which torch runs without this project",
     )
     add(
         "--level",

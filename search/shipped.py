@@ -33,22 +33,28 @@ from trainables.foreign_code import random_images
 from trainables.models.building import build_model
 from trainables.models.onnx import OnnxNetwork
 from trainables.models.weights import load_weights
+from trainables.ship.dead_channels import without_dead_channels
 from trainables.ship.onnx_file import onnx_file
 from trainables.ship.sparse_file import FLOAT16, INT8, PRECISIONS, sparse_file
+from trainables.ship.torch_file import read_torch_file, torch_file
 from trainables.ship.unpacking import load_sparse
 from trainables.trial import DIGEST_FILE, MODEL_FILE
 
 FORMS_FILE = "forms.json"
 """What was measured of each form; the card is made of it."""
 
-FILES = {"onnx": "model.onnx", "sparse": "model.sparse.zst"}
+FILES = {"onnx": "model.onnx", "sparse": "model.sparse.zst", "torch": "model.pt2"}
 """Format -> the file that holds it."""
+
+OF_A_RUN = ("onnx", "sparse")
+"""The formats that every run writes at its end."""
 
 MOST_LOST = 0.001
 """int8 ships unless it costs more validation accuracy than this; then float16 does."""
 
 Record = dict[str, Any]
-"""file, stored, ships, bytes, dense_bytes and the fields of AsShipped."""
+"""file, stored, ships, bytes, dense_bytes and the fields of AsShipped; of a form that is without dead
+channels also `taken`: layer -> how many are gone."""
 
 Forms = dict[str, Any]
 """input: what the network takes, in words; forms: the records."""
@@ -90,6 +96,16 @@ class Winner:
     def original(self) -> Outputs:
         """What the weights answer that the confirmation measured."""
         return self.examiner.outputs(self.network().to(self.device))
+
+    @functools.cached_property
+    def example(self) -> Tensor:
+        """Two records at random, of which exporters learn the shape."""
+        return random_images(self.spec, 2).contiguous()
+
+    @functools.cached_property
+    def smaller(self) -> tuple[nn.Module, dict[str, int]]:
+        """The network without dead channels, and how many of each layer are gone."""
+        return without_dead_channels(self.network(), self.example)
 
     @property
     def dense_bytes(self) -> int:
@@ -177,13 +193,35 @@ def as_onnx(winner: Winner) -> Form:
     if spec.n_tokens is not None:
         raise InvalidInput(f"{winner.config.dataset} holds tokens, and ONNX files here take images")
     said = {"dataset": winner.config.dataset, "input": normalised_in_words(spec)}
-    example = random_images(spec, 2).contiguous()
-    content = onnx_file(winner.network(), example, said)
+    network, taken = winner.smaller
+    content = onnx_file(network, winner.example, said)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILES["onnx"]
         path.write_bytes(content)
         form = winner.examiner.outputs(OnnxNetwork(path, spec.n_classes, spec.image_shape))
-    return content, [winner.record(FILES["onnx"], "float32", len(content), form)]
+    return content, [winner.record(FILES["onnx"], "float32", len(content), form, taken=taken)]
+
+
+def as_torch(winner: Winner) -> Form:
+    """model.pt2, which torch runs alone."""
+    network, taken = winner.smaller
+    content = torch_file(network, winner.example)
+    form = winner.examiner.outputs(Answering(read_torch_file(content)))
+    return content, [winner.record(FILES["torch"], "float32", len(content), form, taken=taken)]
+
+
+class Answering(nn.Module):
+    """A program of torch.export, on the CPU it was made on, which knows no evaluation mode."""
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self._ask = program.forward
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As the program answers."""
+        with torch.no_grad():
+            logits: Tensor = self._ask(images.cpu())
+        return logits
 
 
 def as_sparse(winner: Winner) -> Form:
@@ -216,7 +254,11 @@ def _answers_of_sparse(winner: Winner, content: bytes) -> Outputs:
     return winner.examiner.outputs(winner.network(read).to(winner.device))
 
 
-MAKERS: dict[str, Callable[[Winner], Form]] = {"onnx": as_onnx, "sparse": as_sparse}
+MAKERS: dict[str, Callable[[Winner], Form]] = {
+    "onnx": as_onnx,
+    "sparse": as_sparse,
+    "torch": as_torch,
+}
 """Format -> who makes it."""
 
 
@@ -261,19 +303,19 @@ def ship(
     trial_id: str,
     say: Callable[[str], None],
 ) -> None:
-    """Write all forms of a winner that are not there yet; one that cannot be made is left out.
+    """Write the forms of a winner that are not there yet; one that cannot be made is left out.
 
     The other arguments are those of `winner_of`.  A winner at several levels is measured once.
     """
-    wanted = {name: make for name, make in MAKERS.items() if not (target / FILES[name]).is_file()}
+    wanted = [name for name in OF_A_RUN if not (target / FILES[name]).is_file()]
     if not wanted or _copied(folder, target):
         return
     made: dict[str, Form] = {}
     try:
         winner = winner_of(config, inputs, folder, target, trial_id)
-        for name, make in wanted.items():
+        for name in wanted:
             try:
-                made[name] = make(winner)
+                made[name] = MAKERS[name](winner)
             except InvalidInput as error:
                 say(f"No {FILES[name]}: {one_line(error)}")
         if made:

@@ -93,11 +93,13 @@ def test_every_form_is_a_row_and_every_shipped_file_has_its_loader(
     assert CODE.strip() in text
     assert "onnxruntime" not in text
     assert text.count("{trial_id}") == 1
-    forms["forms"] = [form("model.onnx", "float32", references=0)]
+    taken = {"fc1": 20, "conv1": 1}
+    forms["forms"] = [form("model.onnx", "float32", references=0, taken=taken)]
     text = model_card(run, forms)
     assert "without reference models, which understates it" in text
     assert 'InferenceSession("model.onnx")' in text
     assert "load_sparse" not in text
+    assert "nothing reads: 20 of fc1, 1 of conv1." in text
 
 
 def test_a_run_without_a_winner_has_no_card(write_run: RunWriter, make: SimpleNamespace) -> None:

@@ -15,7 +15,7 @@ from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
 from search.parser import parse
 from search.record.runfolder import RunFolder
-from search.shipped import FILES, as_sparse, read_forms, ship, winner_of
+from search.shipped import FILES, as_onnx, as_sparse, as_torch, read_forms, ship, winner_of
 from trainables.attacks.digest import digest_of, save_digest
 from trainables.base.errors import InvalidInput
 from trainables.models.building import build_model
@@ -116,7 +116,7 @@ def test_another_folder_with_the_same_weights_gets_the_same_files(
     level.mkdir(parents=True)
     save_weights(pruned, level / MODEL_FILE)
     ship(CONFIG, inputs, folder, level, "confirm-0000", print)
-    for name in (*FILES.values(), "forms.json"):
+    for name in (FILES["onnx"], FILES["sparse"], "forms.json"):
         assert (level / name).read_bytes() == (folder.winner / name).read_bytes()
     before = (folder.winner / "forms.json").stat().st_mtime_ns
     ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", print)  # a resumed run
@@ -150,6 +150,23 @@ def test_where_int8_costs_accuracy_float16_ships(folder: RunFolder, inputs: Inpu
     assert len(content) == by_precision["float16"]["bytes"]
     lost = winner.own_record()["test_accuracy"] - by_precision["int8"]["test_accuracy"]
     assert lost > 0.01
+
+
+def test_dead_channels_are_not_in_the_files_that_hold_the_network(
+    folder: RunFolder, inputs: Inputs
+) -> None:
+    weights = load_file(folder.winner / MODEL_FILE)
+    weights["fc1.weight"][:20] = 0.0
+    weights["conv2.weight"][:, 3] = 0.0
+    save_file(weights, folder.winner / MODEL_FILE)
+    winner = winner_of(CONFIG, inputs, folder, folder.winner, "confirm-0000")
+    for make in (as_onnx, as_torch):
+        content, (record,) = make(winner)
+        assert record["taken"]["fc1"] >= 20
+        assert record["taken"]["conv1"] >= 1
+        assert record["other_classes"] == 0
+        assert record["largest_difference"] < 1e-4
+        assert len(content) < 0.9 * record["dense_bytes"]
 
 
 def test_a_network_that_does_not_answer_for_itself_is_no_form(
