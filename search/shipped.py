@@ -53,8 +53,8 @@ MOST_LOST = 0.001
 """int8 ships unless it costs more validation accuracy than this; then float16 does."""
 
 Record = dict[str, Any]
-"""file, stored, ships, bytes, dense_bytes and the fields of AsShipped; of a form that is without dead
-channels also `taken`: layer -> how many are gone."""
+"""file, stored, ships, bytes, dense_bytes, the fields of AsShipped and, of a form without dead
+channels, `taken`: layer -> how many are gone."""
 
 Forms = dict[str, Any]
 """input: what the network takes, in words; forms: the records."""
