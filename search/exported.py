@@ -6,14 +6,16 @@ from analysis.front import at_level, front
 from analysis.load import RunRecord, load_run
 from analysis.model_card import model_card
 from analysis.statistics import confirmed_winner
+from search.forms import FILES, MAKERS
 from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
 from search.option_fields import exactly
 from search.record.runfolder import RunFolder, require_whole
 from search.search_options import SearchConfig
-from search.shipped import FILES, MAKERS, Record, forms_with, winner_of, write_forms
+from search.shipped import forms_with, write_forms
 from search.stages.export import write_card
 from search.stored_settings import as_before, require_same_data
+from search.winner import Record, winner_of
 from trainables.base import noun
 from trainables.base.commandline import shown
 from trainables.base.errors import InvalidInput

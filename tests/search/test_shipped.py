@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
+from search.forms import FILES, as_onnx, as_sparse, as_torch
 from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
 from search.parser import parse
 from search.record.runfolder import RunFolder
-from search.shipped import FILES, as_onnx, as_sparse, as_torch, read_forms, ship, winner_of
+from search.shipped import read_forms, ship
+from search.winner import winner_of
 from trainables.attacks.digest import digest_of, save_digest
 from trainables.base.errors import InvalidInput
 from trainables.models.building import build_model

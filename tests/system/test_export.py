@@ -70,9 +70,14 @@ def test_the_cards_snippet_reads_the_sparse_file_without_this_project(
         assert np.abs(read[name] - weight).max() <= step
         assert not read[name][weight == 0].any()
     absent = subprocess.run(
-        [stranger, "-c", "import trainables"], cwd=winner, capture_output=True, check=False
+        [stranger, "-c", "import trainables"],
+        cwd=winner,
+        env={"PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert absent.returncode != 0, "the stranger has this project"
+    assert "No module named 'trainables'" in absent.stderr
 
 
 def test_the_cards_snippet_runs_the_onnx_file(smoke_run: Path) -> None:
@@ -131,8 +136,8 @@ def test_the_command_writes_a_form_again(own_run: Path, form: str) -> None:
     assert done.stderr == ""
     assert name in done.stdout.splitlines()[0]
     assert "excess gain" in done.stdout
-    sizes = len(before[0]), len((winner / name).read_bytes())
-    assert sizes[0] == sizes[1]
+    if form == "sparse":  # torch numbers what it exports differently each time
+        assert (winner / name).read_bytes() == before[0]
     found = read_forms(winner)
     assert found is not None
     assert sorted(one["file"] for one in found["forms"]) == sorted(
