@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -134,15 +134,18 @@ def noun_of(runs: Sequence[RunRecord]) -> str:
 
 
 Said = TypeVar("Said")
+More = ParamSpec("More")
 
 
-def in_its_words(say: Callable[[RunRecord], Said]) -> Callable[[RunRecord], Said]:
+def in_its_words(
+    say: Callable[Concatenate[RunRecord, More], Said],
+) -> Callable[Concatenate[RunRecord, More], Said]:
     """The same function of a run, which calls the run's records what the run calls them."""
 
     @functools.wraps(say)
-    def said(run: RunRecord) -> Said:
+    def said(run: RunRecord, /, *more: More.args, **named: More.kwargs) -> Said:
         with noun.spoken(noun_of([run])):
-            return say(run)
+            return say(run, *more, **named)
 
     return said
 

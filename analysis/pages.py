@@ -13,10 +13,13 @@ from trainables.base.storage import Place
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """Fill a template of analysis/templates; every value is escaped, unless wrapped by `figure`."""
+    """Fill a template of analysis/templates.
+
+    In a page of HTML every value is escaped, unless wrapped by `figure`.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(("html.jinja",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

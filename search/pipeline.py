@@ -13,9 +13,9 @@ from ray import tune
 from rich.console import Console
 
 from analysis.front import at_level, front
-from analysis.load import load_run
+from analysis.load import RunRecord, load_run
+from analysis.model_card import model_card
 from analysis.statistics import confirmed_winner, more_models_may_decide
-from analysis.summary import card
 from search.context import Context
 from search.ending import nothing_feasible, winner_found
 from search.inputs import Inputs, load_inputs
@@ -28,6 +28,7 @@ from search.record.runfolder import RunFolder, describe, require_whole
 from search.record.storage_url import require_storage_url
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
+from search.shipped import read_forms, ship
 from search.space import Candidate
 from search.stages.audit import audit
 from search.stages.compare import confirm_comparators, measure_other_pruners
@@ -358,10 +359,23 @@ def _export_and_audit(
     """
     folder = context.folder
     (chosen,) = best["trial_ids"]
-    export_winner(folder.winner, chosen, results, card(load_run(folder.path)))
+    _ship(context, folder.winner, chosen, results, load_run(folder.path))
     if context.config.audit != "none":
         audit(context, dense, base, results[chosen])
-        write_card(folder.winner, card(load_run(folder.path)), chosen)
+        known = model_card(load_run(folder.path), read_forms(folder.winner))
+        write_card(folder.winner, known, chosen)
+
+
+def _ship(
+    context: Context, target: Place, trial_id: str, results: dict[str, tune.Result], run: RunRecord
+) -> None:
+    """Write a winner's folder: weights and a card at once, then the other files and what they say.
+
+    run: as if the folder's level had been its bound.
+    """
+    export_winner(target, trial_id, results, model_card(run))
+    ship(context.config, context.inputs, context.folder, target, trial_id, context.say)
+    write_card(target, model_card(run, read_forms(target)), trial_id)
 
 
 def _withdraw_winner(context: Context) -> None:
@@ -383,8 +397,8 @@ def _keep_front(context: Context, results: dict[str, tune.Result]) -> None:
         if record.trial_id is None:
             remove_tree(target)
         elif record.level != context.config.max_accuracy_drop:
-            own = card(at_level(run, record.level))
-            export_winner(target, record.trial_id, results, own)
+            own = at_level(run, record.level)
+            _ship(context, target, record.trial_id, results, own)
     context.ledger.write_front(records)
 
 

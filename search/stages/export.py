@@ -5,7 +5,7 @@ from pathlib import Path
 from ray import tune
 
 from search.tune.kept import kept_checkpoint
-from trainables.base.storage import Place, write
+from trainables.base.storage import Place, remove_tree, write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
 
@@ -17,10 +17,17 @@ def export_winner(target: Place, trial_id: str, results: dict[str, tune.Result],
     chosen by the noise that the confirmation is there to remove.
     """
     with kept_checkpoint(results[trial_id]).as_directory() as source:
+        model = Path(source) / MODEL_FILE
+        if not _holds(target / MODEL_FILE, model.read_bytes()):
+            remove_tree(target)  # other forms of other weights
         for name in (MODEL_FILE, MASKS_FILE):
             if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
                 write(target / name, (Path(source) / name).read_bytes())
     write_card(target, card, trial_id)
+
+
+def _holds(file: Place, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def write_card(target: Place, card: str, trial_id: str) -> None:

@@ -8,6 +8,7 @@ they would be from the logits, so that every score is the same, bit for bit.  Of
 
 import dataclasses
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def save_digest(digest: Digest, path: Path) -> None:
     np.savez(path, **vars(digest))
 
 
-def read_digest(path: Path) -> Digest:
+def read_digest(file: Path | IO[bytes]) -> Digest:
     """Read what `save_digest` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         return Digest(**arrays)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from search import pipeline
 from search.parser import parse
 from search.record.runfolder import RunFolder
+from search.stages.export import export_winner
 from trainables.records import FrontRecord
 from trainables.trial import MODEL_FILE
 
@@ -41,7 +42,8 @@ def results(tmp_path: Path) -> dict[str, Any]:
 
 
 def context(folder: Path, words: str) -> Any:
-    return SimpleNamespace(config=parse(words.split())[0], folder=RunFolder(folder))
+    config = parse(words.split())[0]
+    return SimpleNamespace(config=config, folder=RunFolder(folder), inputs=None, say=print)
 
 
 def export(where: Any, results: dict[str, Any]) -> None:
@@ -54,7 +56,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in order; the card says what the run knows at the time."""
     events: list[str] = []
     monkeypatch.setattr(pipeline, "load_run", lambda _: list(events))
-    monkeypatch.setattr(pipeline, "card", lambda known: f"{{trial_id}} after {known}")
+    card = "{{trial_id}} after {}"
+    monkeypatch.setattr(pipeline, "model_card", lambda known, _=None: card.format(known))
+    monkeypatch.setattr(pipeline, "ship", lambda *_: None)  # tests/search/test_shipped.py
     return events
 
 
@@ -120,3 +124,15 @@ def test_what_an_earlier_decision_shipped_goes_where_nothing_wins_any_more(
         pipeline._withdraw_winner(where)
         assert not where.folder.winner.exists()
     assert said == [f"The earlier winner no longer wins: {where.folder.winner} is removed"]
+
+
+def test_forms_of_other_weights_go_and_forms_of_these_stay(
+    tmp_path: Path, results: dict[str, Any]
+) -> None:
+    target = tmp_path / "run/winner"
+    export_winner(target, "confirm-0001", results, "card")
+    (target / "model.onnx").write_text("of confirm-0001")
+    export_winner(target, "confirm-0001", results, "card")
+    assert (target / "model.onnx").exists()
+    export_winner(target, "confirm-0002", results, "card")
+    assert sorted(file.name for file in target.iterdir()) == ["card.md", MODEL_FILE]
