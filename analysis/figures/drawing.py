@@ -1,8 +1,7 @@
 """How every picture looks: colours, axes, and the way from a figure to inline SVG.
 
-Colours are Okabe and Ito's, which people with any common colour blindness can distinguish;
-kinds of points also differ in shape. Text stays text, so that it can be read aloud, searched and
-copied.
+Kinds of points differ in shape as well as in colour. Text stays text, so that it can be read aloud,
+searched and copied.
 """
 
 import html
@@ -16,11 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
-
-
-INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
-
+from analysis.colours import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, RULE, VERMILLION
 
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK)
 
@@ -51,10 +46,6 @@ STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
     "legend.frameon": False,
     "legend.fontsize": 10,
 }
-
-
-GAIN_LABEL = "excess gain (nats; 0 = no leak)"
-"""The label of every axis that shows a leak."""
 
 
 def canvas(height: float, *, width: float = 8.0) -> tuple[Figure, Axes]:

@@ -9,22 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.drawing import (
-    BLUE,
-    GAIN_LABEL,
-    INK,
-    MARKERS,
-    MUTED,
-    ORANGE,
-    SERIES,
-    SHADE,
-    STYLE,
-    VERMILLION,
-    canvas,
-    label_point,
-    percent_axis,
-    svg,
-)
+from analysis.colours import BLUE, GAIN_LABEL, INK, MUTED, ORANGE, SHADE, VERMILLION
+from analysis.figures.drawing import MARKERS, SERIES, STYLE, canvas, label_point, percent_axis, svg
 from analysis.pareto import non_dominated
 from analysis.statistics import Interval, excess_as_in_search, search_has_references, search_trials
 from trainables.base import noun
