@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from search.comparison import Comparison
+from search.dashboard.needed import require_dashboard
 from search.parser import parse, words
 from search.record.log import quiet_root_logger, write_fault
 from search.record.redaction import redacted
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config, options = parse(arguments)
         folder = RunFolder(options.resume or options.out)
+        if options.dashboard:
+            require_dashboard()
         # Ray, torch and pandas: seconds that a mistake need not wait
         from search.every_defense import compare, is_comparison
         from search.pipeline import run

@@ -51,7 +51,7 @@ def recorded(options: Options) -> dict[str, object]:
     return {
         name: str(value) if isinstance(value, Path | RemotePath) else value
         for name, value in values.items()
-        if name not in ("resume", "more_models", "dry_run", "quiet")
+        if name not in ("resume", "more_models", "dashboard", "dry_run", "quiet")
     }
 
 

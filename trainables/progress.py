@@ -92,6 +92,10 @@ class RunProgress:
             raise ValueError(f"it is damaged: {error!r}") from error
 
 
+MEASURES = ("baseline", "given")
+"""Stages that measure a model which another stage made."""
+
+
 def kind_of(stage: str) -> str:
     """The kind of a stage by its name.
 

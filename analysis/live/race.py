@@ -1,5 +1,6 @@
 """The race and the confirmation while they run: which vectors live, and at how many models."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,12 +8,14 @@ import pandas as pd
 
 from analysis.colours import BLUE, GREEN, MUTED
 from analysis.tables import Table, percent
-from trainables.progress import RunProgress, VectorProgress, kind_of
+from trainables.progress import FINISHED, RunProgress, VectorProgress, kind_of
 
 RACED = "raced"
 """In config.json: level -> vectors in the order of their confirmation."""
 
 Vector = tuple[tuple[int, ...], tuple[tuple[str, float], ...]]
+
+OUT = "out"
 
 _KINDS = ("race", "confirm")
 
@@ -27,35 +30,36 @@ def standings(
     stages = [] if progress is None else progress.stages
     made: dict[Vector, dict[str, list[int]]] = {}
     latest: list[Vector] = []
+    found: list[dict[str, Any]] = []
     for stage in stages:
         if stage.vectors and kind_of(stage.name) in _KINDS:
             latest = [_key(one) for one in stage.vectors]
             for one in stage.vectors:
-                counts = made.setdefault(_key(one), {}).setdefault(kind_of(stage.name), [0, 0, 0])
-                counts[:] = map(sum, zip(counts, (one.done, one.models, one.failed), strict=True))
+                sums = made.setdefault(_key(one), {}).setdefault(kind_of(stage.name), [0, 0, 0])
+                sums[:] = map(sum, zip(sums, (one.done, one.models, one.failed), strict=True))
     winner = None if best is None else _vector(best["n"], best["defense_parameters"])
-    chosen = _chosen(config)
-    found = [
-        {"vector": vector, "models": counts, "state": _state(vector, counts, latest, chosen)}
-        | ({"state": "winner so far"} if vector == winner else {})
-        for vector, counts in made.items()
-    ]
-    return sorted(found, key=lambda one: one["state"].startswith("out"))
+    ended = progress is not None and progress.outcome == FINISHED
+    for vector, counts in made.items():
+        state = _state(counts, vector in latest, _chosen(config, vector), ended=ended)
+        if vector == winner:
+            state = "winner" if ended else "winner so far"
+        found.append({"vector": vector, "models": counts, "state": state})
+    return sorted(found, key=lambda one: one["state"].startswith(OUT))
 
 
 def _state(
-    vector: Vector,
-    counts: Mapping[str, list[int]],
-    latest: Sequence[Vector],
-    chosen: set[Vector] | None,
+    counts: Mapping[str, list[int]], in_latest: bool, chosen: bool | None, *, ended: bool
 ) -> str:
+    """chosen: whether it goes to confirmation, None while that is not decided."""
     if "confirm" in counts:
-        return "being confirmed" if vector in latest else "confirmed"
+        return "being confirmed" if in_latest and not ended else "confirmed"
     if any(failed for _, _, failed in counts.values()):
-        return "out: a model failed"
+        return f"{OUT}: a model failed"
     if chosen is None:
-        return "racing" if vector in latest else "out"
-    return "in, waits for confirmation" if vector in chosen else "out: others were better"
+        return "racing" if in_latest else f"{OUT}: others were better"
+    if not chosen:
+        return f"{OUT}: others were better"
+    return "raced, its turn did not come" if ended else "in, waits for confirmation"
 
 
 def table(found: Sequence[Mapping[str, Any]], weights: int) -> Table:
@@ -80,7 +84,7 @@ def figure(found: Sequence[Mapping[str, Any]], weights: int) -> dict[str, Any] |
     if not found:
         return None
     names = [_name(number, one["vector"], weights) for number, one in enumerate(found, 1)]
-    out = [one["state"].startswith("out") for one in found]
+    out = [one["state"].startswith(OUT) for one in found]
     traces = [
         {
             "type": "bar",
@@ -96,11 +100,16 @@ def figure(found: Sequence[Mapping[str, Any]], weights: int) -> dict[str, Any] |
         for kind, colour, shape in (("race", BLUE, ""), ("confirm", GREEN, "."))
     ]
     alive = out.count(False)
+    longest = max(sum(counts[0] for counts in one["models"].values()) for one in found)
     return {
         "data": traces,
         "layout": {
             "barmode": "stack",
-            "xaxis": {"title": {"text": "models made"}, "rangemode": "tozero", "tickformat": "d"},
+            "xaxis": {
+                "title": {"text": "models made"},
+                "rangemode": "tozero",
+                "dtick": max(1, math.ceil(longest / 8)),
+            },
             "yaxis": {"autorange": "reversed", "automargin": True, "showgrid": False},
             "height": 150 + 26 * len(names),
         },
@@ -130,9 +139,9 @@ def _vector(n: Sequence[int], parameters: Mapping[str, float] | None) -> Vector:
     return tuple(map(int, n)), tuple(sorted((parameters or {}).items()))
 
 
-def _chosen(config: Mapping[str, Any]) -> set[Vector] | None:
-    """Who goes to confirmation at any level; None while the race runs, or without one."""
+def _chosen(config: Mapping[str, Any], vector: Vector) -> bool | None:
+    """Whether it goes to confirmation at any level; None while the race runs, or without one."""
     levels = config.get(RACED)
     if levels is None:
         return None
-    return {_vector(n, dict(numbers)) for _, order in levels for n, numbers in order}
+    return any(vector == _vector(n, dict(numbers)) for _, order in levels for n, numbers in order)

@@ -22,6 +22,7 @@ from trainables.progress import (
     FAULTY,
     FINISHED,
     INTERRUPTED,
+    MEASURES,
     RUNNING,
     RunProgress,
     StageProgress,
@@ -141,7 +142,9 @@ def _left(progress: RunProgress) -> float | None:
 
 def _made(progress: RunProgress, kind: str, *, begun: bool = False) -> int:
     """Models of a kind that have ended; begun: or are in a stage that has begun."""
-    stages = [one for one in progress.stages if kind_of(one.name) == kind]
+    stages = [
+        one for one in progress.stages if kind_of(one.name) == kind and one.name not in MEASURES
+    ]
     return sum(one.total if begun else one.done for one in stages)
 
 

@@ -47,7 +47,7 @@ def tradeoff(run: RunRecord, dense: pd.Series | None, confirmed: pd.DataFrame) -
         "layout": {
             "xaxis": {"title": {"text": "validation accuracy"}, "tickformat": ".1%"},
             "yaxis": {"title": {"text": GAIN_LABEL}, "rangemode": "tozero"},
-            "shapes": _feasible_region(bound, complete, dense),
+            "shapes": _feasible_region(bound, complete, dense, confirmed),
             "annotations": _bound_in_words(bound),
         },
         "alt": f"Scatter of {len(complete)} complete trials: validation accuracy against excess "
@@ -163,11 +163,11 @@ def _numbers(column: pd.Series) -> list[float]:
 
 
 def _feasible_region(
-    bound: float, complete: pd.DataFrame, dense: pd.Series | None
+    bound: float, complete: pd.DataFrame, dense: pd.Series | None, confirmed: pd.DataFrame
 ) -> Sequence[Figure]:
     if not math.isfinite(bound):
         return []
-    seen = [bound, *complete["val_accuracy"].astype(float).dropna()]
+    seen = [bound, *complete["val_accuracy"].astype(float).dropna(), *confirmed["val_accuracy"]]
     if dense is not None:
         seen.append(float(dense["val_accuracy"]))
     region = {

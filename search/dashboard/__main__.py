@@ -3,11 +3,19 @@
 import os
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trainables.base.commandline import BAD_INPUT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
+
+if TYPE_CHECKING:
+    import uvicorn
+
+LAST_LOOK_S = 5.0
+"""Seconds from the end of the program that started this one: open pages ask every 2."""
 
 
 @as_command
@@ -87,9 +95,10 @@ def _has_screen() -> bool:
     return sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
-def _wait_for_eof(server: object) -> None:
+def _wait_for_eof(server: "uvicorn.Server") -> None:
     sys.stdin.buffer.read()
-    server.should_exit = True  # type: ignore[attr-defined]
+    time.sleep(LAST_LOOK_S)
+    server.should_exit = True
 
 
 if __name__ == "__main__":
