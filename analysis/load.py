@@ -107,13 +107,21 @@ def load_comparison(path: Place | str) -> tuple[dict[str, Any], list[RunRecord]]
     Raises InvalidInput when the folder holds no comparison, or one of its runs is damaged.
     """
     folder = place(path) if isinstance(path, str) else path
-    config = _read_json_of_ours(folder)
+    return _read_json_of_ours(folder), [load_run(run) for run in begun_runs(folder)[0]]
+
+
+def begun_runs(folder: Place) -> tuple[list[Place], int]:
+    """The runs of a comparison that have begun, in its order, and how many it has in all.
+
+    Raises InvalidInput when the folder holds no comparison.
+    """
     try:
-        names = [str(run["defense"]) for run in config[COMPARISON]["runs"]]
+        runs = _read_json_of_ours(folder)[COMPARISON]["runs"]
+        names = [str(run["defense"]) for run in runs]
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{folder} holds no comparison of defences") from error
     below = [folder / DEFENCES / name for name in names]
-    return config, [load_run(run) for run in below if (run / "config.json").exists()]
+    return [run for run in below if (run / "config.json").exists()], len(names)
 
 
 def _read_audit(run: Place) -> pd.DataFrame | None:

@@ -5,6 +5,7 @@ a row of their own (references, those of a race) are made.
 """
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +83,7 @@ class RunProgress:
                 raise ValueError(f"it has version {values['version']}, not {VERSION}")
             return cls(
                 outcome=OUTCOMES[OUTCOMES.index(values["outcome"])],
-                updated_at=str(values["updated_at"]),
+                updated_at=_in_utc(str(values["updated_at"])),
                 planned={str(kind): int(count) for kind, count in values["planned"].items()},
                 cpus_per_trial=float(values["cpus_per_trial"]),
                 gpus_per_trial=float(values["gpus_per_trial"]),
@@ -104,6 +105,14 @@ def kind_of(stage: str) -> str:
     """
     kind = stage.partition("-")[0]
     return {"references": "confirm", "baseline": "dense", "given": "dense"}.get(kind, kind)
+
+
+def _in_utc(text: str) -> str:
+    """The same moment. Raises ValueError for what is no time, or none of a known zone."""
+    moment = datetime.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} is in no time zone")
+    return moment.astimezone(datetime.UTC).isoformat()
 
 
 def _stage(values: Mapping[str, Any]) -> StageProgress:

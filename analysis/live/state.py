@@ -86,11 +86,12 @@ def _state(
     watched: Watched, progress: RunProgress | None, now: datetime.datetime
 ) -> tuple[str, str]:
     """What became of the run, and a sentence on it."""
-    again = f"Resume it: {resume(watched.folder)}"
+    again = f"Resume it: {resume(watched.resumed_by)}"
     if progress is None:
         if watched.ended:
             return FINISHED, "This run has ended; its report is in report.html."
-        return INTERRUPTED, f"This run is unfinished and does not say how far it is. {again}"
+        said = "This run has no report yet, and an older release wrote it, which did not say more"
+        return INTERRUPTED, f"{said}. If it does not run any more: {resume(watched.resumed_by)}"
     if progress.outcome == FINISHED:
         return FINISHED, "This run has ended; its report is in report.html."
     if progress.outcome == FAULTY:
@@ -159,7 +160,7 @@ def _stages(progress: RunProgress | None) -> Table | None:
             continue
         said = "to come" if place > at else "done"
         if current is not None and place == at:
-            said = "now" if progress.outcome == RUNNING else "reached"
+            said = {RUNNING: "now", FINISHED: "done"}.get(progress.outcome, "reached")
         rows.append([kind, said, f"{_made(progress, kind)}", f"{planned} at most"])
     return Table(
         caption="Stages of the run, in models",

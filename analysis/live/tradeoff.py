@@ -78,9 +78,10 @@ def _front(feasible: pd.DataFrame) -> list[Figure]:
     best = feasible[non_dominated(*map(np.array, _at(feasible)))].sort_values("val_accuracy")
     if len(best) < 2:
         return []
-    trace = _points(*_at(best), "best trade-offs", symbol="circle-open", color=BLUE, size=13)
-    trace |= {"mode": "lines+markers", "line": {"shape": "vh", "color": BLUE, "width": 1.2}}
-    return [trace | {"error_y": _bars(_reach(best), BLUE)} | _hover(best)]
+    x, y = _at(best)
+    line = {"shape": "vh", "color": BLUE, "width": 1.2}
+    trace = {"type": "scatter", "mode": "lines", "name": "best trade-offs", "x": x, "y": y}
+    return [trace | {"line": line, "error_y": _bars(_reach(best), BLUE)} | _hover(best)]
 
 
 def _stopped(stopped: pd.DataFrame) -> list[Figure]:

@@ -13,9 +13,13 @@ _FILES = ("config.json", "report.html")
 class Watched:
     """One run, as it was when last looked at."""
 
-    def __init__(self, folder: Place) -> None:
-        """Raises InvalidInput when the folder is not a run, or cannot be read."""
+    def __init__(self, folder: Place, whole: Place | None = None) -> None:
+        """Raises InvalidInput when the folder is not a run, or cannot be read.
+
+        whole: the folder of the comparison that it is a part of.
+        """
         self.folder = folder
+        self.resumed_by = folder if whole is None else whole
         self._known: Known = {}
         self._seen: list[object] = []
         self.number = 0

@@ -66,11 +66,11 @@ def _parser() -> OneLineParser:
 def _serve(run: str, port: int, *, browser: bool, until_eof: bool) -> int:
     if not 0 <= port <= 65535:
         raise InvalidInput(f"--port {port} must be between 1 and 65535, or 0 for a free one")
-    from analysis.live.watch import Watched  # pandas: a mistake need not wait
+    from analysis.live.newest import Newest  # pandas: a mistake need not wait
     from search.dashboard.server import listening, serve
     from trainables.base.storage import place
 
-    watched = Watched(place(run))
+    newest = Newest(place(run))
     urls: list[str] = []
 
     def tell(url: str) -> None:
@@ -80,7 +80,7 @@ def _serve(run: str, port: int, *, browser: bool, until_eof: bool) -> int:
         sys.stderr.flush()
 
     with listening(port) as opened:
-        server = serve(watched, opened, tell)
+        server = serve(newest, opened, tell)
         if browser and _has_screen():
             threading.Timer(0.5, webbrowser.open, urls).start()
         if until_eof:

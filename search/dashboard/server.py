@@ -13,10 +13,11 @@ import uvicorn
 from plotly.offline import get_plotlyjs
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from analysis import live, pages
+from analysis.live.newest import NOT_BEGUN, Newest
 from analysis.live.state import drawn_of, now_of, race_of
 from analysis.live.watch import Watched
 from analysis.load import noun_of
@@ -41,13 +42,13 @@ def listening(port: int) -> socket.socket:
         ) from error
 
 
-def serve(watched: Watched, opened: socket.socket, tell: Callable[[str], None]) -> uvicorn.Server:
+def serve(newest: Newest, opened: socket.socket, tell: Callable[[str], None]) -> uvicorn.Server:
     """The server of a run's page; `run(sockets=[opened])` serves until `should_exit`.
 
     tell: told each URL that opens the page once, the first one at once.
     """
     port = opened.getsockname()[1]
-    page = _Page(watched)
+    page = _Page(newest)
     app = Starlette(
         routes=[
             Route("/", page.page),
@@ -73,39 +74,46 @@ def serve(watched: Watched, opened: socket.socket, tell: Callable[[str], None]) 
 
 
 class _Page:
-    """One run; requests are answered in threads, one at a time."""
+    """What a folder shows; requests are answered in threads, one at a time."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, newest: Newest) -> None:
+        self._newest = newest
         self._lock = threading.Lock()
-        self._drawn: tuple[int, dict[str, Any]] = (-1, {})
+        self._drawn: tuple[str, dict[str, Any]] = ("", {})
 
     def page(self, _request: Request) -> Response:
-        run = self._watched.run
-        search = run.config["search"]
-        title = f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
-        with noun.spoken(noun_of([run])):
-            values = {"title": title, "run_id": run.config["run_id"]}
-            return HTMLResponse(pages.render("live.html.jinja", values))
+        with self._lock:
+            try:
+                watched, title = self._newest.look(), self._newest.title
+            except (InvalidInput, OSError) as error:
+                return PlainTextResponse(one_line(error), 503)
+        with noun.spoken(noun_of([] if watched is None else [watched.run])):
+            return HTMLResponse(pages.render("live.html.jinja", title))
 
     def state(self, request: Request) -> Response:
         """What there is to show; the figures only where they are not those that were seen."""
         seen = request.query_params.get("seen")
         with self._lock:
             try:
-                self._watched.look()
-                content = self._content(seen)
+                watched = self._newest.look()
+                content = (
+                    {"now": NOT_BEGUN, "seen": ""}
+                    if watched is None
+                    else self._content(watched, seen)
+                )
             except (InvalidInput, OSError) as error:
                 return JSONResponse({"error": one_line(error)}, 503)
         return Response(json.dumps(_finite(content)), media_type="application/json")
 
-    def _content(self, seen: str | None) -> dict[str, Any]:
-        watched = self._watched
-        raced = race_of(watched)
-        if self._drawn[0] != watched.number:
-            self._drawn = watched.number, drawn_of(watched)
-        version = f"{watched.number}-{hash(json.dumps(raced, default=str))}"
-        found = {"now": now_of(watched, datetime.datetime.now(datetime.UTC)), "seen": version}
+    def _content(self, watched: Watched, seen: str | None) -> dict[str, Any]:
+        raced, tables = race_of(watched), f"{watched.folder.name}-{watched.number}"
+        if self._drawn[0] != tables:
+            self._drawn = tables, drawn_of(watched)
+        now = now_of(watched, datetime.datetime.now(datetime.UTC))
+        if self._newest.defence:
+            now["facts"].insert(0, ["defence", self._newest.defence])
+        version = f"{tables}-{hash(json.dumps(raced, default=str))}"
+        found = {"now": now, "seen": version}
         return found if seen == version else {**found, "drawn": {**self._drawn[1], **raced}}
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.live.watch import Watched
+from analysis.live.newest import Newest
 from search.dashboard.server import listening, serve
 from tests.analysis.conftest import *  # noqa: F403 - run folders, as analysis's own tests make them
 from trainables.base.errors import InvalidInput
@@ -19,7 +19,7 @@ def served(write_run, make) -> Iterator[SimpleNamespace]:
     """A server of a small finished run, and the URLs that it told."""
     urls: list[str] = []
     with listening(0) as opened:
-        server = serve(Watched(write_run(make.full())), opened, urls.append)
+        server = serve(Newest(write_run(make.full())), opened, urls.append)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
