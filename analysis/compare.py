@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.folder import config_of, is_comparison, runs_of
+from analysis.folder import begun_runs, config_of, is_comparison
 from trainables.base.commandline import OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             out = options.out or Path("compare.html")
             pages.refuse_foreign(out)
-            runs = runs_of(options.runs[0]) if together else options.runs
+            runs = begun_runs(options.runs[0])[0] if together else options.runs
             text, page = compare(runs, options.format)
             pages.write(out, page)
     except InvalidInput as error:

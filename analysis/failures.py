@@ -87,6 +87,16 @@ def of(rows: pd.DataFrame, what: str = "trials") -> Failures:
     )
 
 
+def by_reason(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Reason, in the words of its first trial, -> those that failed so, the commonest first."""
+    failed = rows[rows["state"] == FAILED]
+    found: dict[str, tuple[str, list[str]]] = {}
+    for trial, error in zip(failed["trial_id"], failed["error"], strict=True):
+        reason = str(error or UNKNOWN_CAUSE)
+        found.setdefault(_VARYING.sub("#", reason), (reason, []))[1].append(str(trial))
+    return dict(sorted(found.values(), key=lambda one: -len(one[1])))
+
+
 def deciding(trials: pd.DataFrame, *, has_winner: bool) -> Failures | None:
     """The failures that decided a run; None where its bounds, or the luck of its seeds, decided it.
 

@@ -45,8 +45,8 @@ def is_comparison(path: Place | str) -> bool:
     return COMPARISON in config_of(path)
 
 
-def runs_of(comparison: Place | str) -> list[Place]:
-    """The folders of the runs of a comparison of defences that have begun, in its order.
+def begun_runs(comparison: Place | str) -> tuple[list[Place], int]:
+    """The folders of a comparison's runs that have begun, in its order, and how many it has in all.
 
     Raises InvalidInput where the folder holds no comparison.
     """
@@ -56,7 +56,7 @@ def runs_of(comparison: Place | str) -> list[Place]:
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{folder} holds no comparison of defences") from error
     homes = [folder / DEFENCES / name for name in names]
-    return [home for home in homes if (home / "config.json").exists()]
+    return [home for home in homes if (home / "config.json").exists()], len(names)
 
 
 def _cause(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import pyarrow as pa
 
-from analysis.folder import config_of, runs_of
+from analysis.folder import begun_runs, config_of
 from analysis.statistics.crossed_models import CrossedModels, damage_of_correct, damage_of_terms
 from analysis.validity import (
     damage_of_config,
@@ -20,7 +20,7 @@ from analysis.validity import (
 from trainables.base import noun
 from trainables.base.commandline import resume
 from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import Place, children, place
+from trainables.base.storage import Place, Version, children, place, versions
 from trainables.records import (
     AUDIT_SCHEMA,
     COMPARISON,
@@ -60,15 +60,20 @@ class RunRecord:
     """Vector -> what the cross-audit found about its models; empty in runs of older releases."""
 
 
-def load_run(path: Place | str) -> RunRecord:
+Known = dict[Place, tuple[Version, pa.Table]]
+"""Files of a run -> what they held, for those who read it again and again."""
+
+
+def load_run(path: Place | str, known: Known | None = None) -> RunRecord:
     """Read the run in folder `path`; a run that has only begun has empty tables.
 
+    known: only parts that are new or have changed since are read, and it then holds them too.
     Raises InvalidInput when the folder is not a run, is damaged, or was written by a newer version.
     """
     folder = place(path) if isinstance(path, str) else path
-    config = _read_config(folder)
-    trials = _read_parts(folder, "trials.parquet", TRIAL_SCHEMA, damage_of_trials)
-    epochs = _read_parts(folder, "epochs.parquet", EPOCH_SCHEMA, damage_of_epochs)
+    config, known = _read_config(folder), {} if known is None else known
+    trials = _read_parts(folder, "trials.parquet", TRIAL_SCHEMA, damage_of_trials, known)
+    epochs = _read_parts(folder, "epochs.parquet", EPOCH_SCHEMA, damage_of_epochs, known)
     frame = trials.to_pandas(maps_as_pydicts="strict")
     for column in ("n", "layer_names", "layer_weights"):
         frame[column] = pd.Series(
@@ -91,7 +96,7 @@ def load_comparison(path: Place | str) -> tuple[dict[str, Any], list[RunRecord]]
 
     Raises InvalidInput when the folder holds no comparison, or one of its runs is damaged.
     """
-    return config_of(path), [load_run(run) for run in runs_of(path)]
+    return config_of(path), [load_run(run) for run in begun_runs(path)[0]]
 
 
 def _read_audit(run: Place) -> pd.DataFrame | None:
@@ -179,14 +184,25 @@ def _read_config(folder: Place) -> dict[str, Any]:
 Check = Callable[[pa.Table], str | None]
 
 
-def _read_parts(run: Place, name: str, schema: pa.Schema, check: Check) -> pa.Table:
-    """All parts of one table; a part that is still being written starts with a dot."""
-    tables = [_read_part(run, part, schema, check) for part in _parts(run / name)]
-    return pa.concat_tables([schema.empty_table(), *tables])
+def _read_parts(run: Place, name: str, schema: pa.Schema, check: Check, known: Known) -> pa.Table:
+    """All parts of one table."""
+    now, tables = versions(run / name), [schema.empty_table()]
+    for part in (run / name / each for each in sorted(now) if _is_part(each)):
+        version, table = known.get(part, (None, None))
+        if table is None or version != now[part.name]:
+            table = _read_part(run, part, schema, check)
+            known[part] = now[part.name], table
+        tables.append(table)
+    return pa.concat_tables(tables)
+
+
+def _is_part(name: str) -> bool:
+    """A part that is still being written starts with a dot."""
+    return re.fullmatch(r"[^.].*\.parquet", name) is not None
 
 
 def _parts(folder: Place) -> list[Place]:
-    return [file for file in children(folder) if re.fullmatch(r"[^.].*\.parquet", file.name)]
+    return [file for file in children(folder) if _is_part(file.name)]
 
 
 def _read_part(run: Place, part: Place, schema: pa.Schema, check: Check) -> pa.Table:

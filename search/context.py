@@ -9,6 +9,7 @@ from ray import tune
 from search.inputs import Inputs
 from search.machine_options import Options
 from search.record.mirror import remember
+from search.record.progress_json import ProgressFile
 from search.record.runfolder import RunFolder
 from search.record.trials_parquet import Ledger
 from search.search_options import SearchConfig
@@ -18,12 +19,14 @@ from search.tune.progress import LiveView
 from search.tune.recorder import Recorder, RunIdentity
 from search.tune.resources import Resources
 from search.tune.stage import Stage
+from search.tune.told import Told
 from trainables.base.storage import Place
 from trainables.config import TARGETS_PAIR, TrialConfig
 from trainables.data.cohort import halves_of_models
 from trainables.defenses.registry import DEFENSES
 from trainables.job import Job, Shared
 from trainables.outcome.objective import Goal, goal_of
+from trainables.progress import StageProgress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,9 @@ class Context:
     dense_from: Place | None = None
     """The folder of another run whose dense models are those of this one too; None trains its
     own."""
+
+    progress: ProgressFile | None = None
+    """Where a live page learns how far the run is; None where nobody is told."""
 
     @property
     def space(self) -> Space:
@@ -123,10 +129,23 @@ class Context:
         ledger = self.ledger if searching else None
         return LiveView(title, total, quiet=self.options.quiet, ledger=ledger, goal=self._goal)
 
+    def told(
+        self, name: str, title: str, total: int, slots: int, jobs: list[Job] | None = None
+    ) -> list[tune.Callback]:
+        """The callback that tells a live page of a stage, if anybody is told.
+
+        jobs: those of a stage with a fixed list.
+        """
+        if self.progress is None:
+            return []
+        stage = StageProgress(name=name, title=title, total=total, slots=slots)
+        return [Told(stage, self.progress, jobs)]
+
     def stage(self, name: str, jobs: list[Job], shared: Shared, recorded: bool) -> Stage:
         """A stage with a fixed list of jobs."""
-        title = name.partition("-")[0].capitalize()
+        title, slots = name.partition("-")[0].capitalize(), self.resources.concurrency
         callbacks: list[tune.Callback] = [self.live_view(title, len(jobs))]
+        callbacks += self.told(name, title, len(jobs), slots, jobs)
         if recorded:
             callbacks.append(self.recorder())
         return Stage(

@@ -16,6 +16,7 @@ from rich.console import Console
 from search.budget import budget, plan_of_comparison
 from search.comparison import Comparison
 from search.context import Context
+from search.dashboard.beside import shown_live
 from search.ending import comparison_made
 from search.inputs import Inputs, for_defense, load_inputs
 from search.machine_options import Options
@@ -81,7 +82,8 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
             resources=resources,
             say=say,
         )
-        with folder.held(), _log_of_all(folder):
+        page = shown_live(folder.path, say, asked=options.dashboard)
+        with folder.held(), _log_of_all(folder), page:
             return _every_run(comparison, above)
 
 
@@ -187,7 +189,7 @@ def _one_run(run: SearchConfig, above: Prepared) -> int | str:
         above,
         config=run,
         folder=folder,
-        options=dataclasses.replace(above.options, out=folder.path, resume=None),
+        options=dataclasses.replace(above.options, out=folder.path, resume=None, dashboard=False),
         run_id=f"{above.run_id}-{run.defense}",
         inputs=for_defense(above.inputs, run.defense),
         dense_from=above.folder.dense,

@@ -172,6 +172,15 @@ class Options:
         "PGPASSWORD or ~/.pgpass",
         decides=False,
     )
+    dashboard: bool = option(
+        False,
+        group=MACHINE,
+        help="show the run live in a browser of this machine, by the URL that it prints; the page "
+        "closes with the run, and `python -m search.dashboard RUN` opens it again "
+        "(`pip install 'prune-privacy[dashboard]'`)",
+        decides=False,
+        in_command=False,
+    )
     more_models: int | None = None
     """The models that `--resume RUN --models N` asks for."""
 

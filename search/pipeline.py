@@ -17,12 +17,14 @@ from analysis.load import RunRecord, load_run
 from analysis.model_card import model_card
 from analysis.statistics import confirmed_winner, more_models_may_decide
 from search.context import Context
+from search.dashboard.beside import shown_live
 from search.ending import nothing_feasible, winner_found
 from search.inputs import Inputs, load_inputs
 from search.machine_options import GPU_SHARES, Options
 from search.option_fields import exactly
-from search.plan import plan
+from search.plan import plan, trainings
 from search.record.log import logging_to
+from search.record.progress_json import ProgressFile
 from search.record.redaction import shown_to_others
 from search.record.runfolder import RunFolder, describe, require_whole
 from search.record.storage_url import require_storage_url
@@ -135,6 +137,12 @@ def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:
     else:
         folder.require_writable()
     with folder.held(), logging_to(folder.log):
+        progress = ProgressFile(
+            folder.path,
+            planned=trainings(config),
+            cpus=prepared.resources.cpus_per_trial,
+            gpus=prepared.resources.gpus_per_trial,
+        )
         context = Context(
             config=config,
             options=options,
@@ -145,8 +153,10 @@ def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:
             ledger=Ledger(folder.path),
             say=prepared.say,
             dense_from=prepared.dense_from,
+            progress=progress,
         )
-        status = _stages(context)
+        with progress.kept(), shown_live(folder.path, prepared.say, asked=options.dashboard):
+            status = _stages(context)
         # for a mirror that has only now returned
         context.recorder(mirrored=True).on_experiment_end([])
         return status
@@ -301,6 +311,8 @@ def _with_models_of(
 ) -> tuple[Dense, Confirmation, dict[str, tune.Result]]:
     """The dense stage and the confirmation with the models that the settings now say."""
     _keep_settings(context)
+    if context.progress is not None:
+        context.progress.plan(trainings(context.config))
     dense = _dense(context)
     confirmation = _confirmation(context, dense, base)
     return dense, confirmation, _measured_again(context, confirmation, orders)

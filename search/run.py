@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from search.comparison import Comparison
+from search.dashboard.needed import require_dashboard
 from search.option_parser import (
     build_parser as build_parser,  # a command has one; completion reads it
 )
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
             console.print(said, markup=False)
         folder = RunFolder(options.resume or options.out)
         is_comparison = options.resume is not None and COMPARISON in folder.read_config()
+        if options.dashboard:
+            require_dashboard()
         warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
         # Ray, torch and pandas: seconds that a mistake need not wait
         from search.every_defense import compare

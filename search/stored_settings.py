@@ -15,7 +15,7 @@ from trainables.base.storage import RemotePath
 if TYPE_CHECKING:
     from search.inputs import Inputs  # torch, for which a command that saves settings need not wait
 
-NOT_RECORDED = ("config", "save_config", "resume", "more_models", "dry_run", "quiet")
+NOT_RECORDED = ("config", "save_config", "resume", "more_models", "dashboard", "dry_run", "quiet")
 """Fields of `Options` that config.json leaves out: they ask for something once."""
 
 

@@ -1,5 +1,6 @@
 """Every picture of the reports, as inline SVG: tables in, markup out."""
 
+from analysis.colours import BLUE, INK
 from analysis.figures.attack_gains import (
     ROC_VARIANTS,
     accuracy_gap,
@@ -11,7 +12,7 @@ from analysis.figures.attack_gains import (
 )
 from analysis.figures.best_so_far import compare_progress, progress
 from analysis.figures.defenses import defenses
-from analysis.figures.drawing import BLUE, INK, MARKERS, SERIES
+from analysis.figures.drawing import MARKERS, SERIES
 from analysis.figures.exposed import exposed
 from analysis.figures.leak_against_accuracy import FARTHEST, Front, front, fronts, tradeoff
 from analysis.figures.networks import layers, weight_histograms

@@ -7,18 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.colours import BLUE, GAIN_LABEL, GREEN, INK, MUTED, ORANGE, PURPLE, RULE, VERMILLION
 from analysis.figures.drawing import (
-    BLUE,
-    GAIN_LABEL,
-    GREEN,
-    INK,
-    MUTED,
-    ORANGE,
-    PURPLE,
-    RULE,
     SERIES,
     STYLE,
-    VERMILLION,
     canvas,
     logarithmic,
     percent_axis,

@@ -6,17 +6,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.drawing import (
-    BLUE,
-    GAIN_LABEL,
-    INK,
-    MUTED,
-    SERIES,
-    STYLE,
-    canvas,
-    shortened,
-    svg,
-)
+from analysis.colours import BLUE, GAIN_LABEL, INK, MUTED
+from analysis.figures.drawing import SERIES, STYLE, canvas, shortened, svg
 from analysis.statistics import (
     best_so_far,
     excess_as_in_search,

@@ -5,18 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 
-from analysis.figures.drawing import (
-    GAIN_LABEL,
-    INK,
-    MARKERS,
-    MUTED,
-    SERIES,
-    STYLE,
-    canvas,
-    label_point,
-    percent_axis,
-    svg,
-)
+from analysis.colours import GAIN_LABEL, INK, MUTED
+from analysis.figures.drawing import MARKERS, SERIES, STYLE, canvas, label_point, percent_axis, svg
 from analysis.statistics import Interval
 from trainables.base import noun
 

@@ -1,8 +1,7 @@
 """How every picture looks: colours, axes, and the way from a figure to inline SVG.
 
-Colours are Okabe and Ito's, which people with any common colour blindness can distinguish;
-kinds of points also differ in shape. Text stays text, so that it can be read aloud, searched and
-copied.
+Kinds of points differ in shape as well as in colour. Text stays text, so that it can be read aloud,
+searched and copied.
 """
 
 import html
@@ -18,11 +17,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-BLUE, ORANGE, VERMILLION, GREEN, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#007A5A", "#A4437F"
-
-
-INK, MUTED, RULE, SHADE = "#1a2230", "#5b6675", "#d9dee5", "#e6f2ec"
-
+from analysis.colours import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, RULE, VERMILLION
 
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, INK)
 
@@ -57,10 +52,6 @@ STYLE: dict[Any, Any] = {  # the stubs want each key as a literal
 
 TIP = "tip:"
 """What marks the words of a point, which matplotlib can keep as the address of a link only."""
-
-
-GAIN_LABEL = "excess gain (nats; 0 = no leak)"
-"""The label of every axis that shows a leak."""
 
 
 def canvas(height: float, *, width: float = 8.0) -> tuple[Figure, Axes]:

@@ -6,7 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import INK, STYLE, svg
+from analysis.colours import INK
+from analysis.figures.drawing import STYLE, svg
 from analysis.statistics.exposure import Exposed
 
 

@@ -9,17 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.colours import BLUE, GAIN_LABEL, INK, MUTED, ORANGE, SHADE, VERMILLION
 from analysis.figures.drawing import (
-    BLUE,
-    GAIN_LABEL,
-    INK,
     MARKERS,
-    MUTED,
-    ORANGE,
     SERIES,
-    SHADE,
     STYLE,
-    VERMILLION,
     canvas,
     label_point,
     percent_axis,

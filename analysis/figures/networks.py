@@ -10,18 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from analysis.figures.drawing import (
-    BLUE,
-    INK,
-    MUTED,
-    RULE,
-    SERIES,
-    STYLE,
-    canvas,
-    percent_axis,
-    shortened,
-    svg,
-)
+from analysis.colours import BLUE, INK, MUTED, RULE
+from analysis.figures.drawing import SERIES, STYLE, canvas, percent_axis, shortened, svg
 
 
 def layers(best: pd.Series) -> str:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing import BLUE, INK, MUTED, STYLE, percent_axis, shortened, svg
+from analysis.colours import BLUE, INK, MUTED
+from analysis.figures.drawing import STYLE, percent_axis, shortened, svg
 from analysis.statistics import Interval
 from trainables.base import noun
 

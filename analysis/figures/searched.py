@@ -8,17 +8,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
-from analysis.figures.drawing import (
-    BLUE,
-    GAIN_LABEL,
-    STYLE,
-    VERMILLION,
-    canvas,
-    logarithmic,
-    percent_axis,
-    shortened,
-    svg,
-)
+from analysis.colours import BLUE, GAIN_LABEL, VERMILLION
+from analysis.figures.drawing import STYLE, canvas, logarithmic, percent_axis, shortened, svg
 from analysis.statistics import search_trials
 from analysis.statistics.importance import Importances, keep_ratios
 from trainables.records import COMPLETE

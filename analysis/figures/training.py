@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing import BLUE, MUTED, STYLE, VERMILLION, canvas, logarithmic, svg
+from analysis.colours import BLUE, MUTED, VERMILLION
+from analysis.figures.drawing import STYLE, canvas, logarithmic, svg
 
 
 def residuals(epochs: pd.DataFrame) -> str | None:

@@ -98,15 +98,17 @@ def search(context: Context, dense: Dense) -> None:
     width = width_in_words(config, context.resources)
     if width is not None:
         context.say(f"{width[0].upper()}{width[1:]}")
+    resources = resources_of_search(config, context.resources)
     run_stage(
         Stage(
             name="search",
             folder=context.folder.tune,
             shared=dataclasses.replace(dense.shared, known=_known(context)),
-            resources=resources_of_search(config, context.resources),
+            resources=resources,
             callbacks=[
                 context.recorder(mirrored=True),
                 context.live_view("Search", trials, searching=True),
+                *context.told("search", "Search", trials, resources.concurrency),
             ],
             base=base_job(context, dense),
             searcher=searcher,

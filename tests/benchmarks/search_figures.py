@@ -6,7 +6,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.figures.drawing import GAIN_LABEL, INK, MARKERS, MUTED, SERIES, STYLE, canvas
+from analysis.colours import GAIN_LABEL, INK, MUTED
+from analysis.figures.drawing import MARKERS, SERIES, STYLE, canvas
 from tests.benchmarks.best_known import Front
 from tests.benchmarks.methods import GRID, PUBLISHED_BEST, RACE
 from tests.benchmarks.scores import median

@@ -1,0 +1,60 @@
+"""The run that a folder shows: itself, or, of a comparison of defences, the one that began last."""
+
+from typing import Any
+
+from analysis.folder import begun_runs, is_comparison
+from analysis.live.watch import Watched
+from trainables.base.storage import Place, read_json
+
+NOT_BEGUN: dict[str, Any] = {
+    "state": "running",
+    "headline": "The dense networks that all defences share are being trained",
+    "detail": "The first defence comes next.",
+    "done": None,
+    "facts": [],
+    "stages": None,
+}
+"""What is said of a comparison before its first run, as `state.now_of` says it of a run."""
+
+
+class Newest:
+    """What a folder shows, looked at again and again."""
+
+    def __init__(self, folder: Place) -> None:
+        """Raises InvalidInput when it holds neither a run nor a comparison, or cannot be read."""
+        self._folder = folder
+        self._of_defences = is_comparison(folder)
+        self._watched: Watched | None = None
+        self.defence = ""
+        """Of a comparison: which run it is, and of how many."""
+
+        self.look()
+
+    @property
+    def title(self) -> dict[str, str]:
+        """Title and name of what is shown."""
+        if self._of_defences:
+            values = read_json(self._folder / "config.json")
+            return {"title": "Comparison of defences", "run_id": str(values.get("run_id"))}
+        config = self.look().run.config  # type: ignore[union-attr]  # a run is always there
+        search = config["search"]
+        title = f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
+        return {"title": title, "run_id": str(config["run_id"])}
+
+    def look(self) -> Watched | None:
+        """The run, read anew where it has changed; None while a comparison has begun none.
+
+        Raises InvalidInput for a file that is damaged.
+        """
+        folder = self._folder
+        if self._of_defences:
+            begun, asked = begun_runs(folder)
+            if not begun:
+                return None
+            folder = begun[-1]
+            self.defence = f"{folder.name}, {len(begun)} of {asked}"
+        if self._watched is None or self._watched.folder != folder:
+            self._watched = Watched(folder, self._folder)
+        else:
+            self._watched.look()
+        return self._watched

@@ -1,0 +1,51 @@
+"""A run folder looked at again and again: only what is new or has changed is read."""
+
+from analysis.load import Known, RunRecord, load_run
+from trainables import progress
+from trainables.base.errors import InvalidInput, one_line
+from trainables.base.storage import Place, Version, read_json, version_of, versions
+from trainables.progress import RunProgress
+
+_TABLES = ("trials.parquet", "confirm/terms.parquet", "audit")
+_FILES = ("config.json", "report.html")
+
+
+class Watched:
+    """One run, as it was when last looked at."""
+
+    def __init__(self, folder: Place, whole: Place | None = None) -> None:
+        """Raises InvalidInput when the folder is not a run, or cannot be read.
+
+        whole: the folder of the comparison that it is a part of.
+        """
+        self.folder = folder
+        self.resumed_by = folder if whole is None else whole
+        self._known: Known = {}
+        self._seen: list[object] = []
+        self.number = 0
+        """How often the tables had changed."""
+
+        self.look()
+
+    def look(self) -> None:
+        """Read what has changed. Raises InvalidInput for a file that is damaged."""
+        now = self._versions()
+        if now == self._seen:
+            return
+        self.run: RunRecord = load_run(self.folder, self._known)
+        self.ended = version_of(self.folder / "report.html") is not None
+        self._seen, self.number = now, self.number + 1
+
+    def progress(self) -> RunProgress | None:
+        """How far it is; None of a run that wrote no such file. Raises InvalidInput if damaged."""
+        file = self.folder / progress.FILE
+        try:
+            return RunProgress.from_dict(read_json(file))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{file} cannot be read: {one_line(error)[:300]}") from error
+
+    def _versions(self) -> list[object]:
+        files: list[Version] = [version_of(self.folder / name) for name in _FILES]
+        return [*files, *(versions(self.folder / name) for name in _TABLES)]
