@@ -8,12 +8,14 @@ from analysis import failures, run_kind
 from analysis.defense_page import write_comparison
 from analysis.load import RunRecord, load_run
 from analysis.run_page import write_report
-from analysis.statistics import hardest_bound, search_trials
+from analysis.statistics import confirmed, confirmed_winner, hardest_bound, search_trials
 from analysis.summary import front_in_short, headline
 from analysis.tables import as_text
 from search.context import Context
+from search.track.facts import figures
+from search.track.protocol import Outcome
 from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, resume, shown
-from trainables.base.storage import Place
+from trainables.base.storage import Place, children
 
 
 def winner_found(context: Context) -> int:
@@ -43,6 +45,23 @@ def nothing_feasible(context: Context, what: str) -> int:
     if (reached := front_in_short(found)) is not None:
         Console().print(as_text(reached), markup=False, highlight=False, soft_wrap=True)
     return NOTHING_FEASIBLE if broken is None else FAULT
+
+
+def outcome(context: Context) -> Outcome:
+    """What a tracker is told of the decision."""
+    run = load_run(context.folder.path)
+    best = confirmed_winner(run.trials, run.config, run.crossed)
+    vectors = confirmed(run.trials, run.config, run.crossed)
+    pairs = zip(vectors["trial_ids"], vectors["kept"], strict=True)
+    verdicts = {str(trial_id): str(kept) for trial_ids, kept in pairs for trial_id in trial_ids}
+    if best is None:
+        return Outcome(winner=None, verdicts=verdicts, figures={}, files=())
+    return Outcome(
+        winner=str(best["trial_ids"][0]),
+        verdicts=verdicts,
+        figures=figures({str(name): value for name, value in best.items()}),
+        files=children(context.folder.winner),
+    )
 
 
 def comparison_made(folder: Place, faults: Mapping[str, str]) -> None:

@@ -31,6 +31,7 @@ from search.search_options import SearchConfig
 from search.stages.dense import train_dense
 from search.stages.fit import with_given
 from search.stored_settings import as_before, recorded
+from search.track.registry import require_tracker
 from search.tune.cause import cause
 from search.tune.join import cluster
 from search.tune.notice import on_signal
@@ -51,6 +52,7 @@ def compare(comparison: Comparison | None, options: Options, folder: RunFolder) 
     if options.probe:
         raise InvalidInput("--probe measures one defence: give --defense one name, or leave it out")
     say = speaker(options)
+    require_tracker(options.track)
     stored = None
     if comparison is None:
         stored = folder.read_config()

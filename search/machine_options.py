@@ -181,6 +181,15 @@ class Options:
         decides=False,
         in_command=False,
     )
+    track: str | None = option(
+        None,
+        group=MACHINE,
+        metavar="TRACKER",
+        help="show the run, each of its vectors and the winner in a tracker: tensorboard, "
+        "mlflow://http://HOST:PORT, whose password is taken from MLFLOW_TRACKING_PASSWORD, or "
+        "wandb://PROJECT; each needs the extra of its name",
+        decides=False,
+    )
     more_models: int | None = None
     """The models that `--resume RUN --models N` asks for."""
 

@@ -23,6 +23,7 @@ from search.search_options import NO_BOUND, SHADOWS, SearchConfig
 from search.several_defenses import comparison, listed
 from search.space_kind import RECIPE as RECIPE_TOO
 from search.space_kind import default_kind
+from search.track.registry import target_of
 from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.names import known
@@ -355,6 +356,8 @@ def _options(given: dict[str, Any]) -> Options:
     if given["probe"] and not given["dry_run"]:
         raise InvalidInput("--probe measures what --dry-run then says: give both")
     given = {name: value for name, value in given.items() if value is not None}
+    if "track" in given:
+        target_of(given["track"])
     values = {one.field: given[one.name] for one in declared(Options) if one.name in given}
     out = given.get("out")
     values["out"] = place(out) if out else default_out(given.get("dataset"), given.get("model"))

@@ -18,7 +18,7 @@ from analysis.model_card import model_card
 from analysis.statistics import confirmed_winner, more_models_may_decide
 from search.context import Context
 from search.dashboard.beside import shown_live
-from search.ending import nothing_feasible, winner_found
+from search.ending import nothing_feasible, outcome, winner_found
 from search.inputs import Inputs, load_inputs
 from search.machine_options import GPU_SHARES, Options
 from search.option_fields import exactly
@@ -42,6 +42,9 @@ from search.stages.fit import with_given
 from search.stages.race import common_field, race
 from search.stages.search import base_job, search
 from search.stored_settings import as_before, recorded, require_same_data
+from search.track.facts import tracked_run
+from search.track.follower import following
+from search.track.registry import require_tracker, target_of
 from search.tune.join import cluster
 from search.tune.notice import on_signal
 from search.tune.required import StageFailed
@@ -77,6 +80,7 @@ class Prepared:
 def run(config: SearchConfig | None, options: Options, folder: RunFolder) -> int:
     """Run from settings to report. Raises InvalidInput before anything is written."""
     say = speaker(options)
+    require_tracker(options.track)
     stored = folder.read_config() if options.resume else None
     if stored is not None:
         folder.require_own()
@@ -155,10 +159,18 @@ def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:
             dense_from=prepared.dense_from,
             progress=progress,
         )
-        with progress.kept(), shown_live(folder.path, prepared.say, asked=options.dashboard):
+        target = None if options.track is None else target_of(options.track)
+        told = tracked_run(stored, folder.path)
+        with (
+            progress.kept(),
+            shown_live(folder.path, prepared.say, asked=options.dashboard),
+            following(target, told, context.ledger, prepared.say) as follower,
+        ):
             status = _stages(context)
-        # for a mirror that has only now returned
-        context.recorder(mirrored=True).on_experiment_end([])
+            # for a mirror that has only now returned
+            context.recorder(mirrored=True).on_experiment_end([])
+            if follower is not None:
+                follower.winner(outcome(context))
         return status
 
 
@@ -188,10 +200,14 @@ def _dry_run(
 
 
 def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
-    url = options.study_storage
-    warning = None if url is None else shown_to_others(url, options.address)
-    if warning is not None:
-        say(warning)
+    given = (
+        ("--study-storage", options.study_storage, "~/.pgpass"),
+        ("--track", options.track, "MLFLOW_TRACKING_PASSWORD"),
+    )
+    for option, url, instead in given:
+        warning = url and shown_to_others(option, url, options.address, instead)
+        if warning:
+            say(warning)
 
 
 def _tell_beforehand(context: Context) -> None:

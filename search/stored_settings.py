@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from search.machine_options import Options
 from search.record.redaction import HIDDEN, redacted
 from search.record.runfolder import RunFolder
+from search.track.registry import target_of
 from trainables.base import noun
 from trainables.base.errors import InvalidInput
 from trainables.base.storage import RemotePath
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 NOT_RECORDED = ("config", "save_config", "resume", "more_models", "dashboard", "dry_run", "quiet")
 """Fields of `Options` that config.json leaves out: they ask for something once."""
+
+_VIEWERS = {"study_storage": "mirror", "track": "tracker"}
+"""Options whose address may hold a password -> what is there."""
 
 
 def require_same_data(
@@ -49,10 +53,12 @@ def require_same_data(
 
 
 def recorded(options: Options) -> dict[str, object]:
-    """The options for config.json, without the password in a storage's URL."""
+    """The options for config.json, without the password in a storage's or a tracker's URL."""
     values = dataclasses.asdict(options)
     if options.study_storage is not None:
         values["study_storage"] = redacted(options.study_storage)
+    if options.track is not None:
+        values["track"] = target_of(options.track).shown
     return {
         name: str(value) if isinstance(value, Path | RemotePath) else value
         for name, value in values.items()
@@ -61,19 +67,22 @@ def recorded(options: Options) -> dict[str, object]:
 
 
 def as_before(options: Options, before: dict[str, object], say: Callable[[str], None]) -> Options:
-    """The options of a resumed run, with its old plugin, data and mirror unless told otherwise."""
-    data_dir, storage = map(before.get, ("data_dir", "study_storage"))
+    """The options of a resumed run, with its old plugin, data and viewers unless told otherwise."""
+    data_dir = before.get("data_dir")
     for name in ("plugin", "dense", "members"):
         if isinstance(file := before.get(name), str):
             options = dataclasses.replace(options, **{name: Path(file)})  # type: ignore[arg-type]  # a field of this name
     if options.data_dir is None and isinstance(data_dir, str):
         options = dataclasses.replace(options, data_dir=Path(data_dir))
-    if options.study_storage is None and isinstance(storage, str):
-        if HIDDEN in storage:
+    for name, what in _VIEWERS.items():
+        address = before.get(name)
+        if getattr(options, name) is not None or not isinstance(address, str):
+            continue
+        if HIDDEN in address:
             say(
-                f"The mirror {storage} stays as it is: its password was not recorded, so give "
-                "--study-storage again to go on with it"
+                f"The {what} {address} stays as it is: its password was not recorded, so give "
+                f"--{name.replace('_', '-')} again to go on with it"
             )
         else:
-            options = dataclasses.replace(options, study_storage=storage)
+            options = dataclasses.replace(options, **{name: address})  # type: ignore[arg-type]  # as above
     return options

@@ -7,7 +7,8 @@ HIDDEN = "***"
 """What stands in place of a password."""
 
 _PASSWORD = re.compile(
-    r"://[^:/@\s]*:(?P<user>[^\s'\"]+)@|[?&]\w*(?:pass|secret|token)\w*=(?P<query>[^&\s'\"]+)", re.I
+    r"://(?:https?://)?[^:/@\s]*:(?P<user>[^\s'\"]+)@|[?&]\w*(?:pass|secret|token)\w*=(?P<query>[^&\s'\"]+)",
+    re.I,
 )
 
 
@@ -16,6 +17,8 @@ def redacted(text: str, url: str | None = None) -> str:
 
     >>> redacted("postgresql://ada:s3cret@db.example/runs")
     'postgresql://ada:***@db.example/runs'
+    >>> redacted("mlflow://https://ada:s3cret@runs.example")
+    'mlflow://https://ada:***@runs.example'
     """
     for found in _PASSWORD.finditer(url or ""):
         password = found["user"] or found["query"]
@@ -24,14 +27,17 @@ def redacted(text: str, url: str | None = None) -> str:
     return _PASSWORD.sub(_starred, text)
 
 
-def shown_to_others(url: str, address: str) -> str | None:
-    """A warning when `url` holds a password and the program runs on a cluster, else None."""
+def shown_to_others(option: str, url: str, address: str, instead: str) -> str | None:
+    """A warning when `url` holds a password and the program runs on a cluster, else None.
+
+    instead: where the password is read from as well.
+    """
     if redacted(url) == url or address == "local":
         return None
     return (
-        f"warning: the password of --study-storage {redacted(url)} is part of a command, which Ray "
-        "shows in the dashboard and writes to the logs of a job: leave it out, and put it into "
-        "~/.pgpass on the cluster's head"
+        f"warning: the password of {option} {redacted(url)} is part of a command, which Ray "
+        f"shows in the dashboard and writes to the logs of a job: leave it out, and put it into "
+        f"{instead} on the cluster's head"
     )
 
 

@@ -67,6 +67,13 @@ class Ledger:
         rows: list[dict[str, Any]] = self.table().to_pylist(maps_as_pydicts="strict")
         return rows
 
+    def epochs(self) -> dict[str, list[dict[str, Any]]]:
+        """Trial id -> its epochs as plain Python; as `table`, of epochs.parquet."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self._parts[EPOCHS].table().to_pylist():
+            found.setdefault(row["trial_id"], []).append(row)
+        return found
+
     def remove_leftovers(self) -> None:
         """Delete half-written parts of a writer that died; only while nobody else writes."""
         for name in (TRIALS, EPOCHS):

@@ -11,6 +11,7 @@ from search.record.live_mirror import LiveMirror
 from search.record.mirror import Mirror, remembered
 from search.record.trials_parquet import Ledger
 from search.space import Space
+from search.track.follower import followed
 from search.tune.cause import cause
 from search.tune.stopping import reason
 from trainables.job import Job, job_of
@@ -154,5 +155,9 @@ class Recorder(Callback):
             self._ledger.write_epochs(record.trial_id, history)
         self._ledger.write(record)
         _slimmed(trial)
+        row = dataclasses.asdict(record)
         if self._mirror is not None:
-            self._mirror.add(dataclasses.asdict(record))
+            self._mirror.add(row)
+        follower = followed(self._identity.run_id)
+        if follower is not None:
+            follower.vector(row, [dataclasses.asdict(epoch) for epoch in history])

@@ -29,7 +29,7 @@ OPTIONS = """
     --confirm-top --comparators --models --no-more-models --no-race --no-references --audit
     --shadows --canaries
     --out --resume --address --concurrency --cpus-per-trial --gpus-per-trial --trial-timeout
-    --study-storage --dashboard --dry-run --probe --duplicates --limit
+    --study-storage --dashboard --track --dry-run --probe --duplicates --limit
     --quiet --config --save-config
 """
 

@@ -294,7 +294,7 @@ SECRET = "postgresql://ada:s3cret@host/db"
     ],
 )
 def test_a_password_that_a_cluster_writes_down_is_warned_of(url, address, warned):
-    said = shown_to_others(url, address)
+    said = shown_to_others("--study-storage", url, address, "~/.pgpass")
     assert (said is not None) == warned
     if said is not None:
         assert "~/.pgpass" in said

@@ -1,0 +1,1 @@
+"""Shows a run in the tracker that a team has already: MLflow, W&B or TensorBoard."""
