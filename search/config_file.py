@@ -14,9 +14,11 @@ from typing import Any, Self
 from search.machine_options import all_options
 from search.option_fields import Declared
 from search.option_parser import build_parser, refuse_renamed
+from search.record.runfolder import VERSION
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.names import known
 from trainables.base.storage import place
+from trainables.records import COMPARISON
 
 ONLY_TYPED = ("config", "save_config", "resume")
 """Options that a file cannot give."""
@@ -28,9 +30,6 @@ PATHS = ("plugin", "dense", "members", "data_dir")
 """Options of config.json, absolute there, that its command may name from another folder."""
 
 YES, NO = ("true", "yes", "on"), ("false", "no", "off")
-
-LAYOUT = "1"
-"""The version of config.json that is read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +47,7 @@ class ConfigFile:
     def read(cls, path: str) -> Self:
         """Raises InvalidInput, with the line and the key, for whatever is wrong with the file."""
         entries = _entries(path)
-        if "command" in entries and entries.keys() & {"search", "comparison"}:
+        if "command" in entries and entries.keys() & {"search", COMPARISON}:
             return cls._of_a_run(path, entries)
         options = {one.name: one for one in all_options() if one.name not in ONLY_TYPED}
         values: dict[str, Any] = {}
@@ -69,9 +68,9 @@ class ConfigFile:
     @classmethod
     def _of_a_run(cls, path: str, entries: "Mapping[str, tuple[Any, int]]") -> Self:
         version, at = entries.get("version", (None, 1))
-        if getattr(version, "value", None) != LAYOUT:
+        if getattr(version, "value", None) != str(VERSION):
             raise InvalidInput(
-                f"{path} line {at}: version is not {LAYOUT}, the only one that is read here: use "
+                f"{path} line {at}: version is not {VERSION}, the only one that is read here: use "
                 "the release that wrote the file"
             )
         node, line = entries["command"]

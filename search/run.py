@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             save_config(config, options, options.save_config)
             print(options.save_config)
             return OK
-        if (said := changed_settings(config, options)) is not None:
+        said = None if options.quiet else changed_settings(config, options)
+        if said is not None:
             console.print(said, markup=False)
         folder = RunFolder(options.resume or options.out)
         is_comparison = options.resume is not None and COMPARISON in folder.read_config()

@@ -24,6 +24,7 @@ Given = dict[str, Any]
 _ONE_ONLY = {
     "comparators": "--comparators are allocations of one defence's weights",
     "no_references": "--no-references leaves nothing that compares in pairs",
+    "probe": "--probe measures one defence",
 }
 """Options that a comparison cannot take -> why."""
 
