@@ -47,6 +47,8 @@ COMMANDS = {
     "compare": Command("analysis.compare", "set runs side by side"),
     "paper": Command("analysis.paper", "the tables and figures of the paper with our runs"),
     "measure": Command("search.measure", "attack a trained network, or its outputs"),
+    "dashboard": Command("search.dashboard.__main__", "watch a run in a browser"),
+    "export": Command("search.export", "write the winner's files again, or a level's"),
     "cluster": Command("search.cluster.__main__", "write a cluster file for `ray up`"),
     "completion": Command("search.completion", "print the completion of a shell"),
 }

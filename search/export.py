@@ -16,7 +16,7 @@ FORMATS = ("onnx", "sparse", "torch")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     try:
-        given = _parser().parse_args(arguments)
+        given = build_parser().parse_args(arguments)
         said = _export(given)
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _parser() -> OneLineParser:
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m search.export",
         description="Write a run's winner, or its winner at another level, as a file beside its "

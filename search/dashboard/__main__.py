@@ -22,7 +22,7 @@ LAST_LOOK_S = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     try:
-        given = _parser().parse_args(arguments)
+        given = build_parser().parse_args(arguments)
         from search.dashboard.needed import require_dashboard
 
         require_dashboard()
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _parser() -> OneLineParser:
+def build_parser() -> OneLineParser:
+    """The parser of the command."""
     parser = OneLineParser(
         prog="python -m search.dashboard",
         description="Show a run in the browser, updating by itself: progress with time left, the "
