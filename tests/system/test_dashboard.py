@@ -85,6 +85,26 @@ def test_a_port_in_use_is_one_line(write_run, make, tmp_path: Path) -> None:
     assert "--port 70000 must be" in refused(run, "--port", 70000)
 
 
+@pytest.mark.parametrize("package", ["plotly", "starlette", "uvicorn"])
+def test_without_the_extra_both_commands_say_how_to_install_it(
+    write_run, make, tmp_path: Path, package: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules[{package!r}] = None")
+    ours = os.environ.get("PYTHONPATH", "")
+    shell = {**environment(), "PYTHONPATH": f"{tmp_path}{os.pathsep}{ours}".rstrip(os.pathsep)}
+    out = tmp_path / "out"
+    for call in (
+        [sys.executable, "-m", "search.dashboard", write_run(make.full(), name=package)],
+        command("--preset", "smoke", "--out", out, "--dashboard"),
+    ):
+        done = subprocess.run(call, env=shell, capture_output=True, text=True, check=False)
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2
+        assert f"the live page needs {package}" in line
+        assert "-m pip install 'prune-privacy[dashboard]'" in line
+    assert not out.exists()
+
+
 HEADLINE = 'document.getElementById("headline").textContent'
 CONNECTION = 'document.getElementById("connection").textContent'
 RUN_S = 600
