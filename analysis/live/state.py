@@ -13,8 +13,9 @@ from analysis.live import race
 from analysis.live.layers import layers
 from analysis.live.tradeoff import tradeoff
 from analysis.live.watch import Watched
-from analysis.load import RunRecord, in_its_words
+from analysis.load import RunRecord, noun_of
 from analysis.tables import Table
+from trainables.base import noun
 from trainables.base.commandline import resume
 from trainables.outcome.objective import goal_of
 from trainables.progress import (
@@ -50,21 +51,22 @@ def now_of(watched: Watched, now: datetime.datetime) -> dict[str, Any]:
 
 def drawn_of(watched: Watched) -> dict[str, Any]:
     """What changes when a trial ends: figures and tables."""
-    return _drawn(watched.run)
+    run = watched.run
+    with noun.spoken(noun_of([run])):
+        return _drawn(run, *_shown_vector(watched))
 
 
-@in_its_words
-def _drawn(run: RunRecord) -> dict[str, Any]:
+def _drawn(run: RunRecord, shown: pd.Series | None, whose: str) -> dict[str, Any]:
+    """shown: the vector whose layers are drawn."""
     dense = statistics.dense(run.trials, run.crossed)
     confirmed = statistics.confirmed(run.trials, run.config, run.crossed)
     searched = not statistics.search_trials(run.trials).empty
     failed = _reasons(run.trials)
-    best, whose = _best(run)
     return {
         "tradeoff": tradeoff(run, dense, confirmed) if searched or dense is not None else None,
-        "layers": None if best is None else layers(best, whose),
+        "layers": None if shown is None else layers(shown, whose),
         "layers_of": whose,
-        "layer_counts": None if best is None else _as_json(_of_layers(best, whose)),
+        "layer_counts": None if shown is None else _as_json(_of_layers(shown, whose)),
         "failures": _as_json(failed),
         "confirmed": None if confirmed.empty else _as_json(tables.confirmed_vectors(confirmed)),
     }
@@ -73,8 +75,7 @@ def _drawn(run: RunRecord) -> dict[str, Any]:
 def race_of(watched: Watched) -> dict[str, Any]:
     """Which vectors live; it changes with each model, which has no row of its own."""
     run = watched.run
-    best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
-    found = race.standings(watched.progress(), run.config, best)
+    found = race.standings(watched.progress(), run.config, watched.best)
     weights = sum(run.config.get("layer_weights") or ())
     return {
         "race": race.figure(found, weights),
@@ -210,12 +211,11 @@ def _cost(run: RunRecord, progress: RunProgress | None) -> str:
     return words
 
 
-def _best(run: RunRecord) -> tuple[pd.Series | None, str]:
-    """The vector whose layers are shown: the winner, or the best of the search so far."""
-    confirmed = statistics.confirmed_winner(run.trials, run.config, run.crossed)
-    if confirmed is not None:
-        return confirmed, f"the winner, {confirmed['trial_ids'][0]}"
-    row = _best_of_search(run)
+def _shown_vector(watched: Watched) -> tuple[pd.Series | None, str]:
+    """The winner, or the best of the search so far, and which of them it is."""
+    if watched.best is not None:
+        return watched.best, f"the winner, {watched.best['trial_ids'][0]}"
+    row = _best_of_search(watched.run)
     if row is None:
         return None, "no feasible trial yet"
     return row, f"the best of the search so far, {row['trial_id']}"

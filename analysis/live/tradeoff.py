@@ -133,7 +133,7 @@ def _points(
         "name": name,
         "x": x,
         "y": y,
-        "cliponaxis": False,
+        "cliponaxis": len(x) > ALL_INTERVALS,
         "marker": {"symbol": symbol, "color": color, "size": size},
     }
     return trace if reach is None else trace | {"error_y": _bars(reach, color)}

@@ -1,5 +1,6 @@
 """A run folder looked at again and again: only what is new or has changed is read."""
 
+from analysis import statistics
 from analysis.load import Known, RunRecord, load_run
 from trainables import progress
 from trainables.base.errors import InvalidInput, one_line
@@ -32,7 +33,9 @@ class Watched:
         now = self._versions()
         if now == self._seen:
             return
-        self.run: RunRecord = load_run(self.folder, self._known)
+        run: RunRecord = load_run(self.folder, self._known)
+        self.run = run
+        self.best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
         self.ended = version_of(self.folder / "report.html") is not None
         self._seen, self.number = now, self.number + 1
 

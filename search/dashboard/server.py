@@ -19,7 +19,6 @@ from starlette.routing import Route
 from analysis import live, pages
 from analysis.live.newest import NOT_BEGUN, Newest
 from analysis.live.state import drawn_of, now_of, race_of
-from analysis.live.watch import Watched
 from analysis.load import noun_of
 from search.dashboard.access import OnlyTheOwner
 from trainables.base import noun
@@ -27,7 +26,7 @@ from trainables.base.errors import InvalidInput, one_line
 
 HOST = "127.0.0.1"
 
-_SCRIPT = "text/javascript"
+_SCRIPT, _JSON = "text/javascript", "application/json"
 _DAY = {"Cache-Control": "private, max-age=86400"}
 
 
@@ -54,7 +53,7 @@ def serve(newest: Newest, opened: socket.socket, tell: Callable[[str], None]) ->
             Route("/", page.page),
             Route("/state", page.state),
             Route("/live.js", _own_script),
-            Route("/plotly.js", _plotly),
+            Route("/plotly.js", page.plotly),
         ]
     )
     guarded = OnlyTheOwner(app, port, lambda token: tell(f"http://{HOST}:{port}/?token={token}"))
@@ -80,6 +79,8 @@ class _Page:
         self._newest = newest
         self._lock = threading.Lock()
         self._drawn: tuple[str, dict[str, Any]] = ("", {})
+        self._plotly = get_plotlyjs().encode()
+        self._said(None)  # 10,000 trials take a moment, which who opens the URL need not wait
 
     def page(self, _request: Request) -> Response:
         with self._lock:
@@ -95,17 +96,18 @@ class _Page:
         seen = request.query_params.get("seen")
         with self._lock:
             try:
-                watched = self._newest.look()
-                content = (
-                    {"now": NOT_BEGUN, "seen": ""}
-                    if watched is None
-                    else self._content(watched, seen)
-                )
+                content = self._said(seen)
             except (InvalidInput, OSError) as error:
                 return JSONResponse({"error": one_line(error)}, 503)
-        return Response(json.dumps(_finite(content)), media_type="application/json")
+        return Response(json.dumps(_finite(content)), media_type=_JSON)
 
-    def _content(self, watched: Watched, seen: str | None) -> dict[str, Any]:
+    def plotly(self, _request: Request) -> Response:
+        return Response(self._plotly, media_type=_SCRIPT, headers=_DAY)
+
+    def _said(self, seen: str | None) -> dict[str, Any]:
+        watched = self._newest.look()
+        if watched is None:
+            return {"now": NOT_BEGUN, "seen": ""}
         raced, tables = race_of(watched), f"{watched.folder.name}-{watched.number}"
         if self._drawn[0] != tables:
             self._drawn = tables, drawn_of(watched)
@@ -129,7 +131,3 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 def _own_script(_request: Request) -> Response:
     script = importlib.resources.files(live) / "live.js"
     return Response(script.read_bytes(), media_type=_SCRIPT)
-
-
-def _plotly(_request: Request) -> Response:
-    return Response(get_plotlyjs(), media_type=_SCRIPT, headers=_DAY)
