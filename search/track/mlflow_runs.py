@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from search.track.facts import FEASIBLE, choices, curves, figures, tags
 from search.track.protocol import Outcome, Row, TrackedRun
@@ -45,13 +46,23 @@ def require_server(address: str) -> None:
 
 
 def _client(address: str, *, timeout_s: int, retries: int) -> "MlflowClient":
-    """A client with patience of its own; the user's environment has the last word on the rest."""
+    """A client with patience of its own.
+
+    It gets a login by its variables alone: the address it prints and quotes.
+    """
+    parts = urlsplit(address)
+    login, _, host = parts.netloc.rpartition("@")
+    if login:
+        user, _, password = login.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_s)
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # a line per vector
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # who measures leaks sends nothing
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=address)
+    return MlflowClient(tracking_uri=urlunsplit(parts._replace(netloc=host)))
 
 
 class MLflowRuns:

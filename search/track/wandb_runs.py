@@ -125,6 +125,8 @@ class WandbRuns:
             x_disable_meta=True,
             x_disable_stats=True,
             x_disable_machine_info=True,
+            x_save_requirements=False,
+            host="",
             init_timeout=CALL_S,
             finish_timeout=CALL_S,
             finish_timeout_raises=True,

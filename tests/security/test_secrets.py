@@ -13,6 +13,7 @@ from analysis.run_page import write_report
 from search.context import Context
 from search.record import mirror as module
 from search.record.trials_parquet import Ledger
+from tests.search.track.shown import mlflow_server
 from tests.security.conftest import record
 from tests.system.program import holders
 
@@ -96,6 +97,27 @@ def test_no_file_of_a_run_and_no_line_of_it_holds_a_secret(
     assert holders(run, "mnist5k"), "the search for secrets finds what is there"
 
 
+@pytest.mark.slow
+def test_a_trackers_password_is_used_and_written_nowhere(
+    planted, stages, tmp_path, capfd, monkeypatch
+) -> None:
+    """Neither in the run's folder nor in what the tracker is told of the run."""
+    server = tmp_path / "server"
+    server.mkdir()
+    run = tmp_path / "run"
+    with mlflow_server(server) as address:
+        url = f"mlflow://{address.replace('//', f'//ada:{PASSWORD}@')}"
+        assert search.run.main(["--out", str(run), "--track", url, "--address", "auto"]) == 130
+        said = "".join(capfd.readouterr())
+    assert found(run, said) == []
+    assert [file for file in holders(server, PASSWORD) if file.name != "log"] == []
+    shown = url.replace(PASSWORD, "***")
+    assert json.loads((run / "config.json").read_text())["options"]["track"] == shown
+    assert said.count(f"warning: the password of --track {shown}") == 1
+    assert search.run.main(["--resume", str(run)]) == 130
+    assert f"The tracker {shown} stays as it is" in "".join(capfd.readouterr())
+
+
 def test_a_fault_that_quotes_the_url_is_told_and_logged_without_its_password(
     planted, stages, tmp_path, capfd
 ) -> None:
@@ -114,6 +136,9 @@ def test_a_fault_that_quotes_the_url_is_told_and_logged_without_its_password(
         ["--study-storage", f"redis://ada:{PASSWORD}@host"],
         ["--study-storage", f"postgresql://ada:{PASSWORD}@host:port/db"],
         ["--study-storage", f"postgresql://ada:{ENCODED}@host:port/db"],
+        ["--track", f"mlflow://ada:{PASSWORD}@host"],
+        ["--track", f"mlflow://ftp://ada:{ENCODED}@host"],
+        ["--track", f"mlflow://http://ada:{PASSWORD}@127.0.0.1:1"],
         ["--out", f"s3://AKIA:{PASSWORD}@bucket/run"],
         ["--out", f"s3://bucket/run?secret_key={PASSWORD}"],
     ],

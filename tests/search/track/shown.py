@@ -66,7 +66,11 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
         *("--backend-store-uri", f"sqlite:///{folder}/runs.db", "--workers", "1"),
         *("--artifacts-destination", str(folder / "artifacts")),
     ]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes that no test needs
+    }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             words, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
