@@ -12,7 +12,7 @@ VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
 TWO_FILES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install search test test-fast lint format options bench bench-tabulate bench-search audit matrix report clean
+.PHONY: help install search test test-fast lint format options docs bench bench-tabulate bench-search audit matrix report clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,10 +51,13 @@ format: install  ## rewrite the code in the house's format
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
 
-options: install  ## write the README's table of options again, from the fields that declare them
+options: install  ## write docs/options.md again, from the fields that declare the options
 	$(BIN)/python -c 'from pathlib import Path; from search.machine_options import all_options; \
-		from search.option_fields import in_document; readme = Path("README.md"); \
-		readme.write_text(in_document(readme.read_text(), all_options()))'
+		from search.option_fields import in_document; page = Path("docs/options.md"); \
+		page.write_text(in_document(page.read_text(), all_options()))'
+
+docs: install  ## build the documents into site/; a broken link is an error
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: install  ## measure speed, with nothing else running, and write docs/bench.md
 	$(BIN)/python -m tests.benchmarks.bench $(ARGS)

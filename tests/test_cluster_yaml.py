@@ -159,7 +159,7 @@ def test_everything_that_is_mounted_exists_here(cluster):
             assert (ROOT / local).exists(), local
 
 
-@pytest.mark.parametrize("document", ["README.md", "cluster.yaml", "search/cluster/hosts.py"])
+@pytest.mark.parametrize("document", ["docs/cluster.md", "cluster.yaml", "search/cluster/hosts.py"])
 def test_a_job_runs_in_a_shell_of_the_head_or_its_home_would_be_taken_for_a_name(document):
     submitted = re.findall(r"ray job submit (?:[^\n]*?) -- (.*)", (ROOT / document).read_text())
     assert submitted

@@ -7,24 +7,21 @@ import importlib
 import importlib.util
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import trainables
 from search.console import COMMANDS
+from tests.documents import DOCUMENTS, ROOT, everything, read
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 FENCED = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 OUR_MODULE = re.compile(r"python3? -m ((?:analysis|search|trainables)\b[\w.]*(?: [a-z]+(?= --))?)")
 OUR_SCRIPT = re.compile(r"\bprune-privacy ([a-z]+)((?: [a-z]+(?= --))?)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-
-
-def read(document):
-    return (ROOT / document).read_text()
 
 
 def code(document):
@@ -77,7 +74,7 @@ def test_every_relative_link_and_picture_resolves(document):
         path, _, anchor = link.partition("#")
         if re.match(r"[a-z]+:", link):
             continue
-        target = ROOT / path if path else ROOT / document
+        target = (ROOT / document).parent / path if path else ROOT / document
         assert target.exists(), link
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
@@ -106,16 +103,31 @@ def test_every_option_is_in_the_help_of_its_command(document):
             assert option in options_of(module), f"{module} {option}"
 
 
-def test_the_readme_measures_a_vector_as_the_librarys_doctest_does():
-    shown = [line for block in FENCED.findall(read("README.md")) for line in block.splitlines()]
+def test_the_documents_measure_a_vector_as_the_librarys_doctest_does():
+    shown = [line for block in FENCED.findall(everything()) for line in block.splitlines()]
     tested = doctest.DocTestParser().get_examples(trainables.__doc__)
     five = [one.source.rstrip() for one in tested if " = " in one.source]
     assert len(five) == 5
     assert set(five) <= set(shown)
 
 
-def test_the_readmes_table_of_options_is_made_from_the_fields():
+def test_the_table_of_options_is_made_from_the_fields():
     from search.machine_options import all_options
     from search.option_fields import in_document
 
-    assert in_document(read("README.md"), all_options()) == read("README.md"), "run `make options`"
+    page = read("docs/options.md")
+    assert in_document(page, all_options()) == page, "run `make options`"
+
+
+@pytest.mark.slow
+def test_the_documents_build_into_a_site_without_a_broken_link(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {path.parent.name for path in (tmp_path / "site").glob("*/index.html")}
+    assert {Path(name).stem for name in DOCUMENTS if name.startswith("docs/")} <= pages | {"index"}

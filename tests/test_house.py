@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("analysis", "search", "trainables")
-FOLDERS = {*PACKAGES, ".ci", "docs", "tests"}  # docs: the README's pictures
+FOLDERS = {*PACKAGES, ".ci", "docs", "tests"}
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home/\w+|Users/\w+)/")
 
 

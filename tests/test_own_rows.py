@@ -12,8 +12,8 @@ from torch.utils.data import TensorDataset
 from search.inputs import Inputs, load_inputs
 from search.parser import parse
 from search.search_options import SearchConfig
+from tests.documents import everything
 from tests.own_rows import PURCHASE, SIGNALS, TEXTS
-from tests.test_documentation import read
 from trainables import plugin
 from trainables.attacks.auditors import audit_scores
 from trainables.attacks.cross_audit import CrossEvidence, cross_audit, image_folds
@@ -144,7 +144,7 @@ def test_texts_go_from_training_through_pruning_to_every_audit(loaded) -> None:
 
 def test_the_readmes_rows_become_a_data_set_that_trains(loaded) -> None:
     (example,) = re.findall(
-        r"^```python\n(# my_rows\.py\n.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL
+        r"^```python\n(# my_rows\.py\n.*?)^```", everything(), re.MULTILINE | re.DOTALL
     )
     config, inputs = loaded(example, "--dataset cells")
     assert inputs.images.values.shape == (569, 30)

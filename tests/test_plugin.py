@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 from search.inputs import load_inputs
 from search.parser import parse
 from search.plan import passes_of_candidate
-from tests.test_documentation import read
+from tests.documents import everything
 from trainables import plugin
 from trainables.base.errors import InvalidInput
 from trainables.beside import BesideLoader
@@ -37,9 +37,9 @@ from trainables.plugin import register_dataset, register_model
 
 
 def example() -> str:
-    """The one of the README."""
+    """The one of the documents."""
     (text,) = re.findall(
-        r"^```python\n(import torch\n.*?)^```", read("README.md"), re.MULTILINE | re.DOTALL
+        r"^```python\n(import torch\n.*?)^```", everything(), re.MULTILINE | re.DOTALL
     )
     return text
 

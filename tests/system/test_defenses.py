@@ -10,9 +10,9 @@ import pytest
 
 from search.recipes import recipe
 from search.space import Candidate
+from tests.documents import everything
 from tests.system.program import Program, rows
 from tests.system.test_interruption import kill_with_children, start, wait_for_rows
-from tests.system.test_plugin import README
 from trainables.config import FEWEST_MODELS
 from trainables.defenses.recipe import recipe_numbers
 from trainables.defenses.registry import DEFENSES
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(1800)]
 
 (OWN_DEFENSE,) = [
     block.partition("```")[0]
-    for block in README.split("```python\n")
+    for block in everything().split("```python\n")
     if "register_defense(" in block.partition("```")[0]
 ]
 EVERY = (*DEFENSES, "smoothing")

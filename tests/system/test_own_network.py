@@ -27,11 +27,11 @@ DATASETS["mine"] = dataclasses.replace(
     admm=ADMMConfig(iterations=1, epochs_per_iteration=1, rho=0.01, retrain_epochs=2),
 )
 """
-"""After the README's example: its recipe of training is open, that of pruning short."""
+"""After the documents' example: its recipe of training is open, that of pruning short."""
 
 
 def trained_network(members: np.ndarray) -> nn.Sequential:
-    """The README's network, trained in its users' own way."""
+    """The documents' network, trained in its users' own way."""
     data = load_digits()
     images = (torch.tensor(data.images * 15).to(torch.uint8)[:, None] / 255 - 0.5) / 0.25
     labels = torch.tensor(data.target).long()

@@ -1,4 +1,4 @@
-"""The README's example, and a file beside it that it imports, run as the README says."""
+"""The documents' example, and a file beside it that it imports, run as they say."""
 
 import json
 import re
@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from tests.documents import everything
 from tests.system.program import Program, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-(EXAMPLE,) = re.findall(r"^```python\n(import torch\n.*?)^```", README, re.MULTILINE | re.DOTALL)
-(COMMAND,) = re.findall(r"-m search.run (--plugin my_model.py .*)", README)
+DOCUMENTS = everything()
+(EXAMPLE,) = re.findall(r"^```python\n(import torch\n.*?)^```", DOCUMENTS, re.MULTILINE | re.DOTALL)
+(COMMAND,) = re.findall(r"-m search.run (--plugin my_model.py .*)", DOCUMENTS)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from analysis.load import load_run
+from tests.documents import everything
 from tests.system.program import Program, pasted, rows
 from trainables.attacks.registry import ATTACKS
 from trainables.records import NETWORKS, TRIAL_SCHEMA
@@ -59,7 +60,7 @@ def test_the_tables_have_exactly_the_promised_columns(smoke_run: Path) -> None:
 def test_the_readers_five_lines_give_the_report_s_cross_audit(smoke_run: Path) -> None:
     (snippet,) = [
         block
-        for block in re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", everything(), re.DOTALL)
         if "terms.parquet" in block
     ]
     names: dict[str, Any] = {"pd": pd, "np": np}  # the block above has imported them
