@@ -108,6 +108,8 @@ class Follower:
             self._vector(tracker, row, epochs.get(row["trial_id"], []))
 
     def _vector(self, tracker: Tracker, row: Row, epochs: Sequence[Row]) -> None:
+        if not epochs:  # of the dense network they were on disk before it was measured
+            epochs = self._ledger.epochs().get(row["trial_id"], [])
         tracker.vector(row, epochs)
         self._there[row["trial_id"]] = row["state"]
 

@@ -147,6 +147,18 @@ def test_a_client_that_is_not_installed_is_named_with_its_extra(monkeypatch) -> 
         require_tracker("wandb://project")
 
 
+def test_epochs_that_were_on_disk_before_their_row_are_told(ledger, run, tmp_path) -> None:
+    """As those of the dense network, which is trained in one stage and measured in another."""
+    for part in (tmp_path / "trials.parquet").iterdir():
+        part.unlink()
+    with following(target_of("tensorboard"), run, Ledger(tmp_path), pytest.fail) as follower:
+        assert follower is not None
+        ledger.write(record("search", 0, [15, 85], 0.02))
+        follower.vector(ledger.rows()[0], [])
+    children = from_tensorboard(tmp_path).by_name
+    assert children["search-0000"].curves["retrain/val_accuracy"] == {0: 0.625}
+
+
 def test_nothing_is_asked_of_a_run_without_a_tracker(ledger, run) -> None:
     require_tracker(None)
     with following(None, run, ledger, pytest.fail) as follower:
