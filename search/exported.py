@@ -77,7 +77,10 @@ def _inputs(
     asked = Options(out=folder.path, data_dir=data_dir, dry_run=True)
     before = {**run.config["options"], "dense": None, "study_storage": None}
     inputs = load_inputs(config, as_before(asked, before, lambda _: None))
-    require_same_data(folder, run.config, inputs, lambda _: None)
+    try:
+        require_same_data(folder, run.config, inputs, lambda _: None)
+    except InvalidInput as error:  # nothing is resumed here
+        raise InvalidInput(str(error).removeprefix("--resume ")) from error
     return inputs
 
 

@@ -30,12 +30,12 @@ def require_same_data(
     found = inputs.describe()
     if stored["split_hashes"] != found["split_hashes"]:
         raise InvalidInput(
-            f"{folder.path}: the data are not those of the run (their split hashes "
+            f"--resume {folder.path}: the data are not those of the run (their split hashes "
             "differ); give the same --data-dir"
         )
     if any(stored.get(key) != found[key] for key in ("layer_names", "layer_weights")):
         raise InvalidInput(
-            f"{folder.path}: the layers that are pruned are not those of the run (another "
+            f"--resume {folder.path}: the layers that are pruned are not those of the run (another "
             "release, or another network): resume it with the version that began it, or start a "
             "new run"
         )
@@ -46,7 +46,7 @@ def require_same_data(
         )
     elif stored["image_hashes"] != found["image_hashes"]:
         raise InvalidInput(
-            f"{folder.path}: the {noun.many()}, their labels or their order are not those "
+            f"--resume {folder.path}: the {noun.many()}, their labels or their order are not those "
             "of the run (their hashes differ): restore the data, give the same --data-dir, or "
             "start a new run"
         )
