@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from trainables import progress
 from trainables.base.commandline import program
 from trainables.base.errors import InvalidInput, one_line
 from trainables.base.storage import Place, place, read_json
+from trainables.progress import RunProgress
 from trainables.records import COMPARISON, DEFENCES
 
 CONFIG_VERSION = 1
@@ -57,6 +59,17 @@ def begun_runs(comparison: Place | str) -> tuple[list[Place], int]:
         raise InvalidInput(f"{folder} holds no comparison of defences") from error
     homes = [folder / DEFENCES / name for name in names]
     return [home for home in homes if (home / "config.json").exists()], len(names)
+
+
+def progress_of(folder: Place) -> RunProgress | None:
+    """How far a run is; None of a run that wrote no such file. Raises InvalidInput if damaged."""
+    file = folder / progress.FILE
+    try:
+        return RunProgress.from_dict(read_json(file))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {_cause(error)}") from error
 
 
 def _cause(error: Exception) -> str:

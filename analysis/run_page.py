@@ -5,7 +5,19 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import cross_audit, figures, pages, pictures, roc, run_kind, statistics, tables
+from analysis import (
+    cross_audit,
+    figures,
+    pages,
+    pictures,
+    roc,
+    run_kind,
+    standings,
+    statistics,
+    tables,
+)
+from analysis.cost import costs
+from analysis.folder import progress_of
 from analysis.front import front
 from analysis.in_short import in_short
 from analysis.load import RunRecord, load_run, noun_of
@@ -32,7 +44,8 @@ def _values(run: RunRecord) -> dict[str, Any]:
     best = statistics.confirmed_winner(run.trials, run.config, run.crossed)
     audited = [] if run.audit is None else roc.curves(run.audit)
     theory = statistics.theory(run.trials)
-    levels = front(run)
+    levels, progress = front(run), progress_of(run.path)
+    raced = standings.standings(progress, run.config, best)
     return {
         "title": _title(run),
         "run": run.config,
@@ -72,6 +85,10 @@ def _values(run: RunRecord) -> dict[str, Any]:
         "layers": None if best is None else tables.layer_counts(best),
         "trials": tables.all_trials(run.trials),
         "failed": tables.failed_trials(run.trials),
+        "race": standings.table(raced, sum(run.config.get("layer_weights") or ()))
+        if raced
+        else None,
+        "costs": None if progress is None else costs(progress),
         "audits": _audits(audited),
         "references_off": _references_off(run),
         "provenance": _provenance(run),

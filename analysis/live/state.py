@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import failures, statistics, tables
+from analysis import failures, standings, statistics, tables
 from analysis.live import race
 from analysis.live.layers import layers
 from analysis.live.tradeoff import tradeoff
@@ -75,11 +75,11 @@ def _drawn(run: RunRecord, shown: pd.Series | None, whose: str) -> dict[str, Any
 def race_of(watched: Watched) -> dict[str, Any]:
     """Which vectors live; it changes with each model, which has no row of its own."""
     run = watched.run
-    found = race.standings(watched.progress(), run.config, watched.best)
+    found = standings.standings(watched.progress(), run.config, watched.best)
     weights = sum(run.config.get("layer_weights") or ())
     return {
         "race": race.figure(found, weights),
-        "race_table": _as_json(race.table(found, weights)) if found else None,
+        "race_table": _as_json(standings.table(found, weights)) if found else None,
     }
 
 

@@ -1,10 +1,9 @@
 """A run folder looked at again and again: only what is new or has changed is read."""
 
 from analysis import statistics
+from analysis.folder import progress_of
 from analysis.load import Known, RunRecord, load_run
-from trainables import progress
-from trainables.base.errors import InvalidInput, one_line
-from trainables.base.storage import Place, Version, read_json, version_of, versions
+from trainables.base.storage import Place, Version, version_of, versions
 from trainables.progress import RunProgress
 
 _TABLES = ("trials.parquet", "confirm/terms.parquet", "audit")
@@ -41,13 +40,7 @@ class Watched:
 
     def progress(self) -> RunProgress | None:
         """How far it is; None of a run that wrote no such file. Raises InvalidInput if damaged."""
-        file = self.folder / progress.FILE
-        try:
-            return RunProgress.from_dict(read_json(file))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{file} cannot be read: {one_line(error)[:300]}") from error
+        return progress_of(self.folder)
 
     def _versions(self) -> list[object]:
         files: list[Version] = [version_of(self.folder / name) for name in _FILES]

@@ -133,11 +133,25 @@ def rank_correlation(x: pd.Series, y: pd.Series) -> float:
 def best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
     """Least excess gain of the feasible trials up to each: columns number, best (NaN before)."""
     rows = search_trials(trials)
-    usable = rows["feasible"].eq(True) & rows["state"].eq("COMPLETE")
-    values = rows["excess_gain"].astype(float).where(usable)
     return pd.DataFrame(
-        {"number": rows["number"].astype(int), "best": values.cummin().ffill()}
+        {"number": rows["number"].astype(int), "best": _of_feasible(rows).cummin().ffill()}
     ).reset_index(drop=True)
+
+
+def best_by_time(trials: pd.DataFrame) -> pd.DataFrame:
+    """The same in the order in which trials ended: columns minutes since the first began, best."""
+    rows = search_trials(trials)
+    begun = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
+    ended = (begun + rows["duration_s"].astype(float)) / 60
+    order = ended.sort_values(kind="stable").dropna()
+    best = _of_feasible(rows).loc[order.index].cummin().ffill()
+    return pd.DataFrame({"minutes": order, "best": best}).reset_index(drop=True)
+
+
+def _of_feasible(rows: pd.DataFrame) -> pd.Series:
+    """Excess gains; NaN of trials that are not feasible or not complete."""
+    usable = rows["feasible"].eq(True) & rows["state"].eq("COMPLETE")
+    return rows["excess_gain"].astype(float).where(usable)
 
 
 def broken_bounds(rows: pd.DataFrame) -> list[list[str]]:

@@ -276,6 +276,18 @@ def test_bound_comes_from_the_config_or_else_from_the_baseline(make: SimpleNames
     assert statistics.accuracy_bound(trials, make.config()) == pytest.approx(0.925), "the mean"
 
 
+def test_the_best_by_time_goes_by_when_trials_ended(make: SimpleNamespace) -> None:
+    start = make.trial("search", 0).started_at
+    records = [
+        make.trial("search", 0, excess=0.02, started_at=start, duration_s=300.0),
+        make.trial("search", 1, excess=0.03, started_at=start, duration_s=60.0),
+        make.trial("search", 2, excess=0.01, started_at=start, duration_s=90.0, feasible=False),
+    ]
+    found = statistics.best_by_time(make.frame(records))
+    assert found["minutes"].tolist() == [1.0, 1.5, 5.0]
+    assert found["best"].tolist() == pytest.approx([0.03, 0.03, 0.02])
+
+
 def test_best_so_far_counts_feasible_complete_trials_in_order(make: SimpleNamespace) -> None:
     records = [
         make.trial("search", 3, excess=0.02),
