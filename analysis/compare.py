@@ -34,7 +34,8 @@ def build_parser() -> OneLineParser:
         "--format",
         choices=("text", "markdown", "json"),
         default="text",
-        help="of what is printed; of a comparison of defences the latter two print its runs [text]",
+        help="of what is printed; of a comparison of defences the latter two print its runs, and "
+        "the page is compare.html [text]",
     )
     return parser
 

@@ -56,7 +56,8 @@ def _compared(runs: Sequence[RunRecord], form: str) -> tuple[str, str]:
 def _load(paths: Sequence[Place | str]) -> list[RunRecord]:
     if len(paths) < 2:
         raise InvalidInput(
-            f"compare needs at least two runs; for one, use `{program('analysis.report', *paths)}`"
+            "compare needs at least two runs that have begun; for one, use "
+            f"`{program('analysis.report', *(paths or ['RUN']))}`"
         )
     runs = load_distinct(paths)
     sets = {str(run.config["search"].get("dataset")) for run in runs}

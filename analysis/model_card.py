@@ -43,6 +43,7 @@ def model_card(run: RunRecord, forms: Mapping[str, Any] | None = None) -> str:
             "table": tables.as_markdown(_files(records)) if records else None,
             "references": min((record["references"] for record in records), default=0),
             "input": (forms or {}).get("input"),
+            "dtype": (forms or {}).get("dtype", "float32"),
             "shipped": shipped,
             "taken": [_taken(record) for record in records if record.get("taken")],
             "code": CODE.strip(),

@@ -132,7 +132,7 @@ def _entries(path: str) -> dict[str, tuple[Any, int]]:
     for key, value in root.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or key.value in found:
-            shown = one_line(key.value)[:50]
+            shown = one_line(key.value)[:50] if isinstance(key, yaml.ScalarNode) else "a list"
             raise InvalidInput(f"{path} line {line}: {shown} is no option, or stands twice")
         found[key.value] = value, line
     return found
@@ -145,7 +145,8 @@ def _words(one: Declared, key: str, node: Any) -> Iterator[str]:  # noqa: ANN401
         return
     if one.option.metavar is None:
         if text is None or text.lower() not in (*YES, *NO):
-            raise InvalidInput(f"{key} is true or false, got {one_line(node.value)[:50]!r}")
+            shown = "a list" if text is None else repr(one_line(text)[:50])
+            raise InvalidInput(f"{key} is true or false, got {shown}")
         if text.lower() in YES:
             yield one.flag
         return

@@ -17,11 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     try:
         given = build_parser().parse_args(arguments)
-        said = _export(given)
-    except InvalidInput as error:
-        sys.stderr.write(f"error: {one_line(error)}\n")
+        lines = _export(given)
+    except InvalidInput as error:  # what checks a run speaks of a resume, and nothing is resumed
+        said = one_line(error).removeprefix("--resume ").removeprefix("--resume: ")
+        sys.stderr.write(f"error: {said}\n")
         return BAD_INPUT
-    sys.stdout.write("".join(f"{line}\n" for line in said))
+    except OSError as error:
+        sys.stderr.write(f"error: {given.run} cannot be written: {one_line(error)}\n")
+        return BAD_INPUT
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return OK
 
 

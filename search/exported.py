@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from analysis.front import at_level, front
 from analysis.load import RunRecord, load_run
 from analysis.model_card import model_card
@@ -34,13 +36,15 @@ def export(run: Place, form: str, level: float | None, data_dir: Path | None) ->
     target, trial_id, seen = _found(record, folder, level)
     require_whole(record.config)
     config = SearchConfig.from_dict(record.config["search"])
-    winner = winner_of(config, _inputs(config, record, folder, data_dir), folder, target, trial_id)
-    made = {form: MAKERS[form](winner)}
-    forms = forms_with(target, winner, made)
-    card = model_card(seen, forms)
+    folder.require_writable()  # before minutes of attacks
     with folder.held():
+        inputs = _inputs(config, record, folder, data_dir)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        winner = winner_of(config, inputs, folder, target, trial_id, device)
+        made = {form: MAKERS[form](winner)}
+        forms = forms_with(target, winner, made)
         write_forms(target, made, forms)
-        write_card(target, card, trial_id)
+        write_card(target, model_card(seen, forms), trial_id)
     return [
         str(shown(target / FILES[form])),
         *(_in_words(one) for one in forms["forms"] if one["file"] == FILES[form]),
@@ -77,10 +81,7 @@ def _inputs(
     asked = Options(out=folder.path, data_dir=data_dir, dry_run=True)
     before = {**run.config["options"], "dense": None, "study_storage": None}
     inputs = load_inputs(config, as_before(asked, before, lambda _: None))
-    try:
-        require_same_data(folder, run.config, inputs, lambda _: None)
-    except InvalidInput as error:  # nothing is resumed here
-        raise InvalidInput(str(error).removeprefix("--resume ")) from error
+    require_same_data(folder, run.config, inputs, lambda _: None)
     return inputs
 
 

@@ -1,7 +1,7 @@
 """Command-line options, each declared with the field of the settings that it fills.
 
-The parser, the command in config.json and the README's table are all made from these fields, so an
-option's flag, default and help are written only once.
+The parser, the command in config.json and the table of docs/options.md are all made from these
+fields, so an option's flag, default and help are written only once.
 """
 
 import dataclasses

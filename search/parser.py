@@ -101,6 +101,11 @@ def _require_usable(options: Options) -> None:
                 "--study-storage URL again, or leave the password to ~/.pgpass"
             )
         require_storage_url(options.study_storage)
+    if options.track is not None and HIDDEN in options.track:
+        raise InvalidInput(
+            f"--track {options.track}: its password was not recorded; give --track again, or leave "
+            "the login to MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     if options.resume is None and not options.dry_run:
         RunFolder(options.out).check()
 

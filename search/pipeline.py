@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from ray import tune
 from rich.console import Console
 
@@ -170,7 +171,7 @@ def conduct(prepared: Prepared, stored: Mapping[str, Any] | None) -> int:
             # for a mirror that has only now returned
             context.recorder(mirrored=True).on_experiment_end([])
             if follower is not None:
-                follower.winner(outcome(context))
+                follower.winner(lambda: outcome(context))
         return status
 
 
@@ -402,7 +403,8 @@ def _ship(
     run: as if the folder's level had been its bound.
     """
     export_winner(target, trial_id, results, model_card(run))
-    ship(context.config, context.inputs, context.folder, target, trial_id, context.say)
+    device = "cuda" if context.resources.gpus_per_trial > 0 and torch.cuda.is_available() else "cpu"
+    ship(context.config, context.inputs, context.folder, target, trial_id, context.say, device)
     write_card(target, model_card(run, read_forms(target)), trial_id)
 
 

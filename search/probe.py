@@ -220,10 +220,7 @@ def in_words(config: SearchConfig, found: Probe, resources: Resources) -> str:
     if config.may_take_more_models:
         doubled = stages(config.with_models(2 * config.models), found, resources)
         more = f"; {_time(sum(doubled.values()))} where the first models do not decide"
-    return (
-        f"Cost       about {_time(sum(parts.values()))} on machines like this one "
-        f"({said}){more}"
-    )
+    return f"Cost       about {_time(sum(parts.values()))} on machines like this one ({said}){more}"
 
 
 def _time(seconds: float) -> str:

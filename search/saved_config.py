@@ -31,8 +31,13 @@ def save_config(config: SearchConfig | Comparison, options: Options, file: Path)
 
     text = yaml.safe_dump(_asked(config, options), sort_keys=False, allow_unicode=True)
     try:
-        with file.open("x") as opened:
-            opened.write(f"# {version()}: {program('search.run')} --config FILE\n{text}")
+        with file.open("x", encoding="utf-8") as opened:
+            try:
+                opened.write(f"# {version()}: {program('search.run')} --config FILE\n{text}")
+                opened.flush()
+            except OSError:
+                file.unlink()
+                raise
     except OSError as error:
         raise InvalidInput(
             f"--save-config {file} cannot be made ({error.strerror}): choose another file"

@@ -32,6 +32,9 @@ from trainables.models.weights import load_weights
 from trainables.ship.dead_channels import without_dead_channels
 from trainables.trial import DIGEST_FILE, MODEL_FILE
 
+FIRST_ROUNDS = re.compile(r"references-(\d+|comparators)")
+"""The stages that make the references of vectors which may win."""
+
 Record = dict[str, Any]
 """file, stored, ships, bytes, dense_bytes, the fields of AsShipped and, of a form without dead
 channels, `taken`: layer -> how many are gone."""
@@ -115,12 +118,17 @@ class Winner:
 
 
 def winner_of(
-    config: SearchConfig, inputs: Inputs, folder: RunFolder, target: Place, trial_id: str
+    config: SearchConfig,
+    inputs: Inputs,
+    folder: RunFolder,
+    target: Place,
+    trial_id: str,
+    device: str = "cpu",
 ) -> Winner:
     """The winner whose weights lie in `target`, RUN/winner or RUN/front/LEVEL.
 
-    trial_id: of its confirm trial.  Raises InvalidInput where weights alone are not what was
-    measured.
+    trial_id: of its confirm trial.  device: where its answers are computed, cpu or cuda.  Raises
+    InvalidInput where weights alone are not what was measured, or the file is damaged.
     """
     entry = DEFENSES[config.defense]
     if entry.network or entry.on_weights is not None:
@@ -129,17 +137,17 @@ def winner_of(
             "networks that answer for themselves are exported"
         )
     content = (target / MODEL_FILE).read_bytes()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = torch.device(device)
     images = on_device(
-        inputs.images, DATASETS[config.dataset], device, decoders=(os.cpu_count() or 1)
+        inputs.images, DATASETS[config.dataset], where, decoders=(os.cpu_count() or 1)
     )
     return Winner(
         config=config,
-        weights=dict(sorted(load(content).items())),  # safetensors hands them over in any order
+        weights=_read(content, target / MODEL_FILE),
         weights_bytes=len(content),
-        device=device,
+        device=where,
         examiner=Examiner(
-            cohort=Cohort.of(images, inputs.split, device),
+            cohort=Cohort.of(images, inputs.split, where),
             attack=config.attack,
             seed=derive_seed(config.seed, "confirm-0"),  # as its confirmation was attacked
             reference=_references(config, inputs, folder.tune, trial_id),
@@ -147,17 +155,28 @@ def winner_of(
     )
 
 
+def _read(content: bytes, file: Place) -> dict[str, Tensor]:
+    """The weights by name: safetensors hands them over in any order."""
+    try:
+        return dict(sorted(load(content).items()))
+    except Exception as error:  # safetensors' own is a plain Exception
+        raise InvalidInput(
+            f"{file} is damaged ({one_line(error)[:200]}): `--resume` of the run writes it again"
+        ) from error
+
+
 def _references(
     config: SearchConfig, inputs: Inputs, tune: Place, trial_id: str
 ) -> DigestedReferences | None:
     """The models that attacked this winner in its confirmation; None where they are gone.
 
-    The first round's stages only: `references-0`, not `references-0-32` of models added later.
+    The first round's stages only: `references-0`, not `references-0-32` of models added later;
+    and those of the published allocations, which are numbered after the rounds.
     """
     models = config.first_models_each
     first = int(trial_id.rpartition("-")[2]) * models
     names = [f"reference-{first + half:04d}" for half in range(TARGETS_PAIR, models)]
-    stages = [one for one in children(tune) if re.fullmatch(r"references-\d+", one.name)]
+    stages = [one for one in children(tune) if FIRST_ROUNDS.fullmatch(one.name)]
     files = [
         [file for stage in stages for file in _digests_in(stage / name)][-1:] for name in names
     ]

@@ -81,7 +81,7 @@ def measured(factory: Callable[[], Any] = lambda: None) -> Any:  # noqa: ANN401 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """One row of trials.parquet with one field per column; the README explains the main ones.
+    """One row of trials.parquet with one field per column; docs/results.md explains the main ones.
 
     A PRUNED or FAILED trial leaves every attack figure null: it has memorised less than a full
     trial and would look private.

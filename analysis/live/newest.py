@@ -1,8 +1,8 @@
-"""The run that a folder shows: itself, or, of a comparison of defences, the one that began last."""
+"""The run that a folder shows: itself, or, of a comparison of defences, the one at work."""
 
 from typing import Any
 
-from analysis.folder import begun_runs, is_comparison
+from analysis.folder import begun_runs, is_comparison, progress_of
 from analysis.live.watch import Watched
 from trainables.base.storage import Place, read_json
 
@@ -51,10 +51,16 @@ class Newest:
             begun, asked = begun_runs(folder)
             if not begun:
                 return None
-            folder = begun[-1]
+            folder = max(reversed(begun), key=_last_sign)  # of equals the last
             self.defence = f"{folder.name}, {len(begun)} of {asked}"
         if self._watched is None or self._watched.folder != folder:
             self._watched = Watched(folder, self._folder)
         else:
             self._watched.look()
         return self._watched
+
+
+def _last_sign(run: Place) -> str:
+    """When a run last wrote how far it is, as ISO 8601 in UTC."""
+    progress = progress_of(run)
+    return "" if progress is None else progress.updated_at

@@ -35,7 +35,7 @@ class Importances:
 def varies(trials: pd.DataFrame) -> bool:
     """Whether finished trials of the search tried different {n_i} of several layers."""
     rows = search_trials(trials)
-    rows = rows[rows["state"] == COMPLETE]
+    rows = rows[rows["state"] == COMPLETE].dropna(subset=["excess_gain"])
     tried = {tuple(n) for n in rows["n"]}
     return len(tried) > 1 and len(min(tried)) > 1
 
@@ -44,7 +44,7 @@ def importances(trials: pd.DataFrame) -> Importances | None:
     """Of each layer's keep ratio; None where too few trials finished or nothing was varied."""
     rows = search_trials(trials)
     rows = rows[rows["state"] == COMPLETE].dropna(subset=["excess_gain", "val_accuracy"])
-    if len(rows) < FEWEST_TRIALS:
+    if len(rows) < FEWEST_TRIALS or rows[["excess_gain", "val_accuracy"]].nunique().min() == 1:
         return None
     rows = rows.iloc[:: math.ceil(len(rows) / MOST_TRIALS)]
     ratios = keep_ratios(rows)
@@ -100,7 +100,9 @@ def _ped_anova(columns: dict[str, np.ndarray], values: np.ndarray) -> dict[str, 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says of every study that it is made
     study = optuna.create_study()
     ranges: dict[str, optuna.distributions.BaseDistribution] = {
-        name: optuna.distributions.FloatDistribution(ratio.min(), ratio.max(), log=True)
+        name: optuna.distributions.FloatDistribution(
+            ratio.min(), ratio.max(), log=bool(ratio.min() > 0)
+        )
         for name, ratio in columns.items()
     }
     study.add_trials(

@@ -119,6 +119,7 @@ def difference(first: Interval, second: Interval) -> Interval:
         low=estimate - math.hypot(first.estimate - first.low, second.high - second.estimate),
         high=estimate + math.hypot(first.high - first.estimate, second.estimate - second.low),
         standard_error=math.hypot(first.standard_error, second.standard_error),
+        degrees_of_freedom=min(first.degrees_of_freedom, second.degrees_of_freedom),
     )
 
 

@@ -1,14 +1,17 @@
 """`python -m search.dashboard RUN`: the live page of a run, finished or running, on loopback."""
 
+import html
 import os
 import sys
+import tempfile
 import threading
 import time
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.base.commandline import BAD_INPUT, OK, OneLineParser, as_command
+from trainables.base.commandline import BAD_INPUT, FAULT, OK, OneLineParser, as_command
 from trainables.base.errors import InvalidInput, one_line
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidInput as error:
         sys.stderr.write(f"error: {one_line(error)}\n")
         return BAD_INPUT
+    except OSError as error:
+        sys.stderr.write(f"fault: {given.run} cannot be read: {one_line(error)}\n")
+        return FAULT
     except KeyboardInterrupt:
         return OK
 
@@ -83,12 +89,20 @@ def _serve(run: str, port: int, *, browser: bool, until_eof: bool) -> int:
     with listening(port) as opened:
         server = serve(newest, opened, tell)
         if browser and _has_screen():
-            threading.Timer(0.5, webbrowser.open, urls).start()
+            threading.Timer(0.5, _open, urls).start()
         if until_eof:
             os.nice(10)
             threading.Thread(target=_wait_for_eof, args=[server], daemon=True).start()
         server.run(sockets=[opened])
     return OK
+
+
+def _open(url: str) -> None:
+    """Open it by a file that only its owner reads: every user sees the words of a command."""
+    with tempfile.NamedTemporaryFile(mode="w", suffix=".html", delete=False) as file:
+        file.write(f'<meta http-equiv="refresh" content="0;url={html.escape(url)}">')
+    webbrowser.open(Path(file.name).as_uri())
+    threading.Timer(LAST_LOOK_S, Path(file.name).unlink).start()
 
 
 def _has_screen() -> bool:
@@ -98,6 +112,7 @@ def _has_screen() -> bool:
 
 def _wait_for_eof(server: "uvicorn.Server") -> None:
     sys.stdin.buffer.read()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # who reads the run's words need not wait for us
     time.sleep(LAST_LOOK_S)
     server.should_exit = True
 

@@ -86,7 +86,7 @@ class _Page:
         with self._lock:
             try:
                 watched, title = self._newest.look(), self._newest.title
-            except (InvalidInput, OSError) as error:
+            except (InvalidInput, OSError, ValueError) as error:
                 return PlainTextResponse(one_line(error), 503)
         with noun.spoken(noun_of([] if watched is None else [watched.run])):
             return HTMLResponse(pages.render("live.html.jinja", title))
@@ -97,7 +97,7 @@ class _Page:
         with self._lock:
             try:
                 content = self._said(seen)
-            except (InvalidInput, OSError) as error:
+            except (InvalidInput, OSError, ValueError) as error:
                 return JSONResponse({"error": one_line(error)}, 503)
         return Response(json.dumps(_finite(content)), media_type=_JSON)
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from ray import tune
 
+from search.forms import FILES
+from search.shipped import FORMS_FILE
 from search.tune.kept import kept_checkpoint
-from trainables.base.storage import Place, remove_tree, write
+from trainables.base.storage import Place, write
 from trainables.trial import MASKS_FILE, MODEL_FILE
 
 
@@ -19,7 +21,8 @@ def export_winner(target: Place, trial_id: str, results: dict[str, tune.Result],
     with kept_checkpoint(results[trial_id]).as_directory() as source:
         model = Path(source) / MODEL_FILE
         if not _holds(target / MODEL_FILE, model.read_bytes()):
-            remove_tree(target)  # other forms of other weights
+            for name in (*FILES.values(), FORMS_FILE):  # forms of other weights
+                (target / name).unlink(missing_ok=True)
         for name in (MODEL_FILE, MASKS_FILE):
             if (Path(source) / name).exists():  # a defence that prunes nothing has no masks
                 write(target / name, (Path(source) / name).read_bytes())

@@ -4,6 +4,7 @@ What goes wrong there, or takes too long, costs one warning and ends the trackin
 """
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -16,10 +17,13 @@ from search.track.registry import Target
 from trainables.base.errors import one_line
 
 PATIENCE_S = 60.0
-"""Seconds that one call may take, and that a run waits at its end for the calls that are left."""
+"""Seconds that one call may take; at its end a run waits for those that are left."""
 
 LEAVING_S = 5.0
-"""The same at the end of a run that was interrupted: its resume tells what is left."""
+"""Seconds that an interrupted run waits for all of them: its resume tells what is left."""
+
+TICK_S = 1.0
+"""Between two looks at a thread that is waited for."""
 
 _following: dict[str, "Follower"] = {}  # by run id; Tune pickles callbacks, and this holds a thread
 
@@ -45,27 +49,38 @@ class Follower:
         """Have the child of a trial that has ended made soon."""
         self._pass_on(lambda tracker: self._vector(tracker, row, epochs))
 
-    def winner(self, outcome: Outcome) -> None:
-        """Have the decision told, after every row that is only in the ledger."""
+    def winner(self, outcome: Callable[[], Outcome]) -> None:
+        """Have the decision told, after every row that is only in the ledger.
+
+        outcome: reads it, which is the tracker's affair: what fails there costs no run.
+        """
         self._pass_on(self._catch_up)
-        self._pass_on(lambda tracker: tracker.winner(outcome))
+        self._pass_on(lambda tracker: tracker.winner(outcome()))
 
     def close(self, *, finished: bool) -> None:
         """End the parent, and wait for that as long as one waits for a tracker."""
         self._pass_on(lambda tracker: tracker.close(finished=finished))
         self._calls.put(None)
-        self._thread.join(PATIENCE_S if finished else LEAVING_S)
-        if finished and self._thread.is_alive() and self._lost is None:
-            self._lost = f"it was not done {PATIENCE_S:.0f} s after the run"
+        leaves = math.inf if finished else time.monotonic() + LEAVING_S
+        said = False
+        while self._thread.is_alive() and self._lost is None and time.monotonic() < leaves:
+            self._thread.join(TICK_S)
+            if finished and not said and self._thread.is_alive():
+                self._say(f"Waiting for tracker {self._target.shown}")
+                said = True
+            self._notice_silence()
         self._warn()
 
     def _pass_on(self, call: Callable[[Tracker], None]) -> None:
-        began = self._call_began
-        if self._lost is None and began is not None and time.monotonic() - began > PATIENCE_S:
-            self._lost = f"no answer within {PATIENCE_S:.0f} s"
+        self._notice_silence()
         self._warn()
         if self._lost is None:
             self._calls.put(call)
+
+    def _notice_silence(self) -> None:
+        began = self._call_began
+        if self._lost is None and began is not None and time.monotonic() - began > PATIENCE_S:
+            self._lost = f"no answer within {PATIENCE_S:.0f} s"
 
     def _warn(self) -> None:
         if self._lost is None or self._warned:
@@ -73,7 +88,8 @@ class Follower:
         self._warned = True
         self._say(
             f"warning: tracker {self._target.shown} is away ({self._lost}): the run goes on "
-            "without it, and a --resume of it tells the tracker what it missed"
+            "without it, and a --resume of it, with --track given again, tells the tracker what it "
+            "missed"
         )
 
     def _work(self) -> None:

@@ -53,9 +53,10 @@ def _client(address: str, *, timeout_s: int, retries: int) -> "MlflowClient":
     parts = urlsplit(address)
     login, _, host = parts.netloc.rpartition("@")
     if login:
-        user, _, password = login.partition(":")
+        user, colon, password = login.partition(":")
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+        if colon:
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(timeout_s)
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # a line per vector

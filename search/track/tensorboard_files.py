@@ -73,7 +73,7 @@ class TensorBoardFiles:
             with SummaryWriter(aside) as writer:
                 yield writer
             for number, file in enumerate(sorted(Path(aside).iterdir())):
-                name = f"events.out.tfevents.{number}.{part}"
+                name = f"events.out.tfevents.{part}.{number}"  # TensorBoard reads on by name
                 write(self._folder / child / name, file.read_bytes())
 
 

@@ -25,7 +25,8 @@ CALL_S = 25.0
 """Of the start of a run, and of its end, in which the service takes what was logged."""
 
 WHOLE = "whole"
-"""The folder in RUN/wandb that says which vectors were told: an offline project cannot be asked."""
+"""How a folder in RUN/wandb begins that says which vectors one project was told: an offline project
+cannot be asked."""
 
 
 def require_account(address: str) -> None:
@@ -51,6 +52,8 @@ class WandbRuns:
         self._wandb = _client()
         entity, _, self._project = address.rpartition("/")
         self._entity = entity or None
+        mode = self._wandb.setup().settings.mode
+        self._told = f"{WHOLE}-{address.replace('/', '-')}-{mode}"
         self._run: TrackedRun | None = None
 
     def start(self, run: TrackedRun) -> Mapping[str, str]:
@@ -58,7 +61,7 @@ class WandbRuns:
         self._run = run
         with self._opened(run.key, name=run.name, job_type="run", config=dict(run.settings)):
             pass
-        whole = self._folder / WHOLE
+        whole = self._folder / self._told
         return {file.name: file.read_text(encoding="utf-8") for file in children(whole)}
 
     def vector(self, row: Row, epochs: Sequence[Row]) -> None:
@@ -81,7 +84,7 @@ class WandbRuns:
             for number, values in enumerate(steps.values()):
                 child.log(values, step=number)  # what was logged before is not logged again
             child.summary.update(figures(row))
-        write(self._folder / WHOLE / row["trial_id"], row["state"])
+        write(self._folder / self._told / row["trial_id"], row["state"])
 
     def winner(self, outcome: Outcome) -> None:
         """The winner's files are an artifact of the parent."""

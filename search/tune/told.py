@@ -71,8 +71,8 @@ class Told(Callback):
             return
         self._begun = True
         for trial in trials:
-            if trial.status == Trial.TERMINATED:
-                self._ended[_trial_id(trial)] = _failed(trial)
+            if trial.status in (Trial.TERMINATED, Trial.ERROR):
+                self._ended[_trial_id(trial)] = trial.status == Trial.ERROR or _failed(trial)
         self._seen = time.monotonic()
         self._before = len(self._ended), self._stage.busy_s
         self._tell()

@@ -12,7 +12,7 @@ from scipy import stats
 
 from analysis import compare, comparison_page
 from analysis.load import load_run
-from analysis.statistics import Interval
+from analysis.statistics import Interval, difference
 from analysis.winners_in_pairs import p_value
 from tests.analysis.test_cross_audit import HALVES, IMAGES, MODELS
 from tests.analysis.test_cross_audit import write as cross_audited
@@ -185,3 +185,19 @@ def test_the_test_is_the_one_behind_the_interval(degrees: float) -> None:
     )
     assert p_value(one) == pytest.approx(0.05)
     assert p_value(dataclasses.replace(one, estimate=0.0)) == pytest.approx(1)
+
+
+def test_of_winners_not_in_pairs_the_test_agrees_with_the_interval_too() -> None:
+    one, other = (
+        Interval(
+            estimate=value,
+            low=value - 0.008 * float(stats.t.ppf(0.975, 3)),
+            high=value + 0.008 * float(stats.t.ppf(0.975, 3)),
+            standard_error=0.008,
+            degrees_of_freedom=3.0,
+        )
+        for value in (0.06, 0.03)
+    )
+    gap = difference(one, other)
+    assert gap.low < 0 < gap.high
+    assert p_value(gap) > 0.05

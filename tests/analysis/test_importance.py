@@ -53,6 +53,8 @@ def test_too_few_trials_or_none_that_differ_say_nothing(make: SimpleNamespace) -
     same = make.frame([make.trial("search", number) for number in range(FEWEST_TRIALS)])
     assert statistics.importances(same) is None
     assert not statistics.varies(same)
+    alike = searched(make, 80).assign(excess_gain=0.02)
+    assert statistics.importances(alike) is None
     assert not statistics.varies(make.frame([]).reindex(columns=same.columns))
 
 

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 
-from search.forms import FILES, as_onnx, as_sparse, as_torch
+from search.forms import FILES, MAKERS, as_onnx, as_sparse, as_torch
 from search.inputs import Inputs, load_inputs
 from search.machine_options import Options
 from search.parser import parse
 from search.record.runfolder import RunFolder
-from search.shipped import read_forms, ship
+from search.shipped import FORMS_FILE, forms_with, read_forms, ship, write_forms
 from search.winner import winner_of
 from trainables.attacks.digest import digest_of, save_digest
 from trainables.base.errors import InvalidInput
@@ -72,12 +72,14 @@ def folder(tmp_path: Path, pruned: torch.nn.Module) -> RunFolder:
     return found
 
 
-def with_references(folder: RunFolder, inputs: Inputs, rank: int) -> None:
+def with_references(
+    folder: RunFolder, inputs: Inputs, rank: int, stage: str = "references-0"
+) -> None:
     """What the models of a vector leave: those of other ranks and rounds are not its references."""
     audited = np.concatenate([inputs.split.members, inputs.split.non_members])
     generator = np.random.default_rng(0)
     for half in range(1, CONFIG.models):
-        trial = folder.tune / "references-0" / f"reference-{rank * CONFIG.models + half:04d}"
+        trial = folder.tune / stage / f"reference-{rank * CONFIG.models + half:04d}"
         (trial / "checkpoint_000000").mkdir(parents=True)
         logits = generator.normal(size=(len(audited), 10))
         digest = digest_of(logits, inputs.images.labels[audited])
@@ -88,7 +90,8 @@ def test_every_form_is_written_and_attacked_as_it_is(folder: RunFolder, inputs: 
     with_references(folder, inputs, rank=3)
     said: list[str] = []
     ship(CONFIG, inputs, folder, folder.winner, "confirm-0003", said.append)
-    assert said == []
+    (once,) = said
+    assert once.endswith("are made, and attacked as they ship")
     forms = read_forms(folder.winner)
     assert forms is not None
     assert "pixels / 255, less [0.1307], divided by [0.3081]" in forms["input"]
@@ -125,15 +128,69 @@ def test_another_folder_with_the_same_weights_gets_the_same_files(
     assert (folder.winner / "forms.json").stat().st_mtime_ns == before
 
 
+def test_what_a_kill_left_without_its_figures_is_measured_anew(
+    folder: RunFolder, inputs: Inputs
+) -> None:
+    ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", print)
+    whole = (folder.winner / FORMS_FILE).read_text()
+    for left in ("", "{"):
+        (folder.winner / FORMS_FILE).write_text(left)
+        ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", print)
+        assert (folder.winner / FORMS_FILE).read_text() == whole
+
+
+def test_a_form_that_was_exported_besides_outlives_a_resume(
+    folder: RunFolder, inputs: Inputs, pruned: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "onnx", None)
+        for target in (folder.winner, folder.front / "0.05"):
+            target.mkdir(parents=True, exist_ok=True)
+            save_weights(pruned, target / MODEL_FILE)
+            ship(CONFIG, inputs, folder, target, "confirm-0000", print)
+    winner = winner_of(CONFIG, inputs, folder, folder.winner, "confirm-0000")
+    made = {"torch": as_torch(winner)}
+    write_forms(folder.winner, made, forms_with(folder.winner, winner, made))
+    ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", print)  # now with the extra
+    files = {one["file"] for one in (read_forms(folder.winner) or {})["forms"]}
+    assert files == {MODEL_FILE, *FILES.values()}
+
+
+def test_the_references_of_a_published_allocation_that_wins_attack_its_forms(
+    folder: RunFolder, inputs: Inputs
+) -> None:
+    with_references(folder, inputs, rank=5, stage="references-comparators")
+    winner = winner_of(CONFIG, inputs, folder, folder.winner, "confirm-0005")
+    assert winner.own_record()["references"] == CONFIG.models - 2
+
+
+def test_whatever_a_form_meets_the_weights_ship(
+    folder: RunFolder, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(winner: object) -> None:
+        raise ZeroDivisionError("of a user's layer")
+
+    monkeypatch.setitem(MAKERS, "onnx", broken)  # as a user's own network may
+    said: list[str] = []
+    ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", said.append)
+    assert said[-1] == "No model.onnx: of a user's layer"
+    assert (folder.winner / FILES["sparse"]).exists()
+    (folder.winner / MODEL_FILE).write_bytes(b"torn")
+    (folder.winner / FORMS_FILE).unlink()
+    ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", said.append)
+    assert said[-1].startswith(f"Only {MODEL_FILE} ships: ")
+    assert "is damaged" in said[-1]
+
+
 def test_without_the_extra_the_rest_ships(
     folder: RunFolder, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     said: list[str] = []
     ship(CONFIG, inputs, folder, folder.winner, "confirm-0000", said.append)
-    assert len(said) == 1
-    assert said[0].startswith("No model.onnx: ")
-    assert "pip install 'prune-privacy[onnx]'" in said[0]
+    _, left_out = said
+    assert left_out.startswith("No model.onnx: ")
+    assert "pip install 'prune-privacy[onnx]'" in left_out
     assert not (folder.winner / FILES["onnx"]).exists()
     assert (folder.winner / FILES["sparse"]).exists()
     assert {one["references"] for one in (read_forms(folder.winner) or {})["forms"]} == {0}
@@ -179,8 +236,7 @@ def test_a_network_that_does_not_answer_for_itself_is_no_form(
         winner_of(config, inputs, folder, folder.winner, "confirm-0000")
     said: list[str] = []
     ship(config, inputs, folder, folder.winner, "confirm-0000", said.append)
-    assert len(said) == 1
-    assert said[0].startswith("Only model.safetensors ships")
+    assert said[-1].startswith("Only model.safetensors ships")
     assert [file.name for file in folder.winner.iterdir()] == [MODEL_FILE]
 
 

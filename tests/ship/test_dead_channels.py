@@ -125,3 +125,29 @@ def test_a_layer_that_is_all_dead_keeps_one_unit() -> None:
     smaller, taken = without_dead_channels(network, images((5,), 2))
     assert taken == {"first": 5}
     torch.testing.assert_close(smaller(images((5,), 4)), network(images((5,), 4)))
+
+
+def odd_networks() -> dict[str, tuple[nn.Module, torch.Tensor]]:
+    """Networks of users whose layers have other shapes than a chain of ours."""
+    normed = nn.Sequential(
+        nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(28, 40)), nn.ReLU()
+    )
+    kept_maps = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(2), nn.Linear(169, 5))
+    tokens = nn.Sequential(nn.Linear(28, 40), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(40, 5))
+    return {
+        "weight norm": (nn.Sequential(normed, nn.Linear(40, 10)), torch.randn(2, 28)),
+        "flattened maps": (kept_maps, torch.randn(2, 1, 15, 15)),
+        "norm over tokens": (tokens, torch.randn(2, 20, 28)),
+    }
+
+
+@pytest.mark.parametrize("name", odd_networks())
+def test_an_odd_network_stays_whole_and_nothing_is_raised(name: str) -> None:
+    network, example = odd_networks()[name]
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight[:, ::3] = 0
+        smaller, taken = without_dead_channels(network, example)
+        answers = network.eval()(example)
+        assert torch.allclose(smaller(example), answers, atol=1e-5)
+    assert taken == {} or parameter_count(smaller) < parameter_count(network)

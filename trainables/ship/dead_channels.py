@@ -21,10 +21,17 @@ ALIKE = 1e-4
 def without_dead_channels(network: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, int]]:
     """A smaller network with the same outputs in evaluation mode, and layer -> channels taken out.
 
-    example: (2, ...) different inputs.  A network that cannot be traced, or would answer otherwise,
-    is returned as it is, a copy.
+    example: (2, ...) different inputs.  A network that cannot be traced or made smaller, or would
+    answer otherwise, is returned as it is, a copy.
     """
     whole = copy.deepcopy(network).eval()
+    try:
+        return _smaller(whole, example)
+    except Exception:  # noqa: BLE001 - a user's layers need not have the shapes assumed here
+        return whole, {}
+
+
+def _smaller(whole: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, int]]:
     smaller, taken = copy.deepcopy(whole), Counter[str]()
     found = chains(smaller)
     with torch.no_grad():

@@ -59,8 +59,8 @@ def _stored(weight: np.ndarray, precision: str) -> tuple[np.ndarray, float]:
     if not np.issubdtype(weight.dtype, np.floating):
         return weight, 1
     largest = float(np.abs(weight).max(initial=0.0))
-    if precision == INT8 and weight.ndim > 1 and largest > 0:
-        scale = largest / 127
+    scale = largest / 127
+    if precision == INT8 and weight.ndim > 1 and 0 < scale < np.inf:
         return np.rint(weight / scale).astype(np.int8), scale
     fits = largest <= float(np.finfo(np.float16).max)
     return weight.astype(np.float16 if fits else np.float32), 1

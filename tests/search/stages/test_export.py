@@ -43,7 +43,13 @@ def results(tmp_path: Path) -> dict[str, Any]:
 
 def context(folder: Path, words: str) -> Any:
     config = parse(words.split())[0]
-    return SimpleNamespace(config=config, folder=RunFolder(folder), inputs=None, say=print)
+    return SimpleNamespace(
+        config=config,
+        folder=RunFolder(folder),
+        inputs=None,
+        say=print,
+        resources=SimpleNamespace(gpus_per_trial=0.0),
+    )
 
 
 def export(where: Any, results: dict[str, Any]) -> None:
