@@ -126,6 +126,9 @@ def test_the_command_line_wins(tmp_path) -> None:
         ("", "has no options"),
         ("[" * 5000, "is no text file in YAML or JSON"),
         ("study-storage: postgresql://me:***@host/runs\n", "its password was not recorded"),
+        ("track: mlflow://http://me:***@host\n", "its password was not recorded"),
+        ("no-race: [1, 2]\n", "no-race is true or false, got a list"),
+        ("? [trials]\n: 3\n", "a list is no option"),
         ("min-compression: 1000\nseed: 1\n", "line 1: --min-compression 1000.0 cannot be reached"),
     ],
 )

@@ -91,10 +91,10 @@ def test_a_server_that_goes_costs_one_warning_and_a_resume_tells_it_the_rest(
         for number in range(3, 9):
             began = time.monotonic()
             tell(follower, ledger, number)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < module.PATIENCE_S / 2
     (warning,) = warnings_in(said)
     assert warning.startswith(f"warning: tracker mlflow://{address} is away")
-    assert warning.endswith("a --resume of it tells the tracker what it missed")
+    assert warning.endswith("tells the tracker what it missed")
 
     said.clear()
     with mlflow_server(folder, port):
@@ -118,7 +118,7 @@ def test_nobody_waits_long_for_a_server_that_never_answers(ledger, run, monkeypa
         began = time.monotonic()
         with following(target, run, ledger, said.append) as follower:
             tell(follower, ledger, 2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30  # and not as long as a socket waits
     (warning,) = warnings_in(said)
     assert f"http://ada:***@127.0.0.1:{port}" in warning
     assert PASSWORD not in warning
