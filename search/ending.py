@@ -12,10 +12,15 @@ from analysis.statistics import confirmed, confirmed_winner, hardest_bound, sear
 from analysis.summary import front_in_short, headline
 from analysis.tables import as_text
 from search.context import Context
+from search.option_fields import exactly
 from search.track.facts import figures
 from search.track.protocol import Outcome
-from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, resume, shown
+from trainables.base.commandline import FAULT, NOTHING_FEASIBLE, OK, program, resume, shown
 from trainables.base.storage import Place, children
+from trainables.defenses.registry import DEFENSES
+
+FRONT = (0.0, 0.005, 0.01, 0.02, 0.05)
+"""The levels that a run which had none is offered."""
 
 
 def winner_found(context: Context) -> int:
@@ -23,7 +28,24 @@ def winner_found(context: Context) -> int:
     report, found = write_report(context.folder.path), load_run(context.folder.path)
     for line in (headline(found), f"Report: {shown(report)}"):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    for step in next_steps(context):
+        context.say(step)
     return OK if failures.deciding(found.trials, has_winner=True) is None else FAULT
+
+
+def next_steps(context: Context) -> list[str]:
+    """What a user may want now, each with its command."""
+    run, config = context.folder.path, context.config
+    entry = DEFENSES[config.defense]
+    steps = []
+    if not entry.network and entry.on_weights is None:
+        steps.append(("A file that ships", program("search.export", run, "--format", "onnx")))
+    if not config.levels:
+        file, levels = run / "config.json", ",".join(map(exactly, FRONT))
+        wider = program("search.run", "--config", file, "--levels", levels)
+        steps.append(("Other trade-offs", wider))
+    steps.append(("The run in a browser", program("search.dashboard", run)))
+    return [f"{what}: {command}" for what, command in steps]
 
 
 def nothing_feasible(context: Context, what: str) -> int:

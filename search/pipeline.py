@@ -213,6 +213,11 @@ def _warn_of_password(options: Options, say: Callable[[str], None]) -> None:
 
 def _tell_beforehand(context: Context) -> None:
     """Say what a reader of the figures must know about the data, the network and the attacks."""
+    counts = {kind: count for kind, count in trainings(context.config).items() if count}
+    context.say(
+        f"Plan: {', '.join(f'{kind} {count:,}' for kind, count in counts.items())} models at most; "
+        "--dry-run --probe says how long that takes here"
+    )
     for note in context.inputs.notes:
         context.say(note)
     network = context.inputs.network
