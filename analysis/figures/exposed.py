@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from analysis.colours import INK
 from analysis.figures.drawing import STYLE, svg
 from analysis.statistics.exposure import Exposed
+from trainables.base import noun
 
 
 def exposed(found: Mapping[str, Exposed], pixels: np.ndarray) -> str:
@@ -32,7 +33,7 @@ def exposed(found: Mapping[str, Exposed], pixels: np.ndarray) -> str:
         return svg(
             figure,
             "exposed",
-            "The most exposed images with their own excess gains in nats: "
+            f"The most exposed {noun.many()} with their own excess gains in nats: "
             + "; ".join(
                 f"by {whose} "
                 + ", ".join(f"{a:.2f} and {b:.2f}" for a, b in zip(o.dense, o.winner, strict=True))

@@ -17,6 +17,8 @@ from trainables.records import COMPLETE
 MOST_LINES = 200
 """More lines than this hide each other."""
 
+SHADES = 12
+
 MOST_LAYERS = 16
 """The most layers that are named; of importances, the most that are drawn."""
 
@@ -35,7 +37,9 @@ def parallel(trials: pd.DataFrame, best: pd.Series | None) -> str:
     with mpl.rc_context(STYLE):
         figure, axes = canvas(4.4)
         leak = shown["excess_gain"].to_numpy(dtype=float)
-        scale = ScalarMappable(Normalize(leak.min(), max(leak.max(), leak.min() + 1e-6)), "cividis")
+        # few shades: of many, matplotlib would draw the bar beside the lines as pixels
+        shades = mpl.colormaps["cividis"].resampled(SHADES)
+        scale = ScalarMappable(Normalize(leak.min(), max(leak.max(), leak.min() + 1e-6)), shades)
         lines = [np.column_stack([places, kept]) for kept in keep_ratios(shown)]
         feasible = shown["feasible"].eq(True).to_numpy()
         for which, style, name in ((feasible, "-", "feasible"), (~feasible, ":", "not feasible")):

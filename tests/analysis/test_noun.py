@@ -26,7 +26,8 @@ def everything(
     """A run with a cross-audit, a front and an audit with canaries; noun: what it is of."""
 
     def made(noun: str | None, name: str = "run") -> Path:
-        settings = make.config(levels=[0.0, 0.005, 0.02], canaries=0.1, audit="rmia")
+        asked = {"canaries": 0.1, "audit": "rmia", "limit": 4000}  # with a limit no image is shown
+        settings = make.config(levels=[0.0, 0.005, 0.02], **asked)
         settings |= {} if noun is None else {"noun": noun}
         folder = write_run(make.full(), name=name, settings=settings)
         write(folder, "baseline-0000", knows=0.70, accuracy=0.95)

@@ -161,7 +161,7 @@ def test_compare_names_the_smoke_runs(
     ]
     out = tmp_path / "c.html"
     assert compare.main([*map(str, paths), "--out", str(out)]) == 0
-    whole, tiny, said, _ = capsys.readouterr().out.splitlines()[1:]
+    whole, tiny, said, *_ = capsys.readouterr().out.splitlines()[1:]
     assert "meaning" not in whole
     assert tiny.startswith("tiny (smoke run, figures without meaning)")
     assert said == "tiny: smoke run, figures without meaning."
