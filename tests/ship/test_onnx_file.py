@@ -36,7 +36,7 @@ def test_the_file_answers_as_the_network(tmp_path: Path, name: str) -> None:
     assert (found - wanted).abs().max() < 1e-4
     model = onnx.load(tmp_path / "m.onnx")
     assert {prop.key: prop.value for prop in model.metadata_props}["mean"] == "0.5"
-    assert [one.name for one in model.graph.input] == ["images"]
+    assert [one.name for one in model.graph.input] == ["input"]
 
 
 def test_without_the_extra_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

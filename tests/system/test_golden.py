@@ -1,4 +1,4 @@
-"""The default search gives the rows of golden_rows.json, bit for bit; a new recipe, new rows."""
+"""The default search gives the rows of golden_rows.json; a new recipe, new rows."""
 
 import importlib.metadata
 import json
@@ -35,6 +35,15 @@ def plain(cell: object) -> object:
     return dict(cell) if isinstance(cell, list) and cell and isinstance(cell[0], tuple) else cell
 
 
+def nearly(cell: object) -> object:
+    """A golden cell, its last bits aside: processors of one name differ in an attack's sums."""
+    if isinstance(cell, float):
+        return pytest.approx(cell, rel=1e-9, abs=1e-12)
+    if isinstance(cell, dict):
+        return {name: nearly(value) for name, value in cell.items()}
+    return cell
+
+
 def test_the_default_search_gives_the_golden_rows(program: Program, tmp_path: Path) -> None:
     """As many as a time budget allows: the anchors are the first 13 of them."""
     made_with = {name: GOLDEN[name] for name in here()}
@@ -48,4 +57,6 @@ def test_the_default_search_gives_the_golden_rows(program: Program, tmp_path: Pa
     found = rows(tmp_path / "run", "anchor", "search").to_dict("records")
     assert found
     for row, golden in zip(found, GOLDEN["rows"], strict=False):
-        assert {name: plain(row[name]) for name in golden} == golden
+        assert {name: plain(row[name]) for name in golden} == {
+            name: nearly(cell) for name, cell in golden.items()
+        }

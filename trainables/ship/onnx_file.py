@@ -18,7 +18,7 @@ from trainables.base.errors import InvalidInput, one_line
 EXTRA = "pip install 'prune-privacy[onnx]'"
 """How to get what writes the file."""
 
-INPUT, OUTPUT = "images", "logits"
+INPUT, OUTPUT = "input", "logits"
 """What the file calls them."""
 
 
