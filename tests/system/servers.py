@@ -41,7 +41,7 @@ class ObjectStore:
     """An S3 server that keeps its objects in memory."""
 
     def __init__(self, port: int) -> None:
-        self.bucket = "bucket"
+        self.bucket = f"bucket-{port}"  # a process keeps its connection to a bucket by name
         self._url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
