@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from analysis.folder import begun_runs, is_comparison, progress_of
+from analysis.folder import begun_runs, config_of, is_comparison, progress_of
 from analysis.live.watch import Watched
-from trainables.base.storage import Place, read_json
+from trainables.base.storage import Place
 
 NOT_BEGUN: dict[str, Any] = {
     "state": "running",
@@ -33,13 +33,12 @@ class Newest:
     @property
     def title(self) -> dict[str, str]:
         """Title and name of what is shown."""
-        if self._of_defences:
-            values = read_json(self._folder / "config.json")
-            return {"title": "Comparison of defences", "run_id": str(values.get("run_id"))}
-        config = self.look().run.config  # type: ignore[union-attr]  # a run is always there
-        search = config["search"]
-        title = f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
-        return {"title": title, "run_id": str(config["run_id"])}
+        config = config_of(self._folder)
+        title = "Comparison of defences"
+        if not self._of_defences:
+            search = config["search"]
+            title = f"{search.get('model', 'network')} on {search.get('dataset', 'data')}"
+        return {"title": title, "run_id": str(config.get("run_id"))}
 
     def look(self) -> Watched | None:
         """The run, read anew where it has changed; None while a comparison has begun none.
